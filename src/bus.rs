@@ -1,0 +1,1 @@
+//! The verbs of the bus: publish, read, subscribe, topics, groups.

@@ -1,0 +1,1 @@
+//! How one family of events is named, keyed and written: event to record and back.

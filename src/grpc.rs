@@ -1,0 +1,1 @@
+//! tonic services: convert, call the bus, convert.

@@ -1,0 +1,245 @@
+//! `Log`: what any log must promise. Bytes only; what they mean is the business of the layers above.
+//!
+//! A log holds topics, a topic holds partitions, a partition holds records in the order of their offsets. Records of one
+//! key go to one partition (Kafka's murmur2 over the key), so a partition's order is a key's order.
+
+pub mod embedded;
+mod headers;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{future::BoxFuture, stream::BoxStream};
+use tokio::sync::watch;
+
+pub use headers::{Headers, HeadersBuilder};
+
+use crate::{
+    error::{Error, Result},
+    name::{Group, Topic},
+};
+
+/// A log. All methods may be called from many tasks at once.
+#[async_trait]
+pub trait Log: Send + Sync + 'static {
+    /// Creates a topic; when it returns, records can be appended to it, and the topic survives a crash.
+    /// `TOPIC_EXISTS` if there is one. Cancelled: the topic may or may not come to be.
+    async fn create_topic(&self, topic: &Topic, settings: TopicSettings) -> Result<()>;
+
+    /// Replaces a topic's settings, durably. Partitions only grow: fewer is `TOPIC_INVALID`. `TOPIC_NOT_FOUND` if missing.
+    async fn alter_topic(&self, topic: &Topic, settings: TopicSettings) -> Result<()>;
+
+    /// Deletes a topic, its records, and what groups committed in it. Readers end with `TOPIC_NOT_FOUND`; members lose its
+    /// partitions. A topic created later under the same name starts at offset 0 and has nothing committed.
+    async fn delete_topic(&self, topic: &Topic) -> Result<()>;
+
+    /// All topics, by name, internal ones too.
+    async fn topics(&self) -> Result<Vec<TopicInfo>>;
+
+    /// One topic, or `None`. Cheap: asked for each publish.
+    async fn topic(&self, topic: &Topic) -> Result<Option<TopicInfo>>;
+
+    /// Changes its value whenever topics or partitions came or went. May change without cause.
+    fn metadata(&self) -> watch::Receiver<u64>;
+
+    /// Whether the log can be reached now. `Err` has the text for people.
+    fn health(&self) -> watch::Receiver<Result<(), Arc<str>>>;
+
+    /// Hands records over. When the outer future is ready with `Ok`, the log has them, in the order of calls: records for
+    /// one partition lie in the order in which they were handed over. When the `Receipt` is ready, each record's outcome is
+    /// known, and `Ok` means durable: it survives a crash of process and machine.
+    ///
+    /// The outer future waits while the log's queue is full (bounded in bytes); cancelled there, nothing is written. An
+    /// `Err` of it (`TOPIC_NOT_FOUND`, `LOG_UNAVAILABLE`, `EVENT_TOO_LARGE`) means that nothing was or will be written.
+    /// Dropping the receipt changes nothing about the records.
+    async fn append(&self, records: Vec<NewRecord>) -> Result<Receipt>;
+
+    /// Reads a partition from an offset, in order, up to `until` (exclusive), or for ever: at the end it waits for more.
+    ///
+    /// Yields batches of at most about 1 MiB (a larger record comes alone), never an empty one except to report progress
+    /// over holes (`Batch::next`). Reads nothing ahead while not polled, beyond one batch. Ends after an error:
+    /// `POSITION_GONE` if `from` lies before the start or behind the end, `TOPIC_NOT_FOUND`, `LOG_DAMAGED`,
+    /// `LOG_UNAVAILABLE`. Only records that are durable are ever seen.
+    fn read(&self, partition: &TopicPartition, from: i64, until: Option<i64>) -> Reader;
+
+    /// Start and end of partitions, in the order asked. `TOPIC_NOT_FOUND` if one does not exist.
+    async fn bounds(&self, partitions: &[TopicPartition]) -> Result<Vec<Bounds>>;
+
+    /// The offset of the first record appended at this time or later, for each partition; the end where there is none.
+    async fn offsets_at(&self, partitions: &[TopicPartition], time: LogTime) -> Result<Vec<i64>>;
+
+    /// Joins a group as a member. The partitions of `topics` are shared among its members, each owned by one at a time;
+    /// `Membership::changes` says which are this member's. Topics that do not exist (yet) count as without partitions.
+    /// Leaves when the membership is dropped.
+    async fn join(&self, group: &Group, topics: &[Topic]) -> Result<Membership>;
+
+    /// What a group has committed in partitions, in the order asked; `None` = nothing.
+    async fn committed(&self, group: &Group, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>>;
+
+    /// Commits for a group that has no members; with members it is `GROUP_IN_USE` and nothing moves. Durable on return.
+    async fn commit(&self, group: &Group, commits: Vec<Commit>) -> Result<()>;
+
+    /// Stops: what was handed over is finished, then everything is closed. Later calls are `LOG_UNAVAILABLE`.
+    async fn close(&self);
+}
+
+/// A group's share of this process.
+pub struct Membership {
+    /// What this member gains and loses, from its first assignment on.
+    pub changes: BoxStream<'static, Change>,
+    /// Commits as this member.
+    pub member: Arc<dyn Member>,
+}
+
+/// Commits offsets as a member of a group. Dropping the last handle and the changes leaves the group.
+#[async_trait]
+pub trait Member: Send + Sync {
+    /// Commits, durably on return, each with its note (which replaces the one before). Refused with `GROUP_IN_USE`, nothing
+    /// moved, for partitions that this member no longer owns. Cancelled: it may or may not be done.
+    async fn commit(&self, commits: Vec<Commit>) -> Result<()>;
+}
+
+/// What happened to a member's partitions.
+#[derive(Debug)]
+pub enum Change {
+    /// These are ours now, with what the group had committed.
+    Assigned(Vec<Assigned>),
+    /// These go to another member as soon as `release` is dropped; commits of them are accepted until then (the log may
+    /// put a limit on how long it waits; then they are `Lost`).
+    Revoked {
+        partitions: Vec<TopicPartition>,
+        release: Release,
+    },
+    /// These are gone already: the topic was deleted, or the log took them away. Commits of them are refused.
+    Lost(Vec<TopicPartition>),
+}
+
+/// Held while a revoked partition is still being settled; dropping it hands the partition over.
+#[derive(Debug)]
+pub struct Release(#[allow(dead_code, reason = "only its drop matters")] pub tokio::sync::oneshot::Sender<()>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assigned {
+    pub partition: TopicPartition,
+    pub committed: Option<Committed>,
+}
+
+/// Where a group stands in a partition: everything below `offset` is done. The note is text of at most 4,096 characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    pub offset: i64,
+    pub note: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    pub partition: TopicPartition,
+    pub offset: i64,
+    pub note: String,
+}
+
+/// Milliseconds since 1970 by the log's clock, as Kafka's record timestamps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogTime(pub i64);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicPartition {
+    pub topic: Topic,
+    pub partition: i32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The offset of the oldest record there is.
+    pub start: i64,
+    /// The offset that the next record will get.
+    pub end: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicInfo {
+    pub name: Topic,
+    pub settings: TopicSettings,
+    /// `None` where the log does not know.
+    pub created: Option<LogTime>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSettings {
+    /// 1 to 1,000.
+    pub partitions: i32,
+    /// Records older than this may be deleted; `None` = kept for ever.
+    pub retention: Option<Duration>,
+    /// Bytes a partition keeps; `None` = no limit.
+    pub retention_bytes: Option<u64>,
+    pub cleanup: Cleanup,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cleanup {
+    /// Oldest first, as retention says.
+    Delete,
+    /// Of each key all but the newest.
+    Compact,
+}
+
+/// A record to append.
+#[derive(Clone, Debug)]
+pub struct NewRecord {
+    pub topic: Topic,
+    /// `None` = by key; without a key, spread over the partitions.
+    pub partition: Option<i32>,
+    pub key: Option<Bytes>,
+    pub value: Option<Bytes>,
+    pub headers: Headers,
+}
+
+/// A record of a log; its bytes are shared with others of its batch.
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub offset: i64,
+    pub time: LogTime,
+    pub key: Option<Bytes>,
+    pub value: Option<Bytes>,
+    pub headers: Headers,
+}
+
+impl Record {
+    /// Key, value and headers as logged: what an event costs in byte credit.
+    pub fn size(&self) -> usize {
+        self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len) + self.headers.size()
+    }
+}
+
+/// Records of one partition, in order.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    pub records: Vec<Record>,
+    /// Reading goes on here: behind the last record, or behind a hole.
+    pub next: i64,
+    /// The partition's end when this was read.
+    pub end: i64,
+}
+
+pub type Reader = BoxStream<'static, Result<Batch>>;
+
+/// Ready when the outcome of each record is known, in the order of the records. Never fails as a whole.
+pub type Receipt = BoxFuture<'static, Vec<Outcome>>;
+
+pub type Outcome = std::result::Result<Placed, Unwritten>;
+
+/// Durable, at this place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    pub partition: i32,
+    pub offset: i64,
+}
+
+/// Not known to be durable.
+#[derive(Clone, Debug)]
+pub struct Unwritten {
+    /// `false`: it is not on the log and never will be. `true`: nobody knows.
+    pub may_be_written: bool,
+    pub error: Arc<Error>,
+}

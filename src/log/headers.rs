@@ -1,0 +1,114 @@
+//! A record's headers in one piece of bytes: built once, stored as they are, read without copying.
+//!
+//! Layout, repeated: name length (u16), name, value length plus one (u32; 0 = null value), value; all little-endian.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// Headers in order; names may repeat, values may be null. Any bytes can be asked for headers: reading stops where they
+/// make no sense.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers(Bytes);
+
+impl Headers {
+    /// As a log stored them.
+    pub fn from_encoded(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+
+    /// As a log stores them.
+    pub fn encoded(&self) -> &Bytes {
+        &self.0
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Bytes of names, values and their lengths.
+    pub fn size(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (Bytes, Option<Bytes>)> + use<> {
+        let mut rest = self.0.clone();
+        std::iter::from_fn(move || take_header(&mut rest))
+    }
+}
+
+fn take_header(rest: &mut Bytes) -> Option<(Bytes, Option<Bytes>)> {
+    let name_len = usize::from(u16::from_le_bytes(rest.get(..2)?.try_into().ok()?));
+    let after_name = 2 + name_len;
+    let stored = u32::from_le_bytes(rest.get(after_name..after_name + 4)?.try_into().ok()?) as usize;
+    let value_at = after_name + 4;
+    let end = value_at + stored.saturating_sub(1);
+    if rest.len() < end {
+        return None;
+    }
+    let header = rest.split_to(end);
+    let value = (stored > 0).then(|| header.slice(value_at..));
+    Some((header.slice(2..after_name), value))
+}
+
+/// Builds headers in one buffer.
+#[derive(Debug, Default)]
+pub struct HeadersBuilder(BytesMut);
+
+impl HeadersBuilder {
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self(BytesMut::with_capacity(bytes))
+    }
+
+    /// Adds a header. A name longer than 65,535 bytes is cut: no valid name is.
+    pub fn add(&mut self, name: &str, value: &[u8]) {
+        self.add_parts(&[name], Some(value));
+    }
+
+    /// Adds a header whose name is given in parts.
+    pub fn add_parts(&mut self, name: &[&str], value: Option<&[u8]>) {
+        let len: usize = name.iter().map(|part| part.len()).sum();
+        self.0.put_u16_le(u16::try_from(len).unwrap_or(u16::MAX));
+        let mut room = usize::from(u16::MAX);
+        for part in name {
+            let part = &part.as_bytes()[..part.len().min(room)];
+            room -= part.len();
+            self.0.put_slice(part);
+        }
+        match value {
+            None => self.0.put_u32_le(0),
+            Some(value) => {
+                self.0.put_u32_le(u32::try_from(value.len() + 1).unwrap_or(u32::MAX));
+                self.0.put_slice(value);
+            }
+        }
+    }
+
+    pub fn build(self) -> Headers {
+        Headers(self.0.freeze())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, option, prelude::*};
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_was_built_is_read(headers in vec(("[a-z_]{0,20}", option::of(vec(any::<u8>(), 0..40))), 0..10)) {
+            let mut builder = HeadersBuilder::default();
+            for (name, value) in &headers {
+                builder.add_parts(&[name], value.as_deref());
+            }
+            let read: Vec<_> = builder.build().iter()
+                .map(|(name, value)| (String::from_utf8(name.to_vec()).expect("written as text"), value.map(|v| v.to_vec())))
+                .collect();
+            prop_assert_eq!(read, headers);
+        }
+
+        #[test]
+        fn any_bytes_can_be_read(bytes in vec(any::<u8>(), 0..200)) {
+            let _ = Headers::from_encoded(bytes.into()).iter().count();
+        }
+    }
+}
