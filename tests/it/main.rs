@@ -1,1 +1,4 @@
 //! Integration tests, one file per capability.
+
+mod log;
+mod embedded;
