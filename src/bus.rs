@@ -1,1 +1,3 @@
 //! The verbs of the bus: publish, read, subscribe, topics, groups.
+
+pub mod delivery;
