@@ -164,10 +164,16 @@ impl<P> Dispatch<P> {
 
     /// A stream left: what it had goes to others, before other events.
     pub fn leave(&mut self, id: StreamId) {
-        let Some(stream) = self.streams.try_remove(id) else {
+        self.surrender(id);
+        self.streams.try_remove(id);
+    }
+
+    /// A stream gives up what it has, to others and before other events, and takes no more.
+    pub fn surrender(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(id) else {
             return;
         };
-        let mut out: Vec<Out> = stream.items().collect();
+        let mut out = stream.surrender();
         while let Some(out) = out.pop() {
             self.landed(out);
             self.scheduler.release(out.entry);
@@ -194,6 +200,13 @@ impl<P> Dispatch<P> {
         if let Some(stream) = self.streams.get_mut(id) {
             stream.has_room = true;
             self.list(id);
+        }
+    }
+
+    /// The stream's outbox takes no more for now.
+    pub fn no_room(&mut self, id: StreamId) {
+        if let Some(stream) = self.streams.get_mut(id) {
+            stream.has_room = false;
         }
     }
 

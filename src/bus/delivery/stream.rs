@@ -84,9 +84,13 @@ impl Stream {
         });
     }
 
-    /// What is not settled, oldest first.
-    pub(super) fn items(&self) -> impl Iterator<Item = Out> {
-        self.outstanding.items()
+    /// Gives up what is not settled, oldest first; nothing more is sent.
+    pub(super) fn surrender(&mut self) -> Vec<Out> {
+        let items = self.outstanding.items().collect();
+        self.outstanding.make_stale(|_| true);
+        self.bytes = 0;
+        self.closed = true;
+        items
     }
 
     /// Events and bytes that are not settled.
