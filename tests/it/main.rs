@@ -1,1 +1,5 @@
 //! Integration tests, one file per capability.
+
+mod harness;
+
+mod harness_works;
