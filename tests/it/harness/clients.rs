@@ -13,11 +13,14 @@ use tidings::proto::{
         topic_service_client::TopicServiceClient,
     },
 };
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming, transport::Channel};
 
 use super::{Server, within};
+
+/// How many frames a test may send before the server reads them.
+const MOST_FRAMES: usize = 1_000;
 
 /// Where `order` events go.
 pub(crate) const ORDERS: &str = "io.shop.orders.resource";
@@ -66,13 +69,13 @@ impl Server {
 
     /// Starts the call with these frames and looks at no answer.
     pub(crate) async fn try_subscribe(&self, frames: impl IntoIterator<Item = Sent>) -> Result<Subscription, Status> {
-        let (sender, receiver) = mpsc::unbounded_channel();
+        let (sender, receiver) = mpsc::channel(MOST_FRAMES);
         for frame in frames {
             sender
-                .send(SubscribeRequest { frame: Some(frame) })
-                .expect("the receiver is here");
+                .try_send(SubscribeRequest { frame: Some(frame) })
+                .expect("frames fit into the channel");
         }
-        let requests = UnboundedReceiverStream::new(receiver);
+        let requests = ReceiverStream::new(receiver);
         let answers = within("a stream", self.subscriber().subscribe(requests))
             .await?
             .into_inner();
@@ -119,15 +122,17 @@ pub(crate) fn open(group: &str) -> Open {
 /// One subscribed stream. Dropping it cancels the call.
 pub(crate) struct Subscription {
     pub(crate) opened: Opened,
-    sender: Option<mpsc::UnboundedSender<SubscribeRequest>>,
+    sender: Option<mpsc::Sender<SubscribeRequest>>,
     answers: Streaming<SubscribeResponse>,
 }
 
 impl Subscription {
     pub(crate) fn send(&self, frame: Sent) {
         let sender = self.sender.as_ref().expect("the stream is half-closed");
+        if let Err(TrySendError::Full(_)) = sender.try_send(SubscribeRequest { frame: Some(frame) }) {
+            panic!("the server reads no frames: {MOST_FRAMES} wait");
+        }
         // A stream that the server has ended says so in `next`.
-        let _ = sender.send(SubscribeRequest { frame: Some(frame) });
     }
 
     pub(crate) fn ack(&self, deliveries: &[Delivery]) {
