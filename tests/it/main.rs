@@ -2,5 +2,6 @@
 
 mod harness;
 
+mod docs;
 mod harness_works;
 mod tidy;
