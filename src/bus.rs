@@ -38,7 +38,7 @@ pub use subscribe::{OnConflict, OpenOptions};
 
 use crate::{
     bus::{delivery::Credit, feed::Feeds, groups::Groups},
-    convention::Routes,
+    convention::routes::Routes,
     error::{Error, Reason, Result},
     log::Log,
 };
@@ -144,14 +144,21 @@ impl Inner {
         }
         Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
             let limit = self.settings.streams;
-            Error::new(Reason::Limit, format!("open a stream: limits.streams = {limit} are open"))
-                .retry_after(Duration::from_secs(5))
+            Error::new(
+                Reason::Limit,
+                format!("open a stream: limits.streams = {limit} are open"),
+            )
+            .retry_after(Duration::from_secs(5))
         })
     }
 }
 
 fn draining() -> Error {
-    Error::new(Reason::Draining, "the server is stopping; open again elsewhere or later").retry_after(Duration::from_secs(1))
+    Error::new(
+        Reason::Draining,
+        "the server is stopping; open again elsewhere or later",
+    )
+    .retry_after(Duration::from_secs(1))
 }
 
 /// A hash of a key, the same on every replica of this version.

@@ -163,8 +163,15 @@ impl FeedReader {
 }
 
 fn decode(partition: &TopicPartition, batch: Batch) -> FeedBatch {
-    let items: Vec<Item> = batch.records.into_iter().map(|record| decode_one(partition, record)).collect();
-    let bytes = items.iter().map(|item| item.size as usize + size_of::<Item>() + 256).sum();
+    let items: Vec<Item> = batch
+        .records
+        .into_iter()
+        .map(|record| decode_one(partition, record))
+        .collect();
+    let bytes = items
+        .iter()
+        .map(|item| item.size as usize + size_of::<Item>() + 256)
+        .sum();
     FeedBatch {
         items,
         next: batch.next,

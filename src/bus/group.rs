@@ -21,8 +21,8 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 pub use outbox::Frames;
 pub use payload::Delivery;
-pub use progress::{Heartbeat, OldestUnacked, PartitionProgress, PartitionRow, Waiting};
 pub(super) use progress::GroupView;
+pub use progress::{Heartbeat, OldestUnacked, PartitionProgress, PartitionRow, Waiting};
 pub(super) use task::start;
 
 use payload::Payload;
@@ -48,7 +48,10 @@ pub enum Frame {
     Heartbeat(Box<Heartbeat>),
     CaughtUp(Vec<(TopicPartition, i64)>),
     Gap(Gap),
-    GroupChanged { revision: u64, settings: GroupSettings },
+    GroupChanged {
+        revision: u64,
+        settings: GroupSettings,
+    },
     /// No delivery follows; acks count for so long.
     Drain(Duration),
 }
@@ -62,6 +65,7 @@ pub struct Opened {
     pub settings: GroupSettings,
     pub credit: Credit,
     pub credit_mode: CreditMode,
+    pub heartbeat_interval: Duration,
     /// Where the group stands.
     pub partitions: Vec<PartitionProgress>,
 }
@@ -95,7 +99,6 @@ pub enum LossReason {
 pub(super) struct NewStream {
     pub(super) opened: Opened,
     pub(super) max_credit: Credit,
-    pub(super) heartbeat_interval: Duration,
     pub(super) client_id: String,
     pub(super) permit: OwnedSemaphorePermit,
 }

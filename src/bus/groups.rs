@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(super) use self::active::Active;
-pub use self::view::{GroupInfo, GroupPartition};
 use self::store::Store;
+pub use self::view::{GroupInfo, GroupPartition};
 use crate::{
     error::{Error, Reason, Result},
     log::{Log, LogTime},
@@ -103,10 +103,17 @@ impl GroupRecord {
     fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let damaged = |cause: String| Error::new(Reason::LogDamaged, format!("read a group's record: {cause}"));
         let stored: Stored = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
-        let topics = stored.topics.iter().map(|topic| Topic::new(topic)).collect::<Result<_>>()?;
+        let topics = stored
+            .topics
+            .iter()
+            .map(|topic| Topic::new(topic))
+            .collect::<Result<_>>()?;
         Ok(Self {
             revision: stored.revision,
-            settings: GroupSettings { topics, on_gap: stored.on_gap },
+            settings: GroupSettings {
+                topics,
+                on_gap: stored.on_gap,
+            },
             created: LogTime(stored.created_ms),
         })
     }
@@ -123,7 +130,10 @@ mod tests {
         let topics = ["a", "b.c"].map(|topic| Topic::new(topic).expect("valid")).to_vec();
         let record = GroupRecord {
             revision: 3,
-            settings: GroupSettings { topics, on_gap: OnGap::Fail },
+            settings: GroupSettings {
+                topics,
+                on_gap: OnGap::Fail,
+            },
             created: LogTime(17),
         };
         assert_eq!(GroupRecord::from_bytes(&record.to_bytes()).expect("readable"), record);

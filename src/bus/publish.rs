@@ -39,6 +39,15 @@ pub struct PublishError {
     pub error: Error,
     /// Covers all events, in order; empty where nothing is or will be on the log.
     pub runs: Vec<Run>,
+    /// The log had the events when it failed; otherwise they were refused before.
+    pub was_writing: bool,
+}
+
+impl PublishError {
+    /// Refused before anything was written.
+    pub fn refused(error: Error) -> Self {
+        Self { error, runs: Vec::new(), was_writing: false }
+    }
 }
 
 /// Events with one outcome.
@@ -62,7 +71,10 @@ pub enum RunState {
 
 impl From<Error> for PublishError {
     fn from(error: Error) -> Self {
-        Self { error, runs: Vec::new() }
+        Self {
+            error,
+            runs: Vec::new(),
+        }
     }
 }
 
@@ -88,7 +100,12 @@ impl Bus {
             Ok((permit, receipt))
         };
         match timeout_at(deadline, handing).await {
-            Ok(Ok((permit, receipt))) => Ok(HandedOver { bus: Arc::clone(bus), topics, receipt, permit }),
+            Ok(Ok((permit, receipt))) => Ok(HandedOver {
+                bus: Arc::clone(bus),
+                topics,
+                receipt,
+                permit,
+            }),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(busy()),
         }
@@ -115,8 +132,16 @@ impl HandedOver {
                     drop(permit);
                 });
                 Err(PublishError {
-                    error: Error::new(Reason::DeadlineExceeded, "the deadline passed before the events were known to be durable"),
-                    runs: vec![Run { first: 0, count, state: RunState::Unknown, reason: Some(Reason::DeadlineExceeded) }],
+                    error: Error::new(
+                        Reason::DeadlineExceeded,
+                        "the deadline passed before the events were known to be durable",
+                    ),
+                    runs: vec![Run {
+                        first: 0,
+                        count,
+                        state: RunState::Unknown,
+                        reason: Some(Reason::DeadlineExceeded),
+                    }],
                 })
             }
         }
@@ -126,7 +151,8 @@ impl HandedOver {
 impl Inner {
     fn records(&self, new: &NewEvents) -> Result<(Vec<NewRecord>, usize)> {
         if let Some(topic) = new.topic.as_ref().filter(|topic| topic.is_internal()) {
-            let rule = format!("{topic} belongs to the bus; names that start with tidings. or __ are not for publishing");
+            let rule =
+                format!("{topic} belongs to the bus; names that start with tidings. or __ are not for publishing");
             return Err(Error::fault(Reason::TopicInvalid, "topic", rule));
         }
         let (mut records, mut bytes, mut faults) = (Vec::with_capacity(new.events.len()), 0, Vec::new());
@@ -187,7 +213,14 @@ fn busy() -> Error {
 fn collect(topics: Vec<Topic>, outcomes: Vec<Outcome>) -> Result<Vec<Written>, PublishError> {
     if outcomes.iter().all(Result::is_ok) {
         let written = topics.into_iter().zip(outcomes);
-        return Ok(written.filter_map(|(topic, outcome)| Some(Written { topic, place: outcome.ok()? })).collect());
+        return Ok(written
+            .filter_map(|(topic, outcome)| {
+                Some(Written {
+                    topic,
+                    place: outcome.ok()?,
+                })
+            })
+            .collect());
     }
     let runs = runs(&outcomes);
     let nothing_written = runs.iter().all(|run| run.state == RunState::Failed);
@@ -197,7 +230,11 @@ fn collect(topics: Vec<Topic>, outcomes: Vec<Outcome>) -> Result<Vec<Written>, P
         return Err(Error::new(Reason::Internal, "publish: an outcome is missing").into());
     };
     // What is retryable may only be said where nothing is, or can still become, durable.
-    let reason = if nothing_written { cause.reason() } else { Reason::DeadlineExceeded };
+    let reason = if nothing_written {
+        cause.reason()
+    } else {
+        Reason::DeadlineExceeded
+    };
     let text = match (nothing_written, unknown) {
         (true, _) => format!("publish: nothing was written: {cause}"),
         (false, true) => format!("publish: some events may not be durable: {cause}"),
@@ -208,7 +245,10 @@ fn collect(topics: Vec<Topic>, outcomes: Vec<Outcome>) -> Result<Vec<Written>, P
         error = error.retry_after(delay);
     }
     let error = error.caused_by(Box::<dyn std::error::Error + Send + Sync>::from(cause.to_string()));
-    Err(PublishError { error, runs: if nothing_written { Vec::new() } else { runs } })
+    Err(PublishError {
+        error,
+        runs: if nothing_written { Vec::new() } else { runs },
+    })
 }
 
 fn runs(outcomes: &[Outcome]) -> Vec<Run> {
@@ -221,7 +261,12 @@ fn runs(outcomes: &[Outcome]) -> Vec<Run> {
         };
         match runs.last_mut() {
             Some(run) if (run.state, run.reason) == (state, reason) => run.count += 1,
-            _ => runs.push(Run { first: index, count: 1, state, reason }),
+            _ => runs.push(Run {
+                first: index,
+                count: 1,
+                state,
+                reason,
+            }),
         }
     }
     runs
@@ -234,7 +279,10 @@ mod tests {
 
     fn outcome(state: RunState) -> Outcome {
         match state {
-            RunState::Durable => Ok(Placed { partition: 0, offset: 0 }),
+            RunState::Durable => Ok(Placed {
+                partition: 0,
+                offset: 0,
+            }),
             _ => Err(Unwritten {
                 may_be_written: state == RunState::Unknown,
                 error: Arc::new(Error::new(Reason::LogUnavailable, "append: gone")),
@@ -251,7 +299,10 @@ mod tests {
     fn unavailable_is_said_only_if_nothing_can_become_durable() {
         use RunState::{Durable, Failed, Unknown};
         let all_failed = fail(&[Failed, Failed]);
-        assert_eq!((all_failed.error.reason(), all_failed.runs.len()), (Reason::LogUnavailable, 0));
+        assert_eq!(
+            (all_failed.error.reason(), all_failed.runs.len()),
+            (Reason::LogUnavailable, 0)
+        );
         for some in [&[Durable, Failed][..], &[Unknown, Unknown], &[Failed, Unknown]] {
             let failure = fail(some);
             assert_eq!(failure.error.reason(), Reason::DeadlineExceeded);

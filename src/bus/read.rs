@@ -2,11 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{
-    StreamExt as _,
-    future::BoxFuture,
-    stream::FuturesUnordered,
-};
+use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
     sync::{OwnedSemaphorePermit, watch},
     time::{Instant, sleep_until},
@@ -45,7 +41,10 @@ pub enum ReadFrame {
     /// Events of one partition, in order.
     Events(ReadEvents),
     CaughtUp(Vec<(TopicPartition, i64)>),
-    Heartbeat { partitions: Vec<PartitionProgress>, waiting: Waiting },
+    Heartbeat {
+        partitions: Vec<PartitionProgress>,
+        waiting: Waiting,
+    },
     Gap(Gap),
 }
 
@@ -85,7 +84,12 @@ impl Bus {
         let bounds = bus.log.bounds(&partitions).await?;
         let starts = bus.resolve_start(&options.start, &partitions, &bounds).await?;
         let ends = match &options.end {
-            Some(end) => bus.resolve_end(end, &partitions, &bounds).await?.into_iter().map(Some).collect(),
+            Some(end) => bus
+                .resolve_end(end, &partitions, &bounds)
+                .await?
+                .into_iter()
+                .map(Some)
+                .collect(),
             None => vec![None; partitions.len()],
         };
         let mut session = ReadSession {
@@ -172,7 +176,11 @@ impl ReadSession {
             chunk.range.end = chunk.range.start + count;
             *left -= count as u64;
         }
-        if let Some(progress) = self.progress.iter_mut().find(|progress| progress.partition == partition) {
+        if let Some(progress) = self
+            .progress
+            .iter_mut()
+            .find(|progress| progress.partition == partition)
+        {
             progress.next = chunk.next;
             progress.end = progress.end.max(chunk.batch.end);
         }
@@ -213,7 +221,10 @@ impl ReadSession {
         } else {
             Waiting::Nothing
         };
-        ReadFrame::Heartbeat { partitions: self.progress.clone(), waiting }
+        ReadFrame::Heartbeat {
+            partitions: self.progress.clone(),
+            waiting,
+        }
     }
 
     /// Partitions born while following are read from their start.
@@ -228,7 +239,8 @@ impl ReadSession {
 
     fn add(&mut self, partition: TopicPartition, (from, until): (i64, Option<i64>), end: i64) {
         let end = until.map_or(end, |until| until.min(end));
-        self.progress.push(PartitionProgress::reader(partition.clone(), from, end));
+        self.progress
+            .push(PartitionProgress::reader(partition.clone(), from, end));
         self.read_on(self.bus.feeds.reader(partition, from, until));
     }
 

@@ -57,14 +57,22 @@ impl Gap {
         } else {
             return None;
         };
-        Some(Self { partition: partition.clone(), from: position, to: bounds.start, reason })
+        Some(Self {
+            partition: partition.clone(),
+            from: position,
+            to: bounds.start,
+            reason,
+        })
     }
 
     pub(super) fn error(&self) -> Error {
         let (topic, partition) = (&self.partition.topic, self.partition.partition);
         Error::new(
             Reason::PositionGone,
-            format!("{topic}/{partition}: the events from offset {} to {} are gone", self.from, self.to),
+            format!(
+                "{topic}/{partition}: the events from offset {} to {} are gone",
+                self.from, self.to
+            ),
         )
     }
 }
@@ -90,13 +98,21 @@ impl Inner {
     }
 
     /// One offset for each partition.
-    pub(super) async fn resolve_end(&self, end: &End, partitions: &[TopicPartition], bounds: &[Bounds]) -> Result<Vec<i64>> {
+    pub(super) async fn resolve_end(
+        &self,
+        end: &End,
+        partitions: &[TopicPartition],
+        bounds: &[Bounds],
+    ) -> Result<Vec<i64>> {
         Ok(match end {
             End::Latest => bounds.iter().map(|bounds| bounds.end).collect(),
             End::Time(time) => self.log.offsets_at(partitions, *time).await?,
             End::Positions(positions) => {
                 let named = named(positions, partitions, "end.positions")?;
-                partitions.iter().map(|partition| named.get(partition).copied().unwrap_or(0)).collect()
+                partitions
+                    .iter()
+                    .map(|partition| named.get(partition).copied().unwrap_or(0))
+                    .collect()
             }
         })
     }
@@ -115,7 +131,9 @@ fn named<'a>(
         }
         if !partitions.contains(partition) {
             let (topic, number) = (&partition.topic, partition.partition);
-            return Err(fault(format!("{topic}/{number} is not a partition of the topics asked for")));
+            return Err(fault(format!(
+                "{topic}/{number} is not a partition of the topics asked for"
+            )));
         }
         if named.insert(partition, *offset).is_some() {
             return Err(fault("each partition has at most one position".into()));

@@ -53,13 +53,13 @@ impl Bus {
             settings: record.settings.clone(),
             credit: clamp(options.credit, bus.settings.max_credit),
             credit_mode: options.credit_mode,
+            heartbeat_interval: options.heartbeat_interval,
             partitions: bus.stand(&options.group, &record).await?,
         };
         loop {
             let stream = NewStream {
                 opened: opened.clone(),
                 max_credit: bus.settings.max_credit,
-                heartbeat_interval: options.heartbeat_interval,
                 client_id: options.client_id.clone(),
                 permit,
             };
@@ -87,7 +87,10 @@ impl Inner {
             return Ok((self.create_group(options).await?, true));
         };
         let wanted = GroupSettings {
-            topics: options.topics.clone().map_or_else(|| record.settings.topics.clone(), normal),
+            topics: options
+                .topics
+                .clone()
+                .map_or_else(|| record.settings.topics.clone(), normal),
             on_gap: options.on_gap.unwrap_or(record.settings.on_gap),
         };
         if wanted == record.settings {
@@ -97,7 +100,11 @@ impl Inner {
             return Err(conflict(&options.group, &record.settings, &wanted));
         }
         self.ensure_topics(&wanted.topics).await?;
-        let replaced = GroupRecord { revision: record.revision + 1, settings: wanted, created: record.created };
+        let replaced = GroupRecord {
+            revision: record.revision + 1,
+            settings: wanted,
+            created: record.created,
+        };
         let record = self.groups.put(&options.group, replaced).await?;
         tracing::info!(group = %options.group, revision = record.revision, "group changed");
         if let Some(handle) = self.groups.active.get(&options.group) {
@@ -114,7 +121,10 @@ impl Inner {
             return Err(Error::fault(Reason::RequestInvalid, "open.topics", rule));
         };
         if self.groups.count() >= self.settings.groups {
-            let text = format!("create group {group}: there are limits.groups = {} groups", self.settings.groups);
+            let text = format!(
+                "create group {group}: there are limits.groups = {} groups",
+                self.settings.groups
+            );
             return Err(Error::new(Reason::Limit, text).retry_after(Duration::from_secs(60)));
         }
         self.ensure_topics(&topics).await?;
@@ -123,10 +133,23 @@ impl Inner {
         let start = options.start.as_ref().unwrap_or(&Start::Earliest);
         let offsets = self.resolve_start(start, &partitions, &bounds).await?;
         let commits = partitions.into_iter().zip(offsets);
-        let commits = commits.map(|(partition, offset)| Commit { partition, offset, note: String::new() }).collect();
+        let commits = commits
+            .map(|(partition, offset)| Commit {
+                partition,
+                offset,
+                note: String::new(),
+            })
+            .collect();
         self.log.commit(group, commits).await?;
-        let settings = GroupSettings { topics, on_gap: options.on_gap.unwrap_or_default() };
-        let record = GroupRecord { revision: 1, settings, created: LogTime::now() };
+        let settings = GroupSettings {
+            topics,
+            on_gap: options.on_gap.unwrap_or_default(),
+        };
+        let record = GroupRecord {
+            revision: 1,
+            settings,
+            created: LogTime::now(),
+        };
         let record = self.groups.put(group, record).await?;
         tracing::info!(%group, topics = ?record.settings.topics, "group created");
         Ok(record)
@@ -142,7 +165,13 @@ impl Inner {
             .map(|((partition, bounds), committed)| {
                 let committed = committed.map_or(bounds.start, |committed| committed.offset);
                 let lag_time = (committed >= bounds.end).then_some(Duration::ZERO);
-                PartitionProgress { partition, committed: Some(committed), next: committed, end: bounds.end, lag_time }
+                PartitionProgress {
+                    partition,
+                    committed: Some(committed),
+                    next: committed,
+                    end: bounds.end,
+                    lag_time,
+                }
             })
             .collect())
     }
@@ -184,5 +213,8 @@ fn conflict(group: &Group, has: &GroupSettings, wanted: &GroupSettings) -> Error
 
 fn clamp(credit: Credit, max: Credit) -> Credit {
     let bytes = credit.bytes.map(|bytes| bytes.min(max.bytes.unwrap_or(i64::MAX)));
-    Credit { events: credit.events.min(max.events), bytes }
+    Credit {
+        events: credit.events.min(max.events),
+        bytes,
+    }
 }

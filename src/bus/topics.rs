@@ -112,7 +112,12 @@ impl Inner {
 }
 
 fn partitions(info: &TopicInfo) -> Vec<TopicPartition> {
-    (0..info.settings.partitions).map(|partition| TopicPartition { topic: info.name.clone(), partition }).collect()
+    (0..info.settings.partitions)
+        .map(|partition| TopicPartition {
+            topic: info.name.clone(),
+            partition,
+        })
+        .collect()
 }
 
 fn check(topic: &Topic, settings: &TopicSettings) -> Result<()> {
@@ -121,7 +126,10 @@ fn check(topic: &Topic, settings: &TopicSettings) -> Result<()> {
         return Err(Error::fault(Reason::TopicInvalid, "name", rule));
     }
     if !(1..=MAX_PARTITIONS).contains(&settings.partitions) {
-        let rule = format!("a topic has 1 to {MAX_PARTITIONS} partitions; this has {}", settings.partitions);
+        let rule = format!(
+            "a topic has 1 to {MAX_PARTITIONS} partitions; this has {}",
+            settings.partitions
+        );
         return Err(Error::fault(Reason::TopicInvalid, "settings.partitions", rule));
     }
     Ok(())

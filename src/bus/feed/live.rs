@@ -57,7 +57,13 @@ impl Lives {
     pub(super) fn new(log: Arc<dyn Log>, max_bytes: usize, tasks: TaskTracker) -> Self {
         let held = Arc::new(AtomicUsize::new(0));
         let feeds = Mutex::default();
-        Self { log, held, max_bytes, tasks, feeds }
+        Self {
+            log,
+            held,
+            max_bytes,
+            tasks,
+            feeds,
+        }
     }
 
     /// The partition's feed; started at `next` if there is none.

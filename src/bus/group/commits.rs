@@ -31,8 +31,16 @@ pub(super) struct Commits {
 
 /// Who waits for a commit.
 enum Waiter {
-    Report { key: StreamKey, sequence: u64, places: Vec<(PartitionId, i64)>, faults: Vec<IdFault> },
-    End { key: StreamKey, ending: Ending },
+    Report {
+        key: StreamKey,
+        sequence: u64,
+        places: Vec<(PartitionId, i64)>,
+        faults: Vec<IdFault>,
+    },
+    End {
+        key: StreamKey,
+        ending: Ending,
+    },
 }
 
 /// A commit that ended.
@@ -56,7 +64,12 @@ impl Commits {
 
     pub(super) fn report_when_committed(&mut self, key: StreamKey, sequence: u64, settled: Settled) {
         let Settled { faults, places, .. } = settled;
-        self.waiting.push(Waiter::Report { key, sequence, places, faults });
+        self.waiting.push(Waiter::Report {
+            key,
+            sequence,
+            places,
+            faults,
+        });
     }
 
     pub(super) fn end_when_committed(&mut self, key: StreamKey, ending: Ending) {
@@ -130,7 +143,9 @@ impl Task {
     fn uncommitted(&self) -> (Vec<(PartitionId, u64, i64)>, Vec<log::Commit>) {
         let (mut offsets, mut moved) = (Vec::new(), Vec::new());
         for (id, owned) in &self.owned {
-            let Some(view) = self.dispatch.partition(*id) else { continue };
+            let Some(view) = self.dispatch.partition(*id) else {
+                continue;
+            };
             if view.committed > owned.durable || owned.must_commit {
                 offsets.push((*id, owned.serial, view.committed));
                 moved.push(log::Commit {
@@ -148,13 +163,22 @@ impl Task {
         for waiter in std::mem::take(&mut self.commits.covered) {
             match waiter {
                 Waiter::End { key, ending } => self.end(key, ending),
-                Waiter::Report { key, sequence, places, faults } => {
+                Waiter::Report {
+                    key,
+                    sequence,
+                    places,
+                    faults,
+                } => {
                     let below = |(id, offset): &(PartitionId, i64)| {
                         self.owned.get(id).is_some_and(|owned| *offset < owned.durable)
                     };
                     let committed = places.iter().all(below);
                     if let Some(member) = self.members.get_mut(&key.id).filter(|member| member.key == key) {
-                        member.push(Frame::AckResult(AckReport { sequence, committed, faults }));
+                        member.push(Frame::AckResult(AckReport {
+                            sequence,
+                            committed,
+                            faults,
+                        }));
                     }
                 }
             }
@@ -176,11 +200,7 @@ impl Task {
     }
 }
 
-async fn commit(
-    member: Arc<dyn Member>,
-    offsets: Vec<(PartitionId, u64, i64)>,
-    moved: Vec<log::Commit>,
-) -> Committed {
+async fn commit(member: Arc<dyn Member>, offsets: Vec<(PartitionId, u64, i64)>, moved: Vec<log::Commit>) -> Committed {
     let result = member.commit(moved).await;
     Committed { offsets, result }
 }

@@ -51,7 +51,11 @@ impl Outbox {
             wanted: None,
             unread_since: None,
         };
-        Arc::new(Self { state: Mutex::new(state), read: Notify::new(), signals })
+        Arc::new(Self {
+            state: Mutex::new(state),
+            read: Notify::new(),
+            signals,
+        })
     }
 
     /// Adds deliveries; answers whether there is room for more. If not, `Signal::Room` comes when there is.

@@ -96,7 +96,11 @@ impl Task {
             if bounds.is_err() {
                 tokio::time::sleep(RETRY).await;
             }
-            Started { serial, assigned, bounds }
+            Started {
+                serial,
+                assigned,
+                bounds,
+            }
         }));
     }
 
@@ -123,19 +127,22 @@ impl Task {
         let id = self.dispatch.assign(from);
         let stop = CancellationToken::new();
         self.version += 1;
-        self.owned.insert(id, Owned {
-            partition: Arc::new(assigned.partition.clone()),
-            serial,
-            durable: committed,
-            must_commit: gap.is_some(),
-            end: bounds.end,
-            changed: self.version,
-            times: VecDeque::new(),
-            parked: Some(self.bus.feeds.reader(assigned.partition, from, None)),
-            releasing: None,
-            _stop_on_drop: stop.clone().drop_guard(),
-            stop,
-        });
+        self.owned.insert(
+            id,
+            Owned {
+                partition: Arc::new(assigned.partition.clone()),
+                serial,
+                durable: committed,
+                must_commit: gap.is_some(),
+                end: bounds.end,
+                changed: self.version,
+                times: VecDeque::new(),
+                parked: Some(self.bus.feeds.reader(assigned.partition, from, None)),
+                releasing: None,
+                _stop_on_drop: stop.clone().drop_guard(),
+                stop,
+            },
+        );
         if let Some(gap) = gap {
             self.commits.acked += 1;
             self.tell_gap(&gap);
@@ -177,9 +184,10 @@ impl Task {
         let ready: Vec<PartitionId> = (self.owned.iter())
             .filter(|(_, owned)| owned.releasing.is_some())
             .filter(|(id, owned)| {
-                let settled = self.dispatch.partition(**id).is_none_or(|view| {
-                    view.in_flight == 0 && view.committed == owned.durable
-                });
+                let settled = self
+                    .dispatch
+                    .partition(**id)
+                    .is_none_or(|view| view.in_flight == 0 && view.committed == owned.durable);
                 settled || over(owned)
             })
             .map(|(id, _)| *id)
@@ -191,7 +199,10 @@ impl Task {
     }
 
     pub(super) fn release_at(&self) -> Option<Instant> {
-        self.owned.values().filter_map(|owned| owned.releasing.as_ref().map(|(_, until)| *until)).min()
+        self.owned
+            .values()
+            .filter_map(|owned| owned.releasing.as_ref().map(|(_, until)| *until))
+            .min()
     }
 
     /// The partitions are gone: acks of them are stale.
@@ -210,9 +221,18 @@ impl Task {
         }
     }
 
-    fn tell_assignment(&mut self, gained: Vec<TopicPartition>, lost: Vec<(TopicPartition, LossReason)>, grace: Duration) {
+    fn tell_assignment(
+        &mut self,
+        gained: Vec<TopicPartition>,
+        lost: Vec<(TopicPartition, LossReason)>,
+        grace: Duration,
+    ) {
         for member in self.members.values_mut() {
-            let change = AssignmentChange { gained: gained.clone(), lost: lost.clone(), grace };
+            let change = AssignmentChange {
+                gained: gained.clone(),
+                lost: lost.clone(),
+                grace,
+            };
             member.push(Frame::Assignment(change));
         }
     }
@@ -226,14 +246,17 @@ impl Task {
         for (id, owned) in &mut self.owned {
             if owned.parked.is_some() && self.dispatch.wants_more(*id) {
                 let Some(reader) = owned.parked.take() else { continue };
-                self.reads.push(Box::pin(read(*id, owned.serial, reader, owned.stop.clone())));
+                self.reads
+                    .push(Box::pin(read(*id, owned.serial, reader, owned.stop.clone())));
             }
         }
     }
 
     pub(super) async fn received(&mut self, read: ReadDone) {
         let Some((reader, outcome)) = read.outcome else { return };
-        let Some(owned) = self.owned.get_mut(&read.id).filter(|owned| owned.serial == read.serial) else { return };
+        let Some(owned) = self.owned.get_mut(&read.id).filter(|owned| owned.serial == read.serial) else {
+            return;
+        };
         match outcome {
             Some(Ok(chunk)) => {
                 owned.parked = Some(reader);
@@ -260,17 +283,28 @@ impl Task {
         owned.changed = self.version;
         owned.end = owned.end.max(chunk.batch.end);
         let held = Held::new(Arc::clone(&chunk.batch), &self.held);
-        if let Some(first) = chunk.batch.items.get(chunk.range.start).filter(|_| !chunk.range.is_empty()) {
+        if let Some(first) = chunk
+            .batch
+            .items
+            .get(chunk.range.start)
+            .filter(|_| !chunk.range.is_empty())
+        {
             owned.times.push_back((first.offset, first.log_time));
         }
         for index in chunk.range {
             let item = &chunk.batch.items[index];
-            self.dispatch.arrive(id, Arrival {
-                offset: item.offset,
-                key: item.key.as_ref().map(key_hash),
-                size: item.size,
-                payload: Payload { held: Arc::clone(&held), index },
-            });
+            self.dispatch.arrive(
+                id,
+                Arrival {
+                    offset: item.offset,
+                    key: item.key.as_ref().map(key_hash),
+                    size: item.size,
+                    payload: Payload {
+                        held: Arc::clone(&held),
+                        index,
+                    },
+                },
+            );
         }
         self.dispatch.skip_to(id, chunk.next);
     }
@@ -280,7 +314,9 @@ impl Task {
         let Some(owned) = self.owned.get_mut(&id) else { return };
         let partition = reader.partition().clone();
         let bounds = self.bus.log.bounds(std::slice::from_ref(&partition)).await;
-        let gap = bounds.ok().and_then(|bounds| Gap::at(&partition, reader.position(), bounds[0]));
+        let gap = bounds
+            .ok()
+            .and_then(|bounds| Gap::at(&partition, reader.position(), bounds[0]));
         let Some(gap) = gap else {
             owned.parked = Some(reader);
             return;
@@ -298,5 +334,9 @@ async fn read(id: PartitionId, serial: u64, mut reader: FeedReader, stop: Cancel
         () = stop.cancelled() => None,
         outcome = reader.next() => Some(outcome),
     };
-    ReadDone { id, serial, outcome: outcome.map(|outcome| (reader, outcome)) }
+    ReadDone {
+        id,
+        serial,
+        outcome: outcome.map(|outcome| (reader, outcome)),
+    }
 }

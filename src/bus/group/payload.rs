@@ -18,7 +18,10 @@ pub(super) struct Held {
 impl Held {
     pub(super) fn new(batch: Arc<FeedBatch>, gauge: &Arc<AtomicUsize>) -> Arc<Self> {
         gauge.fetch_add(batch.bytes, Ordering::Relaxed);
-        Arc::new(Self { batch, gauge: Arc::clone(gauge) })
+        Arc::new(Self {
+            batch,
+            gauge: Arc::clone(gauge),
+        })
     }
 }
 

@@ -5,12 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    Frame,
-    partitions::Owned,
-    streams::Member,
-    task::Task,
-};
+use super::{Frame, partitions::Owned, streams::Member, task::Task};
 use crate::{
     bus::delivery::{Credit, PartitionId, PartitionView},
     error::Result,
@@ -31,7 +26,13 @@ pub struct PartitionProgress {
 
 impl PartitionProgress {
     pub(in crate::bus) fn reader(partition: TopicPartition, next: i64, end: i64) -> Self {
-        Self { partition, committed: None, next, end, lag_time: None }
+        Self {
+            partition,
+            committed: None,
+            next,
+            end,
+            lag_time: None,
+        }
     }
 
     pub fn lag_events(&self) -> i64 {
@@ -125,7 +126,11 @@ impl Task {
             return;
         }
         let log = Arc::clone(&self.bus.log);
-        let asked: Vec<_> = self.owned.iter().map(|(id, owned)| (*id, owned.serial, (*owned.partition).clone())).collect();
+        let asked: Vec<_> = self
+            .owned
+            .iter()
+            .map(|(id, owned)| (*id, owned.serial, (*owned.partition).clone()))
+            .collect();
         self.observing = Some(Box::pin(async move {
             let partitions: Vec<TopicPartition> = asked.iter().map(|(.., partition)| partition.clone()).collect();
             let bounds = log.bounds(&partitions).await;
@@ -148,19 +153,34 @@ impl Task {
     }
 
     fn send_heartbeats(&mut self, now: Instant) {
-        for owned in self.owned.iter_mut().map(|(id, owned)| (self.dispatch.partition(*id), owned)) {
+        for owned in self
+            .owned
+            .iter_mut()
+            .map(|(id, owned)| (self.dispatch.partition(*id), owned))
+        {
             forget_times(owned);
         }
         let oldest = self.oldest(now);
         let is_due = |member: &Member| now >= member.last_frame + member.heartbeat_interval;
-        let due: Vec<_> = self.members.values().filter(|member| is_due(member)).map(|member| member.key.id).collect();
+        let due: Vec<_> = self
+            .members
+            .values()
+            .filter(|member| is_due(member))
+            .map(|member| member.key.id)
+            .collect();
         for id in due {
             let heartbeat = self.heartbeat_for(id, oldest.clone());
-            let Some(member) = self.members.get_mut(&id) else { continue };
+            let Some(member) = self.members.get_mut(&id) else {
+                continue;
+            };
             member.seen = self.version;
             member.push(Frame::Heartbeat(Box::new(heartbeat)));
         }
-        let next = self.members.values().map(|member| member.last_frame + member.heartbeat_interval).min();
+        let next = self
+            .members
+            .values()
+            .map(|member| member.last_frame + member.heartbeat_interval)
+            .min();
         self.next_heartbeat = next.unwrap_or(now).max(now + Duration::from_millis(10));
     }
 
@@ -169,7 +189,9 @@ impl Task {
         let changed = self.owned.iter().filter(|(_, owned)| owned.changed > seen);
         let (outstanding_events, outstanding_bytes) = self.dispatch.outstanding(id);
         Heartbeat {
-            partitions: changed.filter_map(|(id, owned)| Some(progress(owned, self.dispatch.partition(*id)?))).collect(),
+            partitions: changed
+                .filter_map(|(id, owned)| Some(progress(owned, self.dispatch.partition(*id)?)))
+                .collect(),
             outstanding_events,
             outstanding_bytes,
             credit_left: self.dispatch.credit_left(id),
@@ -237,7 +259,12 @@ fn progress(owned: &Owned, view: PartitionView) -> PartitionProgress {
     let lag_time = if view.committed >= owned.end {
         Some(Duration::ZERO)
     } else {
-        let oldest = owned.times.iter().rev().find(|(first, _)| *first <= view.committed).or(owned.times.front());
+        let oldest = owned
+            .times
+            .iter()
+            .rev()
+            .find(|(first, _)| *first <= view.committed)
+            .or(owned.times.front());
         oldest.map(|(_, time)| Duration::from_millis(u64::try_from(now - time.0).unwrap_or(0)))
     };
     PartitionProgress {

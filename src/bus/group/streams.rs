@@ -52,11 +52,20 @@ impl Task {
     }
 
     pub(super) fn join(&mut self, stream: NewStream, reply: oneshot::Sender<Subscription>) {
-        let NewStream { opened, max_credit, heartbeat_interval, client_id, permit } = stream;
+        let NewStream {
+            opened,
+            max_credit,
+            heartbeat_interval,
+            client_id,
+            permit,
+        } = stream;
         let ledger = Ledger::new(opened.credit, max_credit, opened.credit_mode);
         let id = self.dispatch.join(ledger, fastrand::u32(..));
         self.serial += 1;
-        let key = StreamKey { id, serial: self.serial };
+        let key = StreamKey {
+            id,
+            serial: self.serial,
+        };
         let outbox = Outbox::new(self.handle.signals.clone());
         let now = Instant::now();
         let mut member = Member {
@@ -87,7 +96,11 @@ impl Task {
             self.dispatch.close(id);
         }
         let frames = Frames::new(key, Arc::clone(&outbox));
-        let control = Control { key, commands: self.handle.commands.clone(), outbox };
+        let control = Control {
+            key,
+            commands: self.handle.commands.clone(),
+            outbox,
+        };
         // If nobody waits any more, dropping the frames makes the stream leave.
         drop(reply.send(Subscription { frames, control }));
     }
@@ -99,18 +112,28 @@ impl Task {
     }
 
     pub(super) fn ack(&mut self, key: StreamKey, ranges: &[IdRange], sequence: u64) {
-        let places = if sequence == 0 { Places::Unwanted } else { Places::Wanted };
+        let places = if sequence == 0 {
+            Places::Unwanted
+        } else {
+            Places::Wanted
+        };
         if !self.is_member(key) {
             return;
         }
         let settled = self.dispatch.ack(key.id, ranges, places);
         self.commits.acked += settled.count;
-        let Some(member) = self.members.get_mut(&key.id) else { return };
+        let Some(member) = self.members.get_mut(&key.id) else {
+            return;
+        };
         member.settled += settled.count as u64;
         if sequence != 0 {
             self.commits.report_when_committed(key, sequence, settled);
         } else if !settled.faults.is_empty() {
-            member.push(Frame::AckResult(AckReport { sequence, committed: false, faults: settled.faults }));
+            member.push(Frame::AckResult(AckReport {
+                sequence,
+                committed: false,
+                faults: settled.faults,
+            }));
         }
         self.version += 1;
     }
@@ -120,10 +143,16 @@ impl Task {
             return;
         }
         let settled = self.dispatch.nack(key.id, ranges, Instant::now() + delay);
-        let Some(member) = self.members.get_mut(&key.id) else { return };
+        let Some(member) = self.members.get_mut(&key.id) else {
+            return;
+        };
         member.settled += settled.count as u64;
         if sequence != 0 || !settled.faults.is_empty() {
-            member.push(Frame::AckResult(AckReport { sequence, committed: false, faults: settled.faults }));
+            member.push(Frame::AckResult(AckReport {
+                sequence,
+                committed: false,
+                faults: settled.faults,
+            }));
         }
     }
 
@@ -164,9 +193,14 @@ impl Task {
         if !self.is_member(key) {
             return;
         }
-        let Some(member) = self.members.remove(&key.id) else { return };
+        let Some(member) = self.members.remove(&key.id) else {
+            return;
+        };
         self.dispatch.leave(key.id);
-        let reason = ending.as_ref().err().map_or_else(|| "done".to_owned(), |error| format!("{:?}", error.reason()));
+        let reason = ending
+            .as_ref()
+            .err()
+            .map_or_else(|| "done".to_owned(), |error| format!("{:?}", error.reason()));
         tracing::info!(
             group = %self.identity.group,
             stream = %member.stream_id,
@@ -206,10 +240,15 @@ impl Task {
         });
         let any = !touched.is_empty();
         for stream in touched {
-            let Some(member) = self.members.get_mut(&stream) else { continue };
+            let Some(member) = self.members.get_mut(&stream) else {
+                continue;
+            };
             member.last_frame = now;
             member.delivered += member.pending.len() as u64;
-            if member.outbox.deliver(member.key, std::mem::take(&mut member.pending), now) {
+            if member
+                .outbox
+                .deliver(member.key, std::mem::take(&mut member.pending), now)
+            {
                 self.dispatch.has_room(stream);
             } else {
                 self.dispatch.no_room(stream);
@@ -237,7 +276,9 @@ impl Task {
     }
 
     fn take_back(&mut self, id: StreamId) {
-        let Some(member) = self.members.get_mut(&id) else { return };
+        let Some(member) = self.members.get_mut(&id) else {
+            return;
+        };
         let recalled = member.outbox.recall();
         member.delivered -= recalled.len() as u64;
         self.dispatch.recall(id, recalled.iter().map(|delivery| delivery.id));

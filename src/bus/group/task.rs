@@ -75,11 +75,16 @@ pub(in crate::bus) fn start(bus: &Arc<Inner>, group: &Group, record: Arc<GroupRe
     let handle = Handle { commands, signals };
     let now = Instant::now();
     let task = Task {
-        identity: Identity { group: group.clone(), record },
+        identity: Identity {
+            group: group.clone(),
+            record,
+        },
         commands: command_queue,
         signals: signal_queue,
         handle: handle.clone(),
-        dispatch: Dispatch::new(Limits { window: bus.settings.window }),
+        dispatch: Dispatch::new(Limits {
+            window: bus.settings.window,
+        }),
         members: FxHashMap::default(),
         owned: FxHashMap::default(),
         member: None,
@@ -218,7 +223,10 @@ impl Task {
         self.identity.record = record;
         let (revision, settings) = (self.identity.record.revision, &self.identity.record.settings);
         for member in self.members.values_mut() {
-            member.push(Frame::GroupChanged { revision, settings: settings.clone() });
+            member.push(Frame::GroupChanged {
+                revision,
+                settings: settings.clone(),
+            });
         }
         if !same_topics {
             self.leave_log(super::LossReason::GroupChanged);
@@ -238,7 +246,12 @@ impl Task {
     /// While draining: ends the streams that have nothing left, and all when the time is over.
     fn end_drained(&mut self, now: Instant) {
         let Some(until) = self.drain_until else { return };
-        let keys: Vec<_> = self.members.values().filter(|member| !member.finishing).map(|member| member.key).collect();
+        let keys: Vec<_> = self
+            .members
+            .values()
+            .filter(|member| !member.finishing)
+            .map(|member| member.key)
+            .collect();
         for key in keys {
             if now >= until || self.dispatch.outstanding(key.id).0 == 0 {
                 self.end_after_commit(key, Err(draining()));

@@ -59,7 +59,8 @@ impl Store {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let groups = self.lock();
         let page = groups.range::<Group, _>((from, Bound::Unbounded)).take(count);
-        page.map(|(group, record)| (group.clone(), Arc::clone(record))).collect()
+        page.map(|(group, record)| (group.clone(), Arc::clone(record)))
+            .collect()
     }
 
     pub(super) async fn put(&self, group: &Group, record: GroupRecord) -> Result<Arc<GroupRecord>> {
@@ -102,7 +103,10 @@ impl Store {
         for record in &batch.records {
             let name = record.key.as_ref().and_then(|key| std::str::from_utf8(key).ok());
             let Some(group) = name.and_then(|name| Group::new(name).ok()) else {
-                tracing::warn!(offset = record.offset, "a record of tidings.groups has no group's name as its key");
+                tracing::warn!(
+                    offset = record.offset,
+                    "a record of tidings.groups has no group's name as its key"
+                );
                 continue;
             };
             match record.value.as_ref().map(|value| GroupRecord::from_bytes(value)) {
@@ -119,7 +123,10 @@ impl Store {
     }
 
     fn partition(&self) -> TopicPartition {
-        TopicPartition { topic: self.topic.clone(), partition: 0 }
+        TopicPartition {
+            topic: self.topic.clone(),
+            partition: 0,
+        }
     }
 
     /// Nothing panics while it holds this lock, so a poisoned one is whole.

@@ -90,7 +90,13 @@ impl Inner {
             let from = committed.unwrap_or(bounds.start).max(bounds.start);
             let lag_time = self.age_at(&partition, from, bounds).await;
             let served = view.as_ref().and_then(|view| row_of(view, &partition));
-            rows.push(GroupPartition { partition, bounds, committed, lag_time, served });
+            rows.push(GroupPartition {
+                partition,
+                bounds,
+                committed,
+                lag_time,
+                served,
+            });
         }
         Ok(GroupInfo {
             name,
