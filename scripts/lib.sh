@@ -19,7 +19,7 @@ as_root() {
 # Installs Debian packages.
 install_packages() {
   say "installing system packages: $*"
-  as_root apt-get update -qq >&2
+  as_root apt-get update -qq >&2 || say "some package lists are not up to date; going on with those that are"
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
 }
 
