@@ -38,13 +38,14 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> Resul
     let ops = bind(config.server.ops, "server.ops").await?;
     let log = parts::open_log(&config).await?;
     let bus = Bus::start(log.clone(), parts::routes(&config)?, parts::bus_settings(&config)).await?;
-    let tasks = TaskTracker::new();
+    let (tasks, ops_address) = (TaskTracker::new(), address(&ops)?);
     let (serving, is_serving) = watch::channel(true);
     let stopping = CancellationToken::new();
     tasks.spawn(ops::serve(ops, bus.health(), is_serving.clone(), stopping.clone()));
     tasks.spawn(ops::follow_log(bus.health(), serving, stopping.clone()));
     let services = Services::new(bus.clone(), parts::request_limits(&config), "embedded", tasks.clone());
     let routes = services.routes(Health::new(is_serving))?;
+    tracing::info!(address = %address(&listener)?, ops = %ops_address, "listening");
     let no_new_calls = stopping.clone();
     let serve = serve(listener, routes, &config, no_new_calls.cancelled_owned());
     tokio::pin!(serve);
@@ -75,22 +76,14 @@ pub fn verify_log(directory: &Path) -> Result<embedded::Report> {
 
 async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener> {
     let failed = |error| Error::new(Reason::Internal, format!("listen on {key} = {address}: {error}"));
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    if key == "server.listen" {
-        tracing::info!(%address, "listening");
-    } else {
-        tracing::info!(%address, "ops listening");
-    }
-    Ok(listener)
+    TcpListener::bind(address).await.map_err(failed)
 }
 
-async fn serve(
-    listener: TcpListener,
-    routes: Routes,
-    config: &Config,
-    stop: impl Future<Output = ()>,
-) -> Result<()> {
+fn address(listener: &TcpListener) -> Result<SocketAddr> {
+    listener.local_addr().map_err(|error| Error::new(Reason::Internal, format!("tell the listener's address: {error}")))
+}
+
+async fn serve(listener: TcpListener, routes: Routes, config: &Config, stop: impl Future<Output = ()>) -> Result<()> {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))

@@ -9,12 +9,19 @@ use tokio_util::sync::CancellationToken;
 type LogHealth = watch::Receiver<Result<(), Arc<str>>>;
 
 /// Serves until `stop`, and a little longer: who asks while the server drains is told so.
-pub(super) async fn serve(listener: TcpListener, log: LogHealth, serving: watch::Receiver<bool>, stop: CancellationToken) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    log: LogHealth,
+    serving: watch::Receiver<bool>,
+    stop: CancellationToken,
+) {
     let readyz = move || {
         let answer = ready(&log, &serving);
         async { answer }
     };
-    let router = Router::new().route("/livez", get(async || "ok\n")).route("/readyz", get(readyz));
+    let router = Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(readyz));
     let served = axum::serve(listener, router).into_future();
     tokio::select! {
         served = served => {
