@@ -6,7 +6,7 @@
 mod ops;
 mod parts;
 
-use std::{future::Future, net::SocketAddr, path::Path, time::Duration};
+use std::{future::Future, net::SocketAddr, time::Duration};
 
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -20,7 +20,6 @@ use crate::{
     config::Config,
     error::{Error, Reason, Result},
     grpc::{Health, Services},
-    log::embedded,
 };
 
 /// After the streams had their time to settle: for what is still on its way.
@@ -69,18 +68,15 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> Resul
     Ok(())
 }
 
-/// What lies in an embedded log's directory, and what is damaged there. The directory must not be in use.
-pub fn verify_log(directory: &Path) -> Result<embedded::Report> {
-    embedded::verify(directory)
-}
-
 async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener> {
     let failed = |error| Error::new(Reason::Internal, format!("listen on {key} = {address}: {error}"));
     TcpListener::bind(address).await.map_err(failed)
 }
 
 fn address(listener: &TcpListener) -> Result<SocketAddr> {
-    listener.local_addr().map_err(|error| Error::new(Reason::Internal, format!("tell the listener's address: {error}")))
+    listener
+        .local_addr()
+        .map_err(|error| Error::new(Reason::Internal, format!("tell the listener's address: {error}")))
 }
 
 async fn serve(listener: TcpListener, routes: Routes, config: &Config, stop: impl Future<Output = ()>) -> Result<()> {

@@ -4,4 +4,5 @@ mod harness;
 
 mod docs;
 mod harness_works;
+mod subscribe;
 mod tidy;
