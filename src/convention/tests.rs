@@ -8,6 +8,7 @@ use crate::{
     },
     log::{HeadersBuilder, LogTime},
     name::Topic,
+    proto::event::{from_proto, to_proto},
 };
 
 fn at() -> TopicPartition {
@@ -363,6 +364,16 @@ proptest! {
     fn any_event_comes_back(event in any_event()) {
         let encoded = encode(&event);
         prop_assert_eq!(decode(&at(), &logged(encoded)), Decoded { event, fault: None });
+    }
+
+    #[test]
+    fn json_survives_every_door(event in any_event()) {
+        let sent = json::to_json(&event);
+        let published = from_proto(to_proto(json::from_json(&sent).expect("just written"))).expect("just checked");
+        let delivered = to_proto(decode(&at(), &logged(encode(&published))).event);
+        let printed = json::to_json(&from_proto(delivered).expect("just checked"));
+        let value = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).expect("JSON");
+        prop_assert_eq!(value(&printed), value(&sent));
     }
 
     #[test]
