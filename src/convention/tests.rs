@@ -221,6 +221,7 @@ fn types_come_from_the_table_and_from_our_header() {
         Some(Value::Boolean(false)),
     );
     assert_read(&[("ce_a", Some("x")), typed("a=integer")], "a", Some(string("x")));
+    assert_read(&[("ce_a", Some("")), typed("a=integer")], "a", Some(string("")));
     assert_read(&[("ce_a", Some("5")), typed("a=number")], "a", Some(string("5")));
     let time = "2018-04-05T17:31:00Z";
     assert_read(
