@@ -82,7 +82,7 @@ impl Authorize {
             value.set_sensitive(true);
             Ok(value)
         };
-        Ok(Self(token.map(value).transpose()?))
+        Ok(Self(token.filter(|token| !token.is_empty()).map(value).transpose()?))
     }
 }
 
