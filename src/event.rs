@@ -2,7 +2,7 @@
 //!
 //! A `Draft` is what a parser found; `Draft::check` turns it into an `Event` or into every fault it has. Checking also
 //! settles what may be said in two ways, so that an event is the same whichever door it came through:
-//! - optional attributes and known extensions have the type that the specification gives them (`attribute::TABLE`);
+//! - optional attributes and known extensions have the type that the specification gives them (`attribute`);
 //! - data is text where its content type is text and the bytes are UTF-8, a protobuf message where the content type is
 //!   `application/protobuf` and there is a `dataschema`, and otherwise what the client said (`payload`).
 //!

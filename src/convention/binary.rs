@@ -71,10 +71,10 @@ impl Found {
     fn add(&mut self, header: Bytes, value: Option<Bytes>) {
         if starts_with_ignoring_case(&header, b"ce_") {
             self.is_event = true;
-            match attribute_name(&header) {
+            match attribute_name(header) {
                 Ok(name) if name == "datacontenttype" => self.second_content_type = value,
                 Ok(name) => self.attributes.push((name, value)),
-                Err(rule) if value.is_some() => self.misnamed = Some(Fault::new(text::shown(&header), rule)),
+                Err(fault) if value.is_some() => self.misnamed = Some(fault),
                 Err(_) => {}
             }
         } else if header.eq_ignore_ascii_case(b"content-type") {
@@ -140,10 +140,8 @@ fn check_required(event: &Event, spec_version: &str) -> Result<(), Fault> {
 }
 
 fn data(event: &Event, bytes: Bytes, declared: Option<Kind>) -> Data {
-    match text::from_bytes(&bytes) {
-        Some(text) if declared == Some(Kind::String) => Data::Text(text),
-        _ => payload::from_bytes(&event.attributes, bytes),
-    }
+    let declared_text = declared.and_then(|_| text::from_bytes(&bytes));
+    declared_text.map_or_else(|| payload::from_bytes(&event.attributes, bytes), Data::Text)
 }
 
 /// An attribute's value from its text; `None` where an empty text means that there is none.
@@ -178,17 +176,16 @@ fn tolerant(kind: Kind, text: &ByteString) -> ByteString {
 }
 
 /// The attribute's name in a header that starts with `ce_`.
-fn attribute_name(header: &Bytes) -> text::Checked<ByteString> {
-    let mut name = header.clone();
-    name.advance("ce_".len());
-    if name.iter().any(u8::is_ascii_uppercase) {
-        name = name.to_ascii_lowercase().into();
+fn attribute_name(mut header: Bytes) -> Result<ByteString, Fault> {
+    if header.iter().any(u8::is_ascii_uppercase) {
+        header = header.to_ascii_lowercase().into();
     }
-    let name = ByteString::try_from(name).map_err(|_| "has a name that is not UTF-8")?;
-    match &*name {
-        "id" | "source" | "type" | "specversion" => Ok(name),
-        _ => attribute::check_name(&name).map(|()| name),
+    let name = &header["ce_".len()..];
+    if !matches!(name, b"id" | b"source" | b"type" | b"specversion") {
+        attribute::check_name(name).map_err(|rule| Fault::new(text::shown(&header), rule))?;
     }
+    header.advance("ce_".len());
+    Ok(ByteString::try_from(header).expect("a checked name is ASCII"))
 }
 
 fn header_name(attribute: &str) -> [&str; 2] {

@@ -169,7 +169,7 @@ fn topic(name: &str) -> Result<Topic, String> {
 fn check_key(name: &str) -> Result<(), String> {
     match name {
         "id" | "source" | "type" | "specversion" => Ok(()),
-        _ => attribute::check_name(name),
+        _ => attribute::check_name(name.as_bytes()),
     }
 }
 

@@ -185,7 +185,7 @@ fn every_fault_is_told() {
         "type: is missing",
         "attributes.data: data is not an attribute",
         "attributes.Bad_Name-1: an attribute's name is made of lower-case",
-        "attributes.id: id is a required attribute",
+        "attributes.id: this is the name of a required attribute",
         "attributes.time: must be a timestamp (RFC 3339)",
         "attributes.a: contains U+000A",
         "attributes.a: is there more than once",

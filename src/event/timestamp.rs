@@ -134,9 +134,9 @@ fn push_fraction(text: &mut String, nanos: u32) {
         return;
     }
     text.push('.');
-    if nanos % 1_000_000 == 0 {
+    if nanos.is_multiple_of(1_000_000) {
         push_digits(text, 3, nanos / 1_000_000);
-    } else if nanos % 1_000 == 0 {
+    } else if nanos.is_multiple_of(1_000) {
         push_digits(text, 6, nanos / 1_000);
     } else {
         push_digits(text, 9, nanos);
