@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod cli;
 mod docs;
 mod harness_works;
 mod subscribe;
