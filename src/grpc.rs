@@ -75,7 +75,12 @@ struct Shared {
 
 impl Services {
     pub fn new(bus: Bus, limits: Limits, log_backend: &'static str, tasks: TaskTracker) -> Self {
-        Self(Arc::new(Shared { bus, limits, log_backend, tasks }))
+        Self(Arc::new(Shared {
+            bus,
+            limits,
+            log_backend,
+            tasks,
+        }))
     }
 
     /// All services, with health and reflection.
@@ -90,7 +95,8 @@ impl Services {
                     .accept_compressed(CompressionEncoding::Zstd)
             };
         }
-        let reflection = || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
+        let reflection =
+            || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
         let broken = |error| Error::new(Reason::Internal, "build reflection").caused_by(error);
         Ok(Routes::new(HealthServer::new(health))
             .add_service(reflection().build_v1().map_err(broken)?)

@@ -46,7 +46,11 @@ pub struct PublishError {
 impl PublishError {
     /// Refused before anything was written.
     pub fn refused(error: Error) -> Self {
-        Self { error, runs: Vec::new(), was_writing: false }
+        Self {
+            error,
+            runs: Vec::new(),
+            was_writing: false,
+        }
     }
 }
 

@@ -30,7 +30,10 @@ pub(super) fn invalid(field: &str, rule: impl Into<String>) -> Error {
 /// A topic's name, where exactly one topic can stand.
 pub(super) fn topic(name: &str, field: &str) -> Result<Topic> {
     Topic::new(name).map_err(|error| {
-        let faults = error.field_faults().iter().map(|fault| crate::error::Fault::new(field, fault.rule.clone()));
+        let faults = error
+            .field_faults()
+            .iter()
+            .map(|fault| crate::error::Fault::new(field, fault.rule.clone()));
         Error::faults(Reason::TopicInvalid, faults.collect())
     })
 }
@@ -51,7 +54,10 @@ pub(super) fn start(start: Option<wire::Start>, field: &str) -> Result<Option<St
     Ok(Some(match start.and_then(|start| start.at) {
         None => return Ok(None),
         Some(At::Committed(_)) => {
-            return Err(invalid(field, "committed is where a group stands; here there is none to stand anywhere"));
+            return Err(invalid(
+                field,
+                "committed is where a group stands; here there is none to stand anywhere",
+            ));
         }
         Some(At::Earliest(())) => Start::Earliest,
         Some(At::Latest(())) => Start::Latest,
@@ -75,7 +81,13 @@ pub(super) fn end(end: Option<wire::End>) -> Result<Option<End>> {
 fn positions(positions: wire::Positions) -> Result<Vec<(TopicPartition, i64)>> {
     let one = |position: wire::Position| {
         let topic = topic(&position.topic, "positions.topic")?;
-        Ok((TopicPartition { topic, partition: position.partition }, position.offset))
+        Ok((
+            TopicPartition {
+                topic,
+                partition: position.partition,
+            },
+            position.offset,
+        ))
     };
     positions.positions.into_iter().map(one).collect()
 }
@@ -85,7 +97,10 @@ fn log_time(time: &prost_types::Timestamp, field: &str) -> Result<LogTime> {
     if !(0..1_000_000_000).contains(&time.nanos) {
         return Err(invalid(field, "nanos are from 0 to 999,999,999"));
     }
-    let millis = time.seconds.saturating_mul(1_000).saturating_add(i64::from(time.nanos).div_ceil(1_000_000));
+    let millis = time
+        .seconds
+        .saturating_mul(1_000)
+        .saturating_add(i64::from(time.nanos).div_ceil(1_000_000));
     Ok(LogTime(millis))
 }
 
@@ -104,15 +119,27 @@ pub(super) fn timestamp(time: LogTime) -> prost_types::Timestamp {
 }
 
 pub(super) fn position(partition: &TopicPartition, offset: i64) -> wire::Position {
-    wire::Position { topic: partition.topic.to_string(), partition: partition.partition, offset }
+    wire::Position {
+        topic: partition.topic.to_string(),
+        partition: partition.partition,
+        offset,
+    }
 }
 
 pub(super) fn partition(partition: &TopicPartition) -> wire::TopicPartition {
-    wire::TopicPartition { topic: partition.topic.to_string(), partition: partition.partition }
+    wire::TopicPartition {
+        topic: partition.topic.to_string(),
+        partition: partition.partition,
+    }
 }
 
 pub(super) fn caught_up(positions: &[(TopicPartition, i64)]) -> wire::CaughtUp {
-    wire::CaughtUp { positions: positions.iter().map(|(partition, offset)| position(partition, *offset)).collect() }
+    wire::CaughtUp {
+        positions: positions
+            .iter()
+            .map(|(partition, offset)| position(partition, *offset))
+            .collect(),
+    }
 }
 
 pub(super) fn progress(progress: &PartitionProgress) -> wire::PartitionProgress {

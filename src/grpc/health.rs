@@ -27,7 +27,11 @@ impl Health {
 }
 
 fn response(serving: bool) -> HealthCheckResponse {
-    let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+    let status = if serving {
+        ServingStatus::Serving
+    } else {
+        ServingStatus::NotServing
+    };
     HealthCheckResponse { status: status.into() }
 }
 
@@ -54,8 +58,12 @@ impl HealthService for Health {
 
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
         if !is_known(&request.get_ref().service) {
-            let unknown = HealthCheckResponse { status: ServingStatus::ServiceUnknown.into() };
-            return Ok(Response::new(Box::pin(stream::iter([Ok(unknown)]).chain(stream::pending()))));
+            let unknown = HealthCheckResponse {
+                status: ServingStatus::ServiceUnknown.into(),
+            };
+            return Ok(Response::new(Box::pin(
+                stream::iter([Ok(unknown)]).chain(stream::pending()),
+            )));
         }
         let mut serving = self.0.clone();
         serving.mark_changed();

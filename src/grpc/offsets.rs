@@ -23,8 +23,14 @@ impl OffsetService for Services {
         });
         let (groups, next_page_token) = listed.await?;
         let replica_id = self.bus().replica_id();
-        let groups = groups.iter().map(|info| convert::group(info, replica_id, false)).collect();
-        Ok(Response::new(ListGroupsResponse { groups, next_page_token }))
+        let groups = groups
+            .iter()
+            .map(|info| convert::group(info, replica_id, false))
+            .collect();
+        Ok(Response::new(ListGroupsResponse {
+            groups,
+            next_page_token,
+        }))
     }
 
     async fn get_group(&self, request: Request<GetGroupRequest>) -> Result<Response<GetGroupResponse>, Status> {

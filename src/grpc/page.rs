@@ -25,9 +25,15 @@ impl Page {
         if token.is_empty() {
             return Ok(Self { size, after: None });
         }
-        let name = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let name = URL_SAFE_NO_PAD
+            .decode(token)
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok());
         let after = name.ok_or_else(|| fault("page_token", "is not one that this service gave"))?;
-        Ok(Self { size, after: Some(after) })
+        Ok(Self {
+            size,
+            after: Some(after),
+        })
     }
 
     /// Cuts a list that has one more than the page, and gives the token of the next page.
@@ -56,7 +62,10 @@ mod tests {
         assert_eq!(page.cut(&mut last, |name| name), "");
         assert_eq!(Page::new(i32::MAX, "").expect("valid").size, MAX);
         for (size, token) in [(-1, ""), (1, "!"), (1, "_w")] {
-            assert_eq!(Page::new(size, token).err().map(|error| error.reason()), Some(Reason::PageInvalid));
+            assert_eq!(
+                Page::new(size, token).err().map(|error| error.reason()),
+                Some(Reason::PageInvalid)
+            );
         }
     }
 }

@@ -121,7 +121,12 @@ impl PublishSession {
                 let answer_by = Instant::now() + timeout;
                 let bus = self.services.bus().clone();
                 let future = Box::pin(async move { bus.hand_over(new, answer_by).await });
-                self.handing = Some(Handing { sequence, bytes, answer_by, future });
+                self.handing = Some(Handing {
+                    sequence,
+                    bytes,
+                    answer_by,
+                    future,
+                });
             }
             Err(error) => self.refuse(sequence, bytes, error),
         }
@@ -138,11 +143,20 @@ impl PublishSession {
     }
 
     fn handed(&mut self, handing: Handing, handed: Result<HandedOver>) {
-        let Handing { sequence, bytes, answer_by, .. } = handing;
+        let Handing {
+            sequence,
+            bytes,
+            answer_by,
+            ..
+        } = handing;
         match handed {
             Ok(handed) => {
                 let outcome = Box::pin(handed.outcome(answer_by));
-                self.waiting.push_back(Waiting { sequence, bytes, outcome });
+                self.waiting.push_back(Waiting {
+                    sequence,
+                    bytes,
+                    outcome,
+                });
             }
             Err(error) => self.refuse(sequence, bytes, error),
         }
@@ -151,7 +165,11 @@ impl PublishSession {
     /// Refused before writing: it fails alone.
     fn refuse(&mut self, sequence: u64, bytes: usize, error: Error) {
         let outcome = Box::pin(std::future::ready(Err(PublishError::refused(error))));
-        self.waiting.push_back(Waiting { sequence, bytes, outcome });
+        self.waiting.push_back(Waiting {
+            sequence,
+            bytes,
+            outcome,
+        });
     }
 
     fn answer(&mut self, sequence: u64, outcome: Outcome) -> PublishStreamResponse {
@@ -165,12 +183,20 @@ impl PublishSession {
                 Out::Error(publish_rpc_status(&failure, Room::InBand))
             }
         };
-        PublishStreamResponse { sequence, result: Some(result) }
+        PublishStreamResponse {
+            sequence,
+            result: Some(result),
+        }
     }
 
     /// What was not handed over yet must not be: it would overtake what failed.
     fn stop_after_failure(&mut self) {
-        let error = || Error::new(Reason::PrecedingFailed, "a request before this one failed while writing");
+        let error = || {
+            Error::new(
+                Reason::PrecedingFailed,
+                "a request before this one failed while writing",
+            )
+        };
         if let Some(Handing { sequence, bytes, .. }) = self.handing.take() {
             self.refuse(sequence, bytes, error());
         }
@@ -180,7 +206,9 @@ impl PublishSession {
 
 /// The outcome of the first that waits; it is taken out once it is known.
 async fn first(waiting: &mut VecDeque<Waiting>) -> (u64, usize, Outcome) {
-    let Some(front) = waiting.front_mut() else { return std::future::pending().await };
+    let Some(front) = waiting.front_mut() else {
+        return std::future::pending().await;
+    };
     let outcome = (&mut front.outcome).await;
     let (sequence, bytes) = (front.sequence, front.bytes);
     waiting.pop_front();

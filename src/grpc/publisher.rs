@@ -29,7 +29,11 @@ impl PublisherService for Services {
     async fn publish(&self, request: Request<PublishRequest>) -> Result<Response<PublishResponse>, Status> {
         let answer_by = deadline::answer_by(request.metadata(), self.limits().publish_timeout);
         let new = new_events(request.into_inner(), self.limits()).map_err(|error| status(&error))?;
-        let written = self.bus().publish(new, answer_by).await.map_err(|failure| publish_status(&failure))?;
+        let written = self
+            .bus()
+            .publish(new, answer_by)
+            .await
+            .map_err(|failure| publish_status(&failure))?;
         Ok(Response::new(response(written)))
     }
 
@@ -68,18 +72,26 @@ pub(super) fn new_events(request: PublishRequest, limits: &Limits) -> Result<New
     if !faults.is_empty() {
         return Err(Error::faults(Reason::EventInvalid, faults));
     }
-    Ok(NewEvents { events, topic, key: request.key })
+    Ok(NewEvents {
+        events,
+        topic,
+        key: request.key,
+    })
 }
 
 fn check_size(request: &PublishRequest, limits: &Limits) -> Result<()> {
     let too_large = |rule: String| Error::fault(Reason::RequestTooLarge, "events", rule);
     let (count, max) = (request.events.len(), limits.max_request_events);
     if count > max {
-        return Err(too_large(format!("the request has {count} events; limits.max_request_events = {max}")));
+        return Err(too_large(format!(
+            "the request has {count} events; limits.max_request_events = {max}"
+        )));
     }
     let (bytes, max) = (request.encoded_len(), limits.max_request_bytes);
     if bytes > max {
-        return Err(too_large(format!("the request has {bytes} bytes; limits.max_request_bytes = {max}")));
+        return Err(too_large(format!(
+            "the request has {bytes} bytes; limits.max_request_bytes = {max}"
+        )));
     }
     Ok(())
 }
@@ -93,5 +105,7 @@ pub(super) fn response(written: Vec<Written>) -> PublishResponse {
         }),
         duplicate: false,
     };
-    PublishResponse { results: written.into_iter().map(result).collect() }
+    PublishResponse {
+        results: written.into_iter().map(result).collect(),
+    }
 }

@@ -22,7 +22,11 @@ pub(super) fn messages(
     session: ReadSession,
     max_frame_bytes: usize,
 ) -> impl Stream<Item = Result<ReadResponse, Status>> + Send {
-    let reading = Reading { session, ready: VecDeque::new(), max_frame_bytes };
+    let reading = Reading {
+        session,
+        ready: VecDeque::new(),
+        max_frame_bytes,
+    };
     stream::unfold(Some(reading), |reading| async {
         let mut reading = reading?;
         match reading.next().await? {

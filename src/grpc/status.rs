@@ -88,7 +88,9 @@ fn rpc_status(error: &Error, runs: &[OutcomeRun], room: Room) -> pb::Status {
     };
     if let Some(delay) = error.retry_delay() {
         let retry_delay = Some(super::duration(delay));
-        status.details.push(any("google.rpc.RetryInfo", &pb::RetryInfo { retry_delay }));
+        status
+            .details
+            .push(any("google.rpc.RetryInfo", &pb::RetryInfo { retry_delay }));
     }
     if let Some((kind, name)) = error.named_resource() {
         let resource = pb::ResourceInfo {
@@ -136,7 +138,10 @@ fn add_runs(status: &mut pb::Status, runs: &[OutcomeRun], room: Room) {
     if runs.is_empty() {
         return;
     }
-    let mut failure = PublishFailure { runs: runs.to_vec(), truncated: false };
+    let mut failure = PublishFailure {
+        runs: runs.to_vec(),
+        truncated: false,
+    };
     while room == Room::Trailers && status.encoded_len() + failure.encoded_len() > MAX_DETAILS - 200 {
         failure.runs.truncate(failure.runs.len().saturating_sub(1));
         failure.truncated = true;
@@ -159,7 +164,10 @@ fn outcome_run(run: &crate::bus::Run) -> OutcomeRun {
 }
 
 fn any(name: &str, message: &impl Message) -> Any {
-    Any { type_url: format!("type.googleapis.com/{name}"), value: message.encode_to_vec() }
+    Any {
+        type_url: format!("type.googleapis.com/{name}"),
+        value: message.encode_to_vec(),
+    }
 }
 
 fn cut(text: &str, max: usize) -> String {

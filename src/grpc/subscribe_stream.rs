@@ -33,7 +33,13 @@ impl Outbound {
     pub(super) fn new(frames: Frames, parts: FrameParts) -> Self {
         let ended = CancellationToken::new();
         let _ended_on_drop = ended.clone().drop_guard();
-        Self { frames: Some(frames), parts, ready: VecDeque::new(), ended, _ended_on_drop }
+        Self {
+            frames: Some(frames),
+            parts,
+            ready: VecDeque::new(),
+            ended,
+            _ended_on_drop,
+        }
     }
 
     /// Set when the call has ended.
@@ -50,7 +56,9 @@ impl Stream for Outbound {
             if let Some(message) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(message)));
             }
-            let Some(frames) = &mut self.frames else { return Poll::Ready(None) };
+            let Some(frames) = &mut self.frames else {
+                return Poll::Ready(None);
+            };
             let frame = match ready!(Pin::new(frames).poll_next(context)) {
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => return self.end(Some(&error)),
@@ -83,7 +91,11 @@ pub(super) async fn steer(mut inbound: Streaming<SubscribeRequest>, control: Con
             Ok(None) => return control.half_close().await,
             // The client is gone; the outbound side is dropped with the call, and leaves.
             Err(broken) if broken.code() == tonic::Code::Cancelled => return,
-            Err(broken) => Err(Error::fault(Reason::FrameUnexpected, "frame", broken.message().to_owned())),
+            Err(broken) => Err(Error::fault(
+                Reason::FrameUnexpected,
+                "frame",
+                broken.message().to_owned(),
+            )),
         };
         if let Err(error) = result {
             return control.fail(error).await;
@@ -98,11 +110,19 @@ async fn take(request: SubscribeRequest, control: &Control) -> Result<()> {
         Some(Frame::Open(_)) => return Err(unexpected("open is the first frame, and comes once")),
         Some(Frame::Credit(credit)) => control.credit(convert::credit(credit)?).await,
         Some(Frame::Ack(ack)) => {
-            control.ack(convert::id_ranges(&ack.delivery_ids, &ack.ranges), ack.sequence).await;
+            control
+                .ack(convert::id_ranges(&ack.delivery_ids, &ack.ranges), ack.sequence)
+                .await;
         }
         Some(Frame::Nack(nack)) => {
             let delay = convert::nack_delay(&nack)?;
-            control.nack(convert::id_ranges(&nack.delivery_ids, &nack.ranges), delay, nack.sequence).await;
+            control
+                .nack(
+                    convert::id_ranges(&nack.delivery_ids, &nack.ranges),
+                    delay,
+                    nack.sequence,
+                )
+                .await;
         }
         Some(Frame::Close(_)) => control.close().await,
         Some(Frame::Extend(_)) => return Err(Error::not_built("extend")),

@@ -44,7 +44,9 @@ impl SubscriberService for Services {
             max_credit: self.bus().settings().max_credit,
         };
         let outbound = Outbound::new(subscription.frames, parts);
-        self.0.tasks.spawn(subscribe_stream::steer(inbound, subscription.control, outbound.ended()));
+        self.0
+            .tasks
+            .spawn(subscribe_stream::steer(inbound, subscription.control, outbound.ended()));
         Ok(Response::new(deadline::cut(outbound, end_at)))
     }
 
@@ -55,7 +57,10 @@ impl SubscriberService for Services {
             self.bus().read(options).await
         };
         let session = started.await.map_err(|error| status(&error))?;
-        Ok(Response::new(deadline::cut(read_stream::messages(session, DEFAULT_FRAME_BYTES), end_at)))
+        Ok(Response::new(deadline::cut(
+            read_stream::messages(session, DEFAULT_FRAME_BYTES),
+            end_at,
+        )))
     }
 }
 
@@ -63,7 +68,9 @@ async fn first_frame(inbound: &mut Streaming<SubscribeRequest>) -> Result<Open, 
     let unexpected = |rule: &str| status(&Error::fault(Reason::FrameUnexpected, "frame", rule));
     match timeout(OPEN_TIMEOUT, inbound.message()).await {
         Err(_) => Err(unexpected("the first frame is open, and comes within 30 s")),
-        Ok(Ok(Some(SubscribeRequest { frame: Some(Frame::Open(open)) }))) => Ok(open),
+        Ok(Ok(Some(SubscribeRequest {
+            frame: Some(Frame::Open(open)),
+        }))) => Ok(open),
         Ok(Ok(_)) => Err(unexpected("the first frame is open")),
         Ok(Err(broken)) => Err(broken),
     }

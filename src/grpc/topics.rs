@@ -11,7 +11,10 @@ use crate::proto::tidings::v1::{
 
 #[tonic::async_trait]
 impl TopicService for Services {
-    async fn create_topic(&self, request: Request<CreateTopicRequest>) -> Result<Response<CreateTopicResponse>, Status> {
+    async fn create_topic(
+        &self,
+        request: Request<CreateTopicRequest>,
+    ) -> Result<Response<CreateTopicResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
         let created = bounded(&metadata, self.limits().publish_timeout, async {
             let topic = convert::topic(&request.name, "name")?;
@@ -28,7 +31,9 @@ impl TopicService for Services {
             self.bus().topic(&convert::topic(&request.name, "name")?).await
         });
         let (info, bounds) = found.await?;
-        Ok(Response::new(GetTopicResponse { topic: Some(convert::topic_info(&info, &bounds)) }))
+        Ok(Response::new(GetTopicResponse {
+            topic: Some(convert::topic_info(&info, &bounds)),
+        }))
     }
 
     async fn list_topics(&self, request: Request<ListTopicsRequest>) -> Result<Response<ListTopicsResponse>, Status> {
@@ -45,10 +50,16 @@ impl TopicService for Services {
         });
         let (topics, next_page_token) = listed.await?;
         let topics = topics.iter().map(|info| convert::topic_info(info, &[])).collect();
-        Ok(Response::new(ListTopicsResponse { topics, next_page_token }))
+        Ok(Response::new(ListTopicsResponse {
+            topics,
+            next_page_token,
+        }))
     }
 
-    async fn update_topic(&self, request: Request<UpdateTopicRequest>) -> Result<Response<UpdateTopicResponse>, Status> {
+    async fn update_topic(
+        &self,
+        request: Request<UpdateTopicRequest>,
+    ) -> Result<Response<UpdateTopicResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
         let updated = bounded(&metadata, self.limits().publish_timeout, async {
             let topic = convert::topic(&request.name, "name")?;
@@ -60,7 +71,10 @@ impl TopicService for Services {
         Ok(Response::new(UpdateTopicResponse { topic }))
     }
 
-    async fn delete_topic(&self, request: Request<DeleteTopicRequest>) -> Result<Response<DeleteTopicResponse>, Status> {
+    async fn delete_topic(
+        &self,
+        request: Request<DeleteTopicRequest>,
+    ) -> Result<Response<DeleteTopicResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
         bounded(&metadata, self.limits().publish_timeout, async {
             self.bus().delete_topic(&convert::topic(&request.name, "name")?).await

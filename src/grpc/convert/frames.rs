@@ -42,18 +42,27 @@ pub(in crate::grpc) fn subscribe_response(frame: Frame, parts: &FrameParts) -> R
         Frame::CaughtUp(positions) => Out::CaughtUp(caught_up(&positions)),
         Frame::Gap(gap) => Out::Gap(self::gap(&gap)),
         Frame::GroupChanged { revision, settings } => Out::GroupChanged(group_changed(revision, &settings)),
-        Frame::Drain(deadline) => Out::Drain(wire::Drain { deadline: Some(crate::grpc::duration(deadline)) }),
+        Frame::Drain(deadline) => Out::Drain(wire::Drain {
+            deadline: Some(crate::grpc::duration(deadline)),
+        }),
     };
     Ok(vec![wire::SubscribeResponse { frame: Some(frame) }])
 }
 
 fn deliveries_messages(deliveries: &[Delivery], max_bytes: usize) -> Result<Vec<wire::SubscribeResponse>> {
     let mut messages = Vec::new();
-    for part in parts(deliveries, max_bytes, |delivery| estimate(delivery.item(), &delivery.partition)) {
+    for part in parts(deliveries, max_bytes, |delivery| {
+        estimate(delivery.item(), &delivery.partition)
+    }) {
         let deliveries: Vec<wire::Delivery> = part.iter().map(delivery).collect();
         let frame = subscribe_response::Frame::Deliveries(wire::Deliveries { deliveries });
         let message = wire::SubscribeResponse { frame: Some(frame) };
-        check_size(part.first().map(|one| (one.item(), &*one.partition)), part.len(), &message, max_bytes)?;
+        check_size(
+            part.first().map(|one| (one.item(), &*one.partition)),
+            part.len(),
+            &message,
+            max_bytes,
+        )?;
         messages.push(message);
     }
     Ok(messages)
@@ -66,7 +75,12 @@ pub(in crate::grpc) fn read_events(events: &ReadEvents, max_bytes: usize) -> Res
         let read = part.iter().map(|item| read_event(item, &events.partition)).collect();
         let frame = wire::read_response::Frame::ReadEvents(wire::ReadEvents { events: read });
         let message = wire::ReadResponse { frame: Some(frame) };
-        check_size(part.first().map(|item| (item, &events.partition)), part.len(), &message, max_bytes)?;
+        check_size(
+            part.first().map(|item| (item, &events.partition)),
+            part.len(),
+            &message,
+            max_bytes,
+        )?;
         messages.push(message);
     }
     Ok(messages)
@@ -103,7 +117,9 @@ fn check_size(
     message: &impl prost::Message,
     max_bytes: usize,
 ) -> Result<()> {
-    let Some((item, partition)) = first.filter(|_| count == 1) else { return Ok(()) };
+    let Some((item, partition)) = first.filter(|_| count == 1) else {
+        return Ok(());
+    };
     if item.size as usize * 2 < max_bytes || message.encoded_len() <= max_bytes {
         return Ok(());
     }
@@ -143,7 +159,10 @@ fn read_event(item: &Item, partition: &TopicPartition) -> wire::ReadEvent {
 }
 
 fn fault(item: &Item) -> Option<wire::DecodeFault> {
-    item.fault.as_ref().map(|fault| wire::DecodeFault { field: fault.field.clone(), rule: fault.rule.clone() })
+    item.fault.as_ref().map(|fault| wire::DecodeFault {
+        field: fault.field.clone(),
+        rule: fault.rule.clone(),
+    })
 }
 
 fn opened(opened: Opened, parts: &FrameParts) -> wire::Opened {
@@ -189,7 +208,10 @@ pub(super) fn on_gap(on_gap: OnGap) -> wire::OnGap {
 
 fn ack_result(report: AckReport) -> wire::AckResult {
     let faults = report.faults.into_iter().map(|fault| wire::AckFault {
-        ids: Some(wire::DeliveryRange { first: fault.ids.first, last: fault.ids.last }),
+        ids: Some(wire::DeliveryRange {
+            first: fault.ids.first,
+            last: fault.ids.last,
+        }),
         reason: match fault.verdict {
             Verdict::Unknown => wire::Reason::Unknown,
             Verdict::Settled => wire::Reason::Settled,
@@ -197,7 +219,11 @@ fn ack_result(report: AckReport) -> wire::AckResult {
         }
         .into(),
     });
-    wire::AckResult { sequence: report.sequence, committed: report.committed, faults: faults.collect() }
+    wire::AckResult {
+        sequence: report.sequence,
+        committed: report.committed,
+        faults: faults.collect(),
+    }
 }
 
 fn assignment(change: AssignmentChange) -> wire::Assignment {
@@ -239,5 +265,8 @@ pub(super) fn oldest(oldest: &OldestUnacked) -> wire::OldestUnacked {
 }
 
 pub(in crate::grpc) fn wire_credit(credit: Credit) -> wire::Credit {
-    wire::Credit { events: credit.events, bytes: credit.bytes.unwrap_or(0) }
+    wire::Credit {
+        events: credit.events,
+        bytes: credit.bytes.unwrap_or(0),
+    }
 }

@@ -13,21 +13,38 @@ use crate::{
 
 /// A group, with or without its partitions.
 pub(in crate::grpc) fn group(info: &GroupInfo, replica_id: &str, with_partitions: bool) -> wire::Group {
-    let served: BTreeSet<bool> = info.partitions.iter().map(|partition| partition.served.is_some()).collect();
+    let served: BTreeSet<bool> = info
+        .partitions
+        .iter()
+        .map(|partition| partition.served.is_some())
+        .collect();
     let partitions = info.partitions.iter().filter(|_| with_partitions);
     wire::Group {
         name: info.name.to_string(),
         kind: wire::Kind::Tidings.into(),
-        state: if info.streams > 0 { wire::State::Active } else { wire::State::Empty }.into(),
+        state: if info.streams > 0 {
+            wire::State::Active
+        } else {
+            wire::State::Empty
+        }
+        .into(),
         revision: info.revision,
         topics: info.settings.topics.iter().map(ToString::to_string).collect(),
         on_gap: frames::on_gap(info.settings.on_gap).into(),
         undecodable: wire::Undecodable::Deliver.into(),
         members: i32::from(served.contains(&true)),
         streams: i32::try_from(info.streams).unwrap_or(i32::MAX),
-        partitions: partitions.map(|partition| group_partition(partition, replica_id)).collect(),
+        partitions: partitions
+            .map(|partition| group_partition(partition, replica_id))
+            .collect(),
         lag_events: info.partitions.iter().map(GroupPartition::lag_events).sum(),
-        lag_time: Some(crate::grpc::duration(info.partitions.iter().map(|row| row.lag_time).max().unwrap_or(Duration::ZERO))),
+        lag_time: Some(crate::grpc::duration(
+            info.partitions
+                .iter()
+                .map(|row| row.lag_time)
+                .max()
+                .unwrap_or(Duration::ZERO),
+        )),
         create_time: Some(timestamp(info.created)),
         last_commit_time: info.last_commit.map(timestamp),
         ..Default::default()

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{end, invalid, period, start, topics};
 use crate::{
     bus::{
-        OnConflict, OnGap, OpenOptions, ReadOptions, End, Start,
+        End, OnConflict, OnGap, OpenOptions, ReadOptions, Start,
         delivery::{Credit, CreditMode, IdRange},
     },
     error::{Error, Reason, Result},
@@ -24,7 +24,10 @@ const MAX_DELAY: Duration = Duration::from_secs(24 * 3_600);
 pub(in crate::grpc) fn open(open: wire::Open) -> Result<(OpenOptions, usize)> {
     refuse_not_built(&open)?;
     if open.client_id.chars().count() > MAX_CLIENT_ID {
-        return Err(invalid("open.client_id", format!("has at most {MAX_CLIENT_ID} characters")));
+        return Err(invalid(
+            "open.client_id",
+            format!("has at most {MAX_CLIENT_ID} characters"),
+        ));
     }
     let heartbeat = period(open.heartbeat_interval, "open.heartbeat_interval")?.unwrap_or(DEFAULT_HEARTBEAT);
     if !HEARTBEATS.contains(&heartbeat) {
@@ -33,9 +36,15 @@ pub(in crate::grpc) fn open(open: wire::Open) -> Result<(OpenOptions, usize)> {
     let frame_bytes = frame_bytes(open.max_frame_bytes)?;
     let options = OpenOptions {
         group: Group::new(&open.group)?,
-        topics: if open.topics.is_empty() { None } else { Some(topics(&open.topics, "open.topics")?) },
+        topics: if open.topics.is_empty() {
+            None
+        } else {
+            Some(topics(&open.topics, "open.topics")?)
+        },
         start: match open.start {
-            Some(wire::Start { at: Some(wire::start::At::Committed(_)) }) => None,
+            Some(wire::Start {
+                at: Some(wire::start::At::Committed(_)),
+            }) => None,
             other => start(other, "open.start")?,
         },
         on_gap: on_gap(open.on_gap)?,
@@ -56,7 +65,10 @@ fn refuse_not_built(open: &wire::Open) -> Result<()> {
         (open.lease.is_some(), "open.lease"),
         (open.retry.is_some(), "open.retry"),
         (open.commands, "open.commands"),
-        (undecodable == wire::Undecodable::DeadLetter, "open.undecodable = DEAD_LETTER"),
+        (
+            undecodable == wire::Undecodable::DeadLetter,
+            "open.undecodable = DEAD_LETTER",
+        ),
     ];
     match set.into_iter().find(|(is_set, _)| *is_set) {
         Some((_, field)) => Err(Error::not_built(field)),
@@ -68,7 +80,10 @@ fn frame_bytes(bytes: i32) -> Result<usize> {
     match bytes {
         0 => Ok(crate::grpc::DEFAULT_FRAME_BYTES),
         MIN_FRAME_BYTES..=MAX_FRAME_BYTES => Ok(usize::try_from(bytes).unwrap_or(crate::grpc::DEFAULT_FRAME_BYTES)),
-        _ => Err(invalid("open.max_frame_bytes", format!("is 0 or from {MIN_FRAME_BYTES} to {MAX_FRAME_BYTES}"))),
+        _ => Err(invalid(
+            "open.max_frame_bytes",
+            format!("is 0 or from {MIN_FRAME_BYTES} to {MAX_FRAME_BYTES}"),
+        )),
     }
 }
 
@@ -99,17 +114,29 @@ fn credit_mode(value: i32) -> Result<CreditMode> {
 
 /// Bytes 0 in Open = bytes are not counted on this stream.
 fn opening_credit(credit: Option<wire::Credit>) -> Result<Credit> {
-    let Some(credit) = credit else { return Ok(Credit { events: 0, bytes: None }) };
+    let Some(credit) = credit else {
+        return Ok(Credit { events: 0, bytes: None });
+    };
     let checked = self::credit(credit)?;
-    Ok(Credit { bytes: checked.bytes.filter(|bytes| *bytes > 0), ..checked })
+    Ok(Credit {
+        bytes: checked.bytes.filter(|bytes| *bytes > 0),
+        ..checked
+    })
 }
 
 /// More credit.
 pub(in crate::grpc) fn credit(credit: wire::Credit) -> Result<Credit> {
     if credit.events < 0 || credit.bytes < 0 {
-        return Err(Error::fault(Reason::FrameUnexpected, "credit", "events and bytes are not negative"));
+        return Err(Error::fault(
+            Reason::FrameUnexpected,
+            "credit",
+            "events and bytes are not negative",
+        ));
     }
-    Ok(Credit { events: credit.events, bytes: Some(credit.bytes) })
+    Ok(Credit {
+        events: credit.events,
+        bytes: Some(credit.bytes),
+    })
 }
 
 /// The ids of an ack or nack; runs of neighbors become one range.
@@ -121,7 +148,10 @@ pub(in crate::grpc) fn id_ranges(ids: &[u64], ranges: &[wire::DeliveryRange]) ->
             _ => all.push(IdRange { first: *id, last: *id }),
         }
     }
-    all.extend(ranges.iter().map(|range| IdRange { first: range.first, last: range.last }));
+    all.extend(ranges.iter().map(|range| IdRange {
+        first: range.first,
+        last: range.last,
+    }));
     all
 }
 

@@ -38,7 +38,11 @@ pub(in crate::grpc) fn topic_info(info: &TopicInfo, bounds: &[Bounds]) -> wire::
     let settings = wire::TopicSettings {
         partitions: Some(info.settings.partitions),
         retention: Some(crate::grpc::duration(info.settings.retention.unwrap_or_default())),
-        retention_bytes: Some(info.settings.retention_bytes.map_or(0, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX))),
+        retention_bytes: Some(
+            info.settings
+                .retention_bytes
+                .map_or(0, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+        ),
         cleanup: cleanup.into(),
     };
     let state = |(partition, bounds): (i32, &Bounds)| wire::TopicPartitionState {

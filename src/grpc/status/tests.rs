@@ -43,7 +43,9 @@ fn every_reason_is_in_the_manual_with_its_code() {
             text.push(c.to_ascii_uppercase());
             text
         });
-        let listed = manual.lines().any(|line| line.contains(&format!("`{name}`")) && line.contains(&code));
+        let listed = manual
+            .lines()
+            .any(|line| line.contains(&format!("`{name}`")) && line.contains(&code));
         assert!(listed, "docs/errors.md has no row for {name} with {code}");
     }
 }
@@ -61,7 +63,9 @@ fn each_status_has_error_info() {
 
 #[test]
 fn details_stay_under_four_kibibytes_and_tell_the_total() {
-    let faults = (0..5_000).map(|n| Fault::new(format!("events[{n}].attributes.time"), "r".repeat(5_000))).collect();
+    let faults = (0..5_000)
+        .map(|n| Fault::new(format!("events[{n}].attributes.time"), "r".repeat(5_000)))
+        .collect();
     let status = status(&Error::faults(Reason::EventInvalid, faults));
     assert!(status.details().len() < MAX_DETAILS, "{}", status.details().len());
     let info = status.get_details_error_info().expect("error info");
@@ -75,7 +79,11 @@ fn outcomes_are_cut_in_trailers_and_whole_in_band() {
     let run = |n: usize| Run {
         first: n,
         count: 1,
-        state: if n.is_multiple_of(2) { RunState::Durable } else { RunState::Unknown },
+        state: if n.is_multiple_of(2) {
+            RunState::Durable
+        } else {
+            RunState::Unknown
+        },
         reason: (n % 2 == 1).then_some(Reason::LogUnavailable),
     };
     let failure = PublishError {
@@ -84,7 +92,11 @@ fn outcomes_are_cut_in_trailers_and_whole_in_band() {
         was_writing: true,
     };
     let read = |status: &pb::Status| {
-        let detail = status.details.iter().find(|detail| detail.type_url.ends_with("PublishFailure")).expect("detail");
+        let detail = status
+            .details
+            .iter()
+            .find(|detail| detail.type_url.ends_with("PublishFailure"))
+            .expect("detail");
         PublishFailure::decode(detail.value.as_slice()).expect("readable")
     };
     let whole = read(&publish_rpc_status(&failure, Room::InBand));

@@ -59,6 +59,5 @@ fn find(log: &Lines, message: &str) -> Option<Value> {
     log.lines
         .iter()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .map(|mut line| line["fields"].take())
-        .find(|fields| fields["message"] == message)
+        .find(|line| line["message"] == message)
 }
