@@ -8,11 +8,15 @@
 mod dispatch;
 mod ledger;
 mod outstanding;
+mod partition;
 mod scheduler;
 mod stream;
 mod tracker;
+mod words;
 
-pub use dispatch::{Dispatch, Limits, Oldest, PartitionId, PartitionView, Places, Sending, Settled, StreamId};
+pub use dispatch::Dispatch;
 pub use ledger::{Credit, CreditMode, Ledger};
 pub use outstanding::{IdFault, IdRange, Verdict};
+pub use partition::PartitionView;
 pub use scheduler::Arrival;
+pub use words::{Limits, Oldest, PartitionId, Places, Sending, Settled, StreamId};

@@ -78,6 +78,7 @@ impl From<Error> for PublishError {
         Self {
             error,
             runs: Vec::new(),
+            was_writing: false,
         }
     }
 }
@@ -146,6 +147,7 @@ impl HandedOver {
                         state: RunState::Unknown,
                         reason: Some(Reason::DeadlineExceeded),
                     }],
+                    was_writing: true,
                 })
             }
         }
@@ -252,6 +254,7 @@ fn collect(topics: Vec<Topic>, outcomes: Vec<Outcome>) -> Result<Vec<Written>, P
     Err(PublishError {
         error,
         runs: if nothing_written { Vec::new() } else { runs },
+        was_writing: true,
     })
 }
 

@@ -100,7 +100,7 @@ fn log_time(time: &prost_types::Timestamp, field: &str) -> Result<LogTime> {
     let millis = time
         .seconds
         .saturating_mul(1_000)
-        .saturating_add(i64::from(time.nanos).div_ceil(1_000_000));
+        .saturating_add(i64::from((time.nanos + 999_999) / 1_000_000));
     Ok(LogTime(millis))
 }
 

@@ -1,28 +1,15 @@
 //! Puts tracker, scheduler and the streams' ledgers together: arrivals and acks in, sendings and offsets to commit out.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, time::Instant};
 
 use slab::Slab;
 
 use super::{
-    Arrival, Credit, IdFault, IdRange, Ledger,
+    Arrival, Credit, IdFault, IdRange, Ledger, Limits, Oldest, PartitionId, Places, Sending, Settled, StreamId,
+    partition::{Partition, PartitionView},
     scheduler::Scheduler,
     stream::{Out, Stream},
-    tracker::Tracker,
 };
-
-pub type PartitionId = usize;
-pub type StreamId = usize;
-
-/// Bounds of a group's state.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// The most offsets between a partition's committed one and the last that is being delivered.
-    pub window: i64,
-}
 
 /// All partitions and streams that a group has on this replica.
 #[derive(Debug)]
@@ -33,62 +20,6 @@ pub struct Dispatch<P> {
     streams: Slab<Stream>,
     /// Streams that may take an event, each once; the first is next.
     eligible: VecDeque<StreamId>,
-}
-
-#[derive(Debug)]
-struct Partition<P> {
-    tracker: Tracker,
-    /// What arrived and does not fit into the window yet.
-    backlog: VecDeque<Pending<P>>,
-    in_flight: usize,
-    /// It is about to leave.
-    retired: bool,
-}
-
-#[derive(Debug)]
-enum Pending<P> {
-    Event(Arrival<P>),
-    /// No record up to this offset.
-    Hole(i64),
-}
-
-/// One event on its way to one stream.
-#[derive(Debug)]
-pub struct Sending<'a, P> {
-    pub id: u64,
-    pub partition: PartitionId,
-    pub attempt: u32,
-    pub failures: u32,
-    pub payload: &'a P,
-}
-
-/// What an ack or nack did.
-#[derive(Debug, Default)]
-pub struct Settled {
-    /// How many events it settled.
-    pub count: usize,
-    pub faults: Vec<IdFault>,
-    /// Their places; only where asked for.
-    pub places: Vec<(PartitionId, i64)>,
-}
-
-/// Where a partition stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PartitionView {
-    pub committed: i64,
-    pub next: i64,
-    pub settled_above: i64,
-    pub in_flight: usize,
-}
-
-/// The event that was first sent longest ago and is not settled.
-#[derive(Clone, Copy, Debug)]
-pub struct Oldest {
-    pub partition: PartitionId,
-    pub offset: i64,
-    pub first_sent: Instant,
-    pub key_hash: u64,
-    pub attempt: u32,
 }
 
 impl<P> Dispatch<P> {
@@ -104,12 +35,7 @@ impl<P> Dispatch<P> {
 
     /// A partition came, of which everything below `committed` is settled.
     pub fn assign(&mut self, committed: i64) -> PartitionId {
-        self.partitions.insert(Partition {
-            tracker: Tracker::new(committed),
-            backlog: VecDeque::new(),
-            in_flight: 0,
-            retired: false,
-        })
+        self.partitions.insert(Partition::new(committed))
     }
 
     /// A partition left: its events are forgotten, and acks of them are stale from now on.
@@ -126,8 +52,7 @@ impl<P> Dispatch<P> {
     /// A partition is about to leave: nothing more of it is sent; what was sent may still be settled.
     pub fn retire(&mut self, id: PartitionId) {
         if let Some(partition) = self.partitions.get_mut(id) {
-            partition.backlog.clear();
-            partition.retired = true;
+            partition.retire();
             self.scheduler.drop_unsent(id);
         }
     }
@@ -136,21 +61,21 @@ impl<P> Dispatch<P> {
     pub fn wants_more(&self, id: PartitionId) -> bool {
         self.partitions
             .get(id)
-            .is_some_and(|partition| partition.backlog.is_empty() && partition.tracker.span() < self.limits.window)
+            .is_some_and(|partition| partition.wants_more(self.limits.window))
     }
 
     /// An event arrived; those of a partition arrive in order.
     pub fn arrive(&mut self, id: PartitionId, arrival: Arrival<P>) {
-        if let Some(partition) = self.partitions.get_mut(id).filter(|partition| !partition.retired) {
-            partition.backlog.push_back(Pending::Event(arrival));
+        if let Some(partition) = self.partitions.get_mut(id) {
+            partition.push(arrival);
             self.admit(id);
         }
     }
 
     /// There are no records up to `next` (exclusive).
     pub fn skip_to(&mut self, id: PartitionId, next: i64) {
-        if let Some(partition) = self.partitions.get_mut(id).filter(|partition| !partition.retired) {
-            partition.backlog.push_back(Pending::Hole(next));
+        if let Some(partition) = self.partitions.get_mut(id) {
+            partition.push_hole(next);
             self.admit(id);
         }
     }
@@ -257,9 +182,7 @@ impl<P> Dispatch<P> {
             if places == Places::Wanted {
                 settled.places.push((out.partition, entry.arrival.offset));
             }
-            if !partition.backlog.is_empty() {
-                self.admit(out.partition);
-            }
+            self.admit(out.partition);
         }
         settled
     }
@@ -293,12 +216,7 @@ impl<P> Dispatch<P> {
     }
 
     pub fn partition(&self, id: PartitionId) -> Option<PartitionView> {
-        self.partitions.get(id).map(|partition| PartitionView {
-            committed: partition.tracker.committed(),
-            next: partition.tracker.next(),
-            settled_above: partition.tracker.settled_above(),
-            in_flight: partition.in_flight,
-        })
+        self.partitions.get(id).map(Partition::view)
     }
 
     /// Events and bytes that the stream has and has not settled.
@@ -335,19 +253,9 @@ impl<P> Dispatch<P> {
 
     /// Lets into the scheduler what fits into the window.
     fn admit(&mut self, id: PartitionId) {
-        let Some(partition) = self.partitions.get_mut(id) else {
-            return;
-        };
-        while partition.tracker.span() < self.limits.window {
-            match partition.backlog.pop_front() {
-                Some(Pending::Hole(next)) => partition.tracker.skip_to(next),
-                Some(Pending::Event(arrival)) => {
-                    if partition.tracker.arrive(arrival.offset) {
-                        self.scheduler.arrive(id, arrival);
-                    }
-                }
-                None => break,
-            }
+        let (window, scheduler) = (self.limits.window, &mut self.scheduler);
+        if let Some(partition) = self.partitions.get_mut(id) {
+            partition.admit(window, |arrival| scheduler.arrive(id, arrival));
         }
     }
 
@@ -364,7 +272,7 @@ impl<P> Dispatch<P> {
     }
 
     fn forget_if_retired(&mut self, id: PartitionId) {
-        if self.partitions.get(id).is_some_and(|partition| partition.retired) {
+        if self.partitions.get(id).is_some_and(Partition::is_retired) {
             self.scheduler.drop_unsent(id);
         }
     }
@@ -396,20 +304,6 @@ impl<P> Dispatch<P> {
             stream.listed = true;
             self.eligible.push_back(id);
         }
-    }
-}
-
-/// Whether an ack should tell where the events it settled lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Places {
-    Wanted,
-    Unwanted,
-}
-
-/// How long an event has been out.
-impl Oldest {
-    pub fn age(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.first_sent)
     }
 }
 

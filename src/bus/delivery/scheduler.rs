@@ -15,7 +15,7 @@ use std::{
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
-use super::dispatch::PartitionId;
+use super::PartitionId;
 
 /// An event that arrived. `key` is a hash; events with the same one are sent in order (a collision only costs speed).
 #[derive(Clone, Debug)]
@@ -68,7 +68,8 @@ impl<P> Default for Scheduler<P> {
 }
 
 impl<P> Scheduler<P> {
-    pub(super) fn get(&self, id: EntryId) -> Option<&Entry<P>> {
+    #[cfg(test)]
+    fn get(&self, id: EntryId) -> Option<&Entry<P>> {
         self.entries.get(id)
     }
 

@@ -1,6 +1,6 @@
 //! One stream as the dispatcher sees it: its credit, what it holds, and whether it takes more.
 
-use super::{IdFault, IdRange, Ledger, dispatch::PartitionId, outstanding::Outstanding, scheduler::EntryId};
+use super::{IdFault, IdRange, Ledger, PartitionId, outstanding::Outstanding, scheduler::EntryId};
 
 #[derive(Debug)]
 pub(super) struct Stream {

@@ -75,10 +75,10 @@ pub struct OldestUnacked {
 
 /// A group as this replica serves it.
 #[derive(Clone, Debug)]
-pub struct GroupView {
-    pub streams: usize,
-    pub last_commit: Option<LogTime>,
-    pub partitions: Vec<PartitionRow>,
+pub(in crate::bus) struct GroupView {
+    pub(in crate::bus) streams: usize,
+    pub(in crate::bus) last_commit: Option<LogTime>,
+    pub(in crate::bus) partitions: Vec<PartitionRow>,
 }
 
 #[derive(Clone, Debug)]

@@ -55,10 +55,10 @@ impl Task {
         let NewStream {
             opened,
             max_credit,
-            heartbeat_interval,
             client_id,
             permit,
         } = stream;
+        let heartbeat_interval = opened.heartbeat_interval;
         let ledger = Ledger::new(opened.credit, max_credit, opened.credit_mode);
         let id = self.dispatch.join(ledger, fastrand::u32(..));
         self.serial += 1;

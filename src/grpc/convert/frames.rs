@@ -2,8 +2,6 @@
 
 use std::time::SystemTime;
 
-use prost::Message as _;
-
 use super::{caught_up, gap, partition, position, progress, timestamp, waiting};
 use crate::{
     bus::{
