@@ -3,16 +3,17 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 #[test]
-fn docs_list_every_reason_of_an_error() {
+fn docs_list_every_reason_of_an_error_with_its_code() {
     let listed = read("docs/errors.md");
-    let listed: BTreeSet<String> = listed
+    let listed: BTreeSet<(String, String)> = listed
         .lines()
-        .filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned()))
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+        .map(|(reason, rest)| (reason.to_owned(), rest.split(' ').next().unwrap_or_default().to_owned()))
         .collect();
     assert_eq!(
         listed,
-        reasons(),
-        "docs/errors.md (left) and the variants of Reason in src/error.rs (right) differ"
+        served(),
+        "docs/errors.md (left) and the table in src/grpc/status.rs (right) differ"
     );
 }
 
@@ -43,15 +44,18 @@ fn pages() -> Vec<String> {
     pages
 }
 
-/// The variants of `Reason`, as clients see them: `EventInvalid` is EVENT_INVALID.
-fn reasons() -> BTreeSet<String> {
-    let source = read("src/error.rs");
-    let (_, body) = source.split_once("pub enum Reason {").expect("src/error.rs has Reason");
-    let (body, _) = body.split_once('}').expect("an enum ends");
-    let variants = body.lines().filter_map(|line| line.trim().strip_suffix(','));
-    variants.filter(|line| !line.starts_with("//")).map(screaming).collect()
+/// Rows such as `Reason::LogFull => ("LOG_FULL", Code::ResourceExhausted),`.
+fn served() -> BTreeSet<(String, String)> {
+    let source = read("src/grpc/status.rs");
+    let rows = source
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Reason::")?.split_once("(\""));
+    let rows = rows.filter_map(|(_, row)| row.strip_suffix("),")?.split_once("\", Code::"));
+    rows.map(|(reason, code)| (reason.to_owned(), screaming(code)))
+        .collect()
 }
 
+/// `ResourceExhausted` as RESOURCE_EXHAUSTED.
 fn screaming(name: &str) -> String {
     let mut screaming = String::new();
     for letter in name.chars() {

@@ -16,7 +16,7 @@ const MAX_FUNCTION: usize = 40;
 const MAX_TEST_FILE: usize = 500;
 
 /// What may be named only in some modules (paths by their beginning), and the modules that may.
-const ONLY_IN: [(&[&str], &[&str]); 9] = [
+const ONLY_IN: [(&[&str], &[&str]); 10] = [
     (
         &[
             "tonic",
@@ -28,6 +28,7 @@ const ONLY_IN: [(&[&str], &[&str]); 9] = [
         ],
         &["proto", "grpc", "cli", "server"],
     ),
+    (&["crate::log::Log"], &["server", "bus", "log"]),
     (&["rdkafka"], &["log::kafka"]),
     (
         &[

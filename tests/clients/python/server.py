@@ -51,7 +51,7 @@ def address(log):
     seen = []
     for line in log:
         seen.append(line)
-        fields = json.loads(line).get("fields", {}) if line.startswith("{") else {}
+        fields = json.loads(line) if line.startswith("{") else {}
         if fields.get("message") == "listening":
             return fields["address"]
     raise RuntimeError("the server did not start:\n" + "".join(seen))

@@ -23,7 +23,8 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "error",
         ],
     ),
-    ("grpc", &["bus", "proto", "event", "name", "error"]),
+    // Of `log` only its values, which the bus gives and takes: ONLY_IN in tests/it/tidy.rs keeps the trait from it.
+    ("grpc", &["bus", "proto", "event", "log", "name", "error"]),
     ("telemetry", &["error"]),
     ("bus", &["convention", "event", "log", "name", "error"]),
     ("convention", &["event", "log", "name", "error"]),
@@ -57,11 +58,13 @@ pub(crate) fn layers_named(source: &Source) -> Vec<(String, usize)> {
         "super" => Some(from_parent(&module, segments)),
         _ => None,
     };
-    source
+    let mut named: Vec<_> = source
         .named()
         .iter()
         .filter_map(|named| Some((layer(&absolute(&named.segments)?), named.line)))
-        .collect()
+        .collect();
+    named.dedup();
+    named
 }
 
 /// `super::super::x`, seen from a module, from the crate's root.
