@@ -1,1 +1,170 @@
-//! The verbs of the bus: publish, read, subscribe, topics, groups.
+//! The verbs of the bus: publish, read, subscribe, topics, groups. Plain Rust values in and out; no wire types, no backend.
+//!
+//! ```text
+//! publish ──▶ route, encode ──▶ log.append ──▶ receipt
+//! read ◀───── feed (one per partition, shared) ◀── log.read
+//! subscribe ◀── group (one task per group: delivery, commits) ◀── feed
+//! ```
+
+mod publish;
+mod read;
+mod subscribe;
+mod topics;
+mod start;
+mod groups;
+mod group;
+pub mod delivery;
+mod feed;
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use feed::Item;
+pub use group::{
+    AckReport, AssignmentChange, Control, Delivery, Frame, Frames, Heartbeat, LossReason, OldestUnacked, Opened,
+    PartitionProgress, PartitionRow, Subscription, Waiting,
+};
+pub use groups::{GroupInfo, GroupPartition, GroupSettings, OnGap};
+pub use publish::{HandedOver, NewEvents, PublishError, Run, RunState, Written};
+pub use read::{ReadEvents, ReadFrame, ReadOptions, ReadSession};
+pub use start::{End, Gap, GapReason, Start};
+pub use subscribe::{OnConflict, OpenOptions};
+
+use crate::{
+    bus::{delivery::Credit, feed::Feeds, groups::Groups},
+    convention::routes::Routes,
+    error::{Error, Reason, Result},
+    log::Log,
+};
+
+/// What the bus is told at its start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The largest event as logged.
+    pub max_event_bytes: usize,
+    /// Bytes handed to the log and not yet answered, over all publishers.
+    pub publish_bytes: usize,
+    /// Open Subscribe and Read streams.
+    pub streams: usize,
+    pub groups: usize,
+    /// Bytes of events that a group holds on this replica, delivered or waiting.
+    pub group_buffer_bytes: usize,
+    /// Bytes of recent events shared by readers near the end, over all partitions.
+    pub feed_bytes: usize,
+    /// Credit of a stream is clamped to this.
+    pub max_credit: Credit,
+    /// The most offsets between a group's committed one and the last in delivery, per partition.
+    pub window: i64,
+    pub commit_interval: Duration,
+    pub commit_count: usize,
+    /// Whether publishing or subscribing to an unknown topic creates it.
+    pub auto_create: bool,
+    pub default_partitions: i32,
+    /// How long streams may settle what they have when the bus stops.
+    pub drain_timeout: Duration,
+}
+
+/// The bus. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Bus(Arc<Inner>);
+
+struct Inner {
+    log: Arc<dyn Log>,
+    routes: Routes,
+    settings: Settings,
+    feeds: Feeds,
+    groups: Groups,
+    publish_bytes: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+    replica_id: String,
+    started: SystemTime,
+    /// Set when the bus drains: nothing new begins.
+    draining: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Bus {
+    /// Reads the groups from the log and starts.
+    pub async fn start(log: Arc<dyn Log>, routes: Routes, settings: Settings) -> Result<Self> {
+        let (tasks, draining) = (TaskTracker::new(), CancellationToken::new());
+        let groups = Groups::load(Arc::clone(&log), &tasks, &draining).await?;
+        Ok(Self(Arc::new(Inner {
+            feeds: Feeds::new(Arc::clone(&log), settings.feed_bytes, tasks.clone()),
+            groups,
+            publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),
+            streams: Arc::new(Semaphore::new(settings.streams)),
+            replica_id: format!("{:08x}", fastrand::u32(..)),
+            started: SystemTime::now(),
+            log,
+            routes,
+            settings,
+            draining,
+            tasks,
+        })))
+    }
+
+    /// New at each start.
+    pub fn replica_id(&self) -> &str {
+        &self.0.replica_id
+    }
+
+    pub fn started(&self) -> SystemTime {
+        self.0.started
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// Whether the log can be reached.
+    pub fn health(&self) -> watch::Receiver<Result<(), Arc<str>>> {
+        self.0.log.health()
+    }
+
+    /// Ends reads, tells subscribers, lets them settle what they have for `Settings::drain_timeout`, commits, ends them.
+    /// Publishing goes on until the door closes.
+    pub async fn drain(&self) {
+        self.0.draining.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+}
+
+impl Inner {
+    /// A place among the open streams, held for a stream's life.
+    fn stream_permit(&self) -> Result<tokio::sync::OwnedSemaphorePermit> {
+        if self.draining.is_cancelled() {
+            return Err(draining());
+        }
+        Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
+            let limit = self.settings.streams;
+            Error::new(
+                Reason::Limit,
+                format!("open a stream: limits.streams = {limit} are open"),
+            )
+            .retry_after(Duration::from_secs(5))
+        })
+    }
+}
+
+fn draining() -> Error {
+    Error::new(
+        Reason::Draining,
+        "the server is stopping; open again elsewhere or later",
+    )
+    .retry_after(Duration::from_secs(1))
+}
+
+/// A hash of a key, the same on every replica of this version.
+fn key_hash(key: &Bytes) -> u64 {
+    use std::hash::Hasher;
+    let mut hasher = rustc_hash::FxHasher::default();
+    hasher.write(key);
+    hasher.finish()
+}

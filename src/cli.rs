@@ -1,1 +1,58 @@
-//! The command line: a client of the served API.
+//! The command line: a client of the served API, and nothing else.
+//!
+//! Results go to stdout, talk goes to stderr, failures become an exit status.
+
+pub mod arguments;
+mod publish;
+mod subscribe;
+mod read;
+mod topics;
+mod groups;
+mod info;
+mod bench;
+mod client;
+mod event;
+mod json;
+mod table;
+mod words;
+mod progress;
+pub mod output;
+pub mod failure;
+pub mod stop;
+
+use self::{
+    arguments::{ClientCommand, Global},
+    client::Client,
+    failure::Result,
+    output::Output,
+};
+
+/// Runs one command against a server. What it printed before it failed is printed.
+pub async fn run(command: ClientCommand, global: &Global) -> Result<()> {
+    let mut output = Output::stdout(global.output);
+    let done = dispatch(command, global, &mut output).await;
+    output.flush().and(done)
+}
+
+/// What can be refused without a server is refused before one is called.
+async fn dispatch(command: ClientCommand, global: &Global, output: &mut Output) -> Result<()> {
+    let connect = async || Client::connect(global).await;
+    match command {
+        ClientCommand::Publish(publish) => {
+            let work = publish.prepare()?;
+            work.run(&connect().await?, output).await
+        }
+        ClientCommand::Read(read) => {
+            let request = read.prepare()?;
+            read::run(request, &connect().await?, output).await
+        }
+        ClientCommand::Subscribe(subscribe) => subscribe::run(subscribe, &connect().await?, output).await,
+        ClientCommand::Topics(command) => topics::run(command, &connect().await?, output).await,
+        ClientCommand::Groups(command) => groups::run(command, &connect().await?, output).await,
+        ClientCommand::Info => info::run(&connect().await?, output).await,
+        ClientCommand::Bench(command) => bench::run(command, &connect().await?, output).await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

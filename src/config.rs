@@ -1,5 +1,139 @@
-//! Configuration: defaults, overlaid by a file, overlaid by the environment; read once, all faults told together.
+//! Configuration: defaults, overlaid by a file, the environment and flags; read once, all faults told together.
+//!
+//! `config/default.toml` is the manual and the defaults at once: it is the lowest layer. Each layer is flattened to key
+//! paths, the topmost value of each key is read by its type, and what nobody reads is refused.
+//!
+//! ```text
+//! default.toml < FILE < TIDINGS_SECTION__KEY < flags of serve ──▶ Reader ──▶ Config, or every fault
+//! ```
+
+mod sections;
+mod reader;
+mod setting;
+mod layer;
+mod fault;
+pub mod units;
+
+use std::path::Path;
+
+pub use fault::{ConfigFault, Origin};
+pub use layer::Override;
+pub use reader::Effective;
+pub use sections::{
+    Backend, Delivery, Embedded, Fsync, Limits, Log, LogFormat, LogLevel, RouteConfig, Server, Telemetry, Topics,
+};
+
+use self::{layer::Layer, reader::Reader};
+
+/// Every key with its meaning and default, as TOML.
+pub const DEFAULT: &str = include_str!("config/default.toml");
 
 /// The whole configuration, valid.
 #[derive(Clone, Debug)]
-pub struct Config {}
+pub struct Config {
+    pub server: Server,
+    pub log: Log,
+    pub routes: Vec<RouteConfig>,
+    pub topics: Topics,
+    pub delivery: Delivery,
+    pub limits: Limits,
+    pub telemetry: Telemetry,
+    effective: Vec<Effective>,
+}
+
+impl Config {
+    /// Reads all layers. `Err` has every fault, in the order of the file's lines, then the environment's, then the flags'.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+        overrides: impl IntoIterator<Item = Override>,
+    ) -> Result<Self, Vec<ConfigFault>> {
+        let (mut given, faults) = match file.map(layer::from_file) {
+            None => (Layer::new(), Vec::new()),
+            Some(Ok(layer)) => (layer, Vec::new()),
+            Some(Err(faults)) => (Layer::new(), faults),
+        };
+        given.extend(layer::from_environment(environment));
+        given.extend(layer::from_overrides(overrides));
+        let mut reader = Reader::new(defaults(), given);
+        reader.faults = faults;
+        Self::read(reader)
+    }
+
+    /// What is in force, as TOML, with the place that set each value; secrets are not shown.
+    pub fn show(&self) -> String {
+        let mut text = String::new();
+        let mut section = String::new();
+        for Effective { key, value, origin } in &self.effective {
+            let (of, name) = key.rsplit_once('.').unwrap_or(("", key));
+            if of != section {
+                section = of.to_owned();
+                let gap = if text.is_empty() { "" } else { "\n" };
+                text.push_str(&format!("{gap}{}\n", header(of)));
+            }
+            let value = if is_secret(name) { "\"(secret)\"" } else { value };
+            let line = match origin {
+                Origin::Default => format!("{name} = {value}\n"),
+                origin => format!("{name} = {value}  # {origin}\n"),
+            };
+            text.push_str(&line);
+        }
+        text
+    }
+
+    fn read(mut reader: Reader) -> Result<Self, Vec<ConfigFault>> {
+        let mut config = Self {
+            server: sections::server(&mut reader),
+            log: sections::log(&mut reader),
+            routes: sections::routes(&mut reader),
+            topics: sections::topics(&mut reader),
+            delivery: sections::delivery(&mut reader),
+            limits: sections::limits(&mut reader),
+            telemetry: sections::telemetry(&mut reader),
+            effective: Vec::new(),
+        };
+        sections::capacities(&mut reader, &config.limits, &config.log.embedded);
+        reader.refuse_the_rest();
+        if reader.faults.is_empty() {
+            config.effective = reader.effective;
+            Ok(config)
+        } else {
+            reader.faults.sort();
+            Err(reader.faults)
+        }
+    }
+}
+
+impl Default for Config {
+    /// What `config/default.toml` says.
+    fn default() -> Self {
+        Self::read(Reader::new(defaults(), Layer::new())).expect("the defaults are valid; tested")
+    }
+}
+
+/// The environment, for [`Config::load`]. Nobody else reads it.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+    };
+    std::env::vars_os().filter_map(text)
+}
+
+fn defaults() -> Layer {
+    layer::from_toml(DEFAULT, |_| Origin::Default).expect("default.toml is TOML; tested")
+}
+
+/// `routes[0]` is the first of `[[routes]]`.
+fn header(section: &str) -> String {
+    match section.split_once('[') {
+        Some((name, _)) => format!("[[{name}]]"),
+        None => format!("[{section}]"),
+    }
+}
+
+fn is_secret(name: &str) -> bool {
+    ["password", "secret", "token"].iter().any(|word| name.contains(word))
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,10 @@
 pub mod embedded;
 mod headers;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -142,6 +145,14 @@ pub struct Commit {
 /// Milliseconds since 1970 by the log's clock, as Kafka's record timestamps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogTime(pub i64);
+
+impl LogTime {
+    /// By this machine's clock.
+    pub fn now() -> Self {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicPartition {

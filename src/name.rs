@@ -1,5 +1,7 @@
 //! Names that can only be made valid: topics and groups.
 
+pub mod pattern;
+
 use std::{fmt, sync::Arc};
 
 use crate::error::{Error, Fault, Reason, Result};

@@ -2,12 +2,14 @@
 
 pub mod event;
 
+#[allow(clippy::all, clippy::too_many_lines, rustdoc::all, reason = "generated")]
 pub mod tidings {
     pub mod v1 {
         tonic::include_proto!("tidings.v1");
     }
 }
 
+#[allow(clippy::all, clippy::too_many_lines, rustdoc::all, reason = "generated")]
 pub mod io {
     pub mod cloudevents {
         pub mod v1 {
@@ -16,6 +18,7 @@ pub mod io {
     }
 }
 
+#[allow(clippy::all, clippy::too_many_lines, rustdoc::all, reason = "generated")]
 pub mod health {
     tonic::include_proto!("grpc.health.v1");
 }

@@ -2,7 +2,7 @@
 //!
 //! Layout, repeated: name length (u16), name, value length plus one (u32; 0 = null value), value; all little-endian.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf as _, BufMut, Bytes, BytesMut};
 
 /// Headers in order; names may repeat, values may be null. Any bytes can be asked for headers: reading stops where they
 /// make no sense.
@@ -35,18 +35,20 @@ impl Headers {
     }
 }
 
+/// Takes the next header off; name and value are each one slice of what is left.
 fn take_header(rest: &mut Bytes) -> Option<(Bytes, Option<Bytes>)> {
     let name_len = usize::from(u16::from_le_bytes(rest.get(..2)?.try_into().ok()?));
     let after_name = 2 + name_len;
     let stored = u32::from_le_bytes(rest.get(after_name..after_name + 4)?.try_into().ok()?) as usize;
-    let value_at = after_name + 4;
-    let end = value_at + stored.saturating_sub(1);
-    if rest.len() < end {
+    let value_len = stored.saturating_sub(1);
+    if rest.len() < after_name + 4 + value_len {
         return None;
     }
-    let header = rest.split_to(end);
-    let value = (stored > 0).then(|| header.slice(value_at..));
-    Some((header.slice(2..after_name), value))
+    rest.advance(2);
+    let name = rest.split_to(name_len);
+    rest.advance(4);
+    let value = rest.split_to(value_len);
+    Some((name, (stored > 0).then_some(value)))
 }
 
 /// Builds headers in one buffer.

@@ -1,0 +1,22 @@
+//! Who gets which event next: the pure heart of a group, without I/O and without a clock.
+//!
+//! ```text
+//! arrivals ──▶ tracker (what is settled) ──▶ scheduler (one event of a key at a time) ──▶ streams (credit, ids)
+//! acks ──────▶ outstanding (id → event) ───▶ scheduler, tracker ──▶ the offset that may be committed
+//! ```
+
+mod dispatch;
+mod ledger;
+mod outstanding;
+mod partition;
+mod scheduler;
+mod stream;
+mod tracker;
+mod words;
+
+pub use dispatch::Dispatch;
+pub use ledger::{Credit, CreditMode, Ledger};
+pub use outstanding::{IdFault, IdRange, Verdict};
+pub use partition::PartitionView;
+pub use scheduler::Arrival;
+pub use words::{Limits, Oldest, PartitionId, Places, Sending, Settled, StreamId};

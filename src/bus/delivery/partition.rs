@@ -1,0 +1,92 @@
+//! One partition as the dispatcher sees it: what is settled, and what waits for the window to open.
+
+use std::collections::VecDeque;
+
+use super::{Arrival, tracker::Tracker};
+
+#[derive(Debug)]
+pub(super) struct Partition<P> {
+    pub(super) tracker: Tracker,
+    /// What arrived and does not fit into the window yet.
+    backlog: VecDeque<Pending<P>>,
+    pub(super) in_flight: usize,
+    /// It is about to leave: nothing more of it is taken.
+    retired: bool,
+}
+
+#[derive(Debug)]
+enum Pending<P> {
+    Event(Arrival<P>),
+    /// No record up to this offset.
+    Hole(i64),
+}
+
+/// Where a partition stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionView {
+    pub committed: i64,
+    pub next: i64,
+    pub settled_above: i64,
+    pub in_flight: usize,
+}
+
+impl<P> Partition<P> {
+    pub(super) fn new(committed: i64) -> Self {
+        Self {
+            tracker: Tracker::new(committed),
+            backlog: VecDeque::new(),
+            in_flight: 0,
+            retired: false,
+        }
+    }
+
+    pub(super) fn view(&self) -> PartitionView {
+        PartitionView {
+            committed: self.tracker.committed(),
+            next: self.tracker.next(),
+            settled_above: self.tracker.settled_above(),
+            in_flight: self.in_flight,
+        }
+    }
+
+    pub(super) fn retire(&mut self) {
+        self.backlog.clear();
+        self.retired = true;
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired
+    }
+
+    pub(super) fn wants_more(&self, window: i64) -> bool {
+        !self.retired && self.backlog.is_empty() && self.tracker.span() < window
+    }
+
+    pub(super) fn push(&mut self, arrival: Arrival<P>) {
+        if !self.retired {
+            self.backlog.push_back(Pending::Event(arrival));
+        }
+    }
+
+    /// There are no records up to `next` (exclusive).
+    pub(super) fn push_hole(&mut self, next: i64) {
+        if !self.retired {
+            self.backlog.push_back(Pending::Hole(next));
+        }
+    }
+
+    /// Gives out what fits into the window now, in order.
+    pub(super) fn admit(&mut self, window: i64, mut give: impl FnMut(Arrival<P>)) {
+        while self.tracker.span() < window {
+            match self.backlog.pop_front() {
+                Some(Pending::Hole(next)) => self.tracker.skip_to(next),
+                Some(Pending::Event(arrival)) => {
+                    if self.tracker.arrive(arrival.offset) {
+                        give(arrival);
+                    }
+                }
+                None => break,
+            }
+        }
+    }
+}

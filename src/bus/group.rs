@@ -1,0 +1,227 @@
+//! A group on this replica: one task that owns its delivery, fed by partitions, steered by its streams.
+//!
+//! ```text
+//! feed readers ─▶ task (Dispatch) ─▶ outbox of each stream ─▶ grpc, as fast as the client reads
+//! streams ──────▶ commands, signals ─▶ task ─▶ commits ─▶ log
+//! ```
+//!
+//! The task ends when the last stream has left and everything acked is committed; then the membership is given up.
+
+mod task;
+mod streams;
+mod partitions;
+mod commits;
+mod progress;
+mod outbox;
+mod payload;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+pub use outbox::Frames;
+pub use payload::Delivery;
+pub(super) use progress::GroupView;
+pub use progress::{Heartbeat, OldestUnacked, PartitionProgress, PartitionRow, Waiting};
+pub(super) use task::start;
+
+use payload::Payload;
+
+use super::{
+    delivery::{Credit, CreditMode, IdFault, IdRange, StreamId},
+    groups::{GroupRecord, GroupSettings, OnGap},
+    start::Gap,
+};
+use crate::{
+    error::{Error, Result},
+    log::TopicPartition,
+    name::Group,
+};
+
+/// What a stream gets.
+#[derive(Debug)]
+pub enum Frame {
+    Opened(Box<Opened>),
+    Deliveries(Vec<Delivery>),
+    AckResult(AckReport),
+    Assignment(AssignmentChange),
+    Heartbeat(Box<Heartbeat>),
+    CaughtUp(Vec<(TopicPartition, i64)>),
+    Gap(Gap),
+    GroupChanged {
+        revision: u64,
+        settings: GroupSettings,
+    },
+    /// No delivery follows; acks count for so long.
+    Drain(Duration),
+}
+
+/// The stream is in the group.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    pub stream_id: String,
+    pub revision: u64,
+    pub created: bool,
+    pub settings: GroupSettings,
+    pub credit: Credit,
+    pub credit_mode: CreditMode,
+    pub heartbeat_interval: Duration,
+    /// Where the group stands.
+    pub partitions: Vec<PartitionProgress>,
+}
+
+/// What became of an ack or nack.
+#[derive(Clone, Debug)]
+pub struct AckReport {
+    /// 0 where the client gave none.
+    pub sequence: u64,
+    /// Everything it settled lies below the committed offset.
+    pub committed: bool,
+    pub faults: Vec<IdFault>,
+}
+
+#[derive(Clone, Debug)]
+pub struct AssignmentChange {
+    pub gained: Vec<TopicPartition>,
+    pub lost: Vec<(TopicPartition, LossReason)>,
+    /// How long acks of what is lost still count.
+    pub grace: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossReason {
+    Rebalanced,
+    TopicDeleted,
+    GroupChanged,
+}
+
+/// A stream that wants to join.
+pub(super) struct NewStream {
+    pub(super) opened: Opened,
+    pub(super) max_credit: Credit,
+    pub(super) client_id: String,
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+/// Names a stream for as long as the task lives; numbers are not used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct StreamKey {
+    id: StreamId,
+    serial: u64,
+}
+
+enum Command {
+    Join(Box<NewStream>, oneshot::Sender<Subscription>),
+    Credit(StreamKey, Credit),
+    Ack(StreamKey, Vec<IdRange>, u64),
+    Nack(StreamKey, Vec<IdRange>, Duration, u64),
+    Close(StreamKey),
+    HalfClose(StreamKey),
+    Fail(StreamKey, Error),
+    Replace(Arc<GroupRecord>),
+    Describe(oneshot::Sender<GroupView>),
+}
+
+/// What the other side of an outbox tells; at most one of each for each stream is under way.
+enum Signal {
+    Room(StreamKey),
+    Gone(StreamKey),
+}
+
+/// How to reach a group's task.
+#[derive(Clone)]
+pub(super) struct Handle {
+    commands: mpsc::Sender<Command>,
+    signals: mpsc::UnboundedSender<Signal>,
+}
+
+impl Handle {
+    pub(super) fn is_closed(&self) -> bool {
+        self.commands.is_closed()
+    }
+
+    /// Joins; `None` if the task has just ended: start it again.
+    pub(super) async fn join(&self, stream: NewStream) -> Option<Subscription> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Join(Box::new(stream), reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// The group's record was replaced.
+    pub(super) async fn replace(&self, record: Arc<GroupRecord>) {
+        // A task that has ended reads the record when it is started again.
+        let _ = self.commands.send(Command::Replace(record)).await;
+    }
+
+    /// `None` if the task has just ended.
+    pub(super) async fn describe(&self) -> Option<GroupView> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Describe(reply)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+/// One stream of a group: frames out, control in. Dropping the frames leaves the group.
+pub struct Subscription {
+    pub frames: Frames,
+    pub control: Control,
+}
+
+/// The client's side of a stream. Calls wait while the group is busy; after the stream's end they do nothing.
+pub struct Control {
+    key: StreamKey,
+    commands: mpsc::Sender<Command>,
+    outbox: Arc<outbox::Outbox>,
+}
+
+impl Control {
+    pub async fn credit(&self, credit: Credit) {
+        self.send(Command::Credit(self.key, credit)).await;
+    }
+
+    /// These are done. With a sequence that is not 0, an `AckReport` comes once that is committed.
+    pub async fn ack(&self, ranges: Vec<IdRange>, sequence: u64) {
+        self.send(Command::Ack(self.key, ranges, sequence)).await;
+    }
+
+    /// These failed, and go again after `delay`.
+    pub async fn nack(&self, ranges: Vec<IdRange>, delay: Duration, sequence: u64) {
+        self.send(Command::Nack(self.key, ranges, delay, sequence)).await;
+    }
+
+    /// No more deliveries; acks still count.
+    pub async fn close(&self) {
+        self.send(Command::Close(self.key)).await;
+    }
+
+    /// The client has said everything: what it has goes to others, what it acked is committed, then the frames end.
+    pub async fn half_close(&self) {
+        self.send(Command::HalfClose(self.key)).await;
+    }
+
+    /// Ends the stream with an error.
+    pub async fn fail(&self, error: Error) {
+        self.send(Command::Fail(self.key, error)).await;
+    }
+
+    async fn send(&self, command: Command) {
+        // Answers that the client does not read hold its frames up, not the server's memory.
+        self.outbox.until_read().await;
+        // The task ends only after it has ended this stream.
+        let _ = self.commands.send(command).await;
+    }
+}
+
+/// What the task needs to know of the group.
+struct Identity {
+    group: Group,
+    record: Arc<GroupRecord>,
+}
+
+impl Identity {
+    fn on_gap(&self) -> OnGap {
+        self.record.settings.on_gap
+    }
+}
+
+type Ending = Result<()>;

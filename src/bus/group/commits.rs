@@ -1,0 +1,206 @@
+//! Commits: what was acked moves the group's offset on the log, in batches, and those who wait for it are told.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::BoxFuture;
+
+use super::{
+    AckReport, Ending, Frame, StreamKey,
+    task::{RETRY, Task, log_failure},
+};
+use crate::{
+    bus::delivery::{IdFault, PartitionId, Settled},
+    error::{Error, Reason, Result},
+    log::{self, LogTime, Member},
+};
+
+pub(super) struct Commits {
+    /// Acked since the last commit began.
+    pub(super) acked: usize,
+    pub(super) in_flight: Option<BoxFuture<'static, Committed>>,
+    pub(super) last_commit: Option<LogTime>,
+    began: Instant,
+    failed: Option<Instant>,
+    waiting: Vec<Waiter>,
+    /// Those whose acks the commit in flight has.
+    covered: Vec<Waiter>,
+}
+
+/// Who waits for a commit.
+enum Waiter {
+    Report {
+        key: StreamKey,
+        sequence: u64,
+        places: Vec<(PartitionId, i64)>,
+        faults: Vec<IdFault>,
+    },
+    End {
+        key: StreamKey,
+        ending: Ending,
+    },
+}
+
+/// A commit that ended.
+pub(super) struct Committed {
+    offsets: Vec<(PartitionId, u64, i64)>,
+    result: Result<()>,
+}
+
+impl Commits {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            acked: 0,
+            in_flight: None,
+            last_commit: None,
+            began: now,
+            failed: None,
+            waiting: Vec::new(),
+            covered: Vec::new(),
+        }
+    }
+
+    pub(super) fn report_when_committed(&mut self, key: StreamKey, sequence: u64, settled: Settled) {
+        let Settled { faults, places, .. } = settled;
+        self.waiting.push(Waiter::Report {
+            key,
+            sequence,
+            places,
+            faults,
+        });
+    }
+
+    pub(super) fn end_when_committed(&mut self, key: StreamKey, ending: Ending) {
+        self.waiting.push(Waiter::End { key, ending });
+    }
+
+    /// Nothing is under way and nobody waits. What the log refused is not tried for ever: it is delivered again.
+    pub(super) fn is_idle(&self) -> bool {
+        self.in_flight.is_none() && self.waiting.is_empty() && (self.acked == 0 || self.failed.is_some())
+    }
+}
+
+impl Task {
+    /// When the next commit is due.
+    pub(super) fn commit_at(&self) -> Option<Instant> {
+        if self.commits.in_flight.is_some() {
+            return None;
+        }
+        let retry = self.commits.failed.map(|failed| failed + RETRY);
+        let regular = (self.commits.acked > 0).then(|| self.commits.began + self.bus.settings.commit_interval);
+        regular.into_iter().chain(retry).max()
+    }
+
+    /// Begins a commit if one is due: by count, by time, or because somebody waits.
+    pub(super) fn commit(&mut self, now: Instant) {
+        let commits = &self.commits;
+        if commits.in_flight.is_some() || commits.failed.is_some_and(|failed| now < failed + RETRY) {
+            return;
+        }
+        let settings = &self.bus.settings;
+        let due = commits.acked > 0
+            && (commits.acked >= settings.commit_count || now >= commits.began + settings.commit_interval);
+        if !due && commits.waiting.is_empty() && !(self.members.is_empty() && commits.acked > 0) {
+            return;
+        }
+        let (offsets, moved) = self.uncommitted();
+        self.commits.covered = std::mem::take(&mut self.commits.waiting);
+        (self.commits.acked, self.commits.began) = (0, now);
+        match self.member.clone() {
+            Some(member) if !moved.is_empty() => {
+                self.commits.in_flight = Some(Box::pin(commit(member, offsets, moved)));
+            }
+            _ => self.tell_committed(),
+        }
+    }
+
+    pub(super) fn committed(&mut self, committed: Committed) {
+        log_failure(&self.identity.group, "cannot commit", &committed.result);
+        match committed.result {
+            Ok(()) => {
+                self.commits.failed = None;
+                self.commits.last_commit = Some(LogTime::now());
+                for (id, serial, offset) in committed.offsets {
+                    if let Some(owned) = self.owned.get_mut(&id).filter(|owned| owned.serial == serial) {
+                        (owned.durable, owned.must_commit) = (offset, false);
+                        self.version += 1;
+                        owned.changed = self.version;
+                    }
+                }
+                self.tell_committed();
+            }
+            Err(error) => {
+                self.commits.failed = Some(Instant::now());
+                self.commits.acked = self.commits.acked.max(1);
+                self.postpone(&error);
+            }
+        }
+    }
+
+    /// What the log has not got yet.
+    fn uncommitted(&self) -> (Vec<(PartitionId, u64, i64)>, Vec<log::Commit>) {
+        let (mut offsets, mut moved) = (Vec::new(), Vec::new());
+        for (id, owned) in &self.owned {
+            let Some(view) = self.dispatch.partition(*id) else {
+                continue;
+            };
+            if view.committed > owned.durable || owned.must_commit {
+                offsets.push((*id, owned.serial, view.committed));
+                moved.push(log::Commit {
+                    partition: (*owned.partition).clone(),
+                    offset: view.committed,
+                    note: String::new(),
+                });
+            }
+        }
+        (offsets, moved)
+    }
+
+    /// Answers those whose acks are committed.
+    fn tell_committed(&mut self) {
+        for waiter in std::mem::take(&mut self.commits.covered) {
+            match waiter {
+                Waiter::End { key, ending } => self.end(key, ending),
+                Waiter::Report {
+                    key,
+                    sequence,
+                    places,
+                    faults,
+                } => {
+                    let below = |(id, offset): &(PartitionId, i64)| {
+                        self.owned.get(id).is_some_and(|owned| *offset < owned.durable)
+                    };
+                    let committed = places.iter().all(below);
+                    if let Some(member) = self.members.get_mut(&key.id).filter(|member| member.key == key) {
+                        member.push(Frame::AckResult(AckReport {
+                            sequence,
+                            committed,
+                            faults,
+                        }));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The commit failed: reports wait for the next one; streams that wanted to end are told that they cannot be sure.
+    fn postpone(&mut self, error: &Error) {
+        for waiter in std::mem::take(&mut self.commits.covered) {
+            match waiter {
+                Waiter::End { key, ending } => {
+                    let text = format!("commit what was acked: {error}");
+                    let unsure = Error::new(Reason::LogUnavailable, text).retry_after(Duration::from_secs(1));
+                    self.end(key, ending.and(Err(unsure)));
+                }
+                report @ Waiter::Report { .. } => self.commits.waiting.push(report),
+            }
+        }
+    }
+}
+
+async fn commit(member: Arc<dyn Member>, offsets: Vec<(PartitionId, u64, i64)>, moved: Vec<log::Commit>) -> Committed {
+    let result = member.commit(moved).await;
+    Committed { offsets, result }
+}

@@ -1,0 +1,208 @@
+//! The outbox of one stream: frames wait here until the client reads; what it does not read can be taken back.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
+
+use futures_util::Stream;
+use tokio::sync::{Notify, mpsc};
+
+use super::{Delivery, Ending, Frame, Signal, StreamKey};
+use crate::error::Result;
+
+/// Deliveries beyond this many bytes or events wait in the group, where any stream can get them.
+const ROOM_BYTES: usize = 256 * 1024;
+const ROOM_EVENTS: usize = 4_096;
+/// Answers beyond this many stop the reading of the client's frames.
+const MAX_ANSWERS: usize = 256;
+
+pub(super) struct Outbox {
+    state: Mutex<State>,
+    read: Notify,
+    signals: mpsc::UnboundedSender<Signal>,
+}
+
+struct State {
+    frames: VecDeque<Frame>,
+    bytes: usize,
+    events: usize,
+    ending: Option<Ending>,
+    ended: bool,
+    reader: Option<Waker>,
+    /// The group waits for room.
+    wanted: Option<StreamKey>,
+    /// Since when deliveries lie here unread.
+    unread_since: Option<Instant>,
+}
+
+impl Outbox {
+    pub(super) fn new(signals: mpsc::UnboundedSender<Signal>) -> Arc<Self> {
+        let state = State {
+            frames: VecDeque::new(),
+            bytes: 0,
+            events: 0,
+            ending: None,
+            ended: false,
+            reader: None,
+            wanted: None,
+            unread_since: None,
+        };
+        Arc::new(Self {
+            state: Mutex::new(state),
+            read: Notify::new(),
+            signals,
+        })
+    }
+
+    /// Adds deliveries; answers whether there is room for more. If not, `Signal::Room` comes when there is.
+    pub(super) fn deliver(&self, key: StreamKey, deliveries: Vec<Delivery>, now: Instant) -> bool {
+        let mut state = self.lock();
+        state.events += deliveries.len();
+        state.bytes += bytes(&deliveries);
+        state.unread_since.get_or_insert(now);
+        match state.frames.back_mut() {
+            Some(Frame::Deliveries(waiting)) => waiting.extend(deliveries),
+            _ => state.frames.push_back(Frame::Deliveries(deliveries)),
+        }
+        let room = state.has_room();
+        state.wanted = (!room).then_some(key);
+        state.wake();
+        room
+    }
+
+    pub(super) fn push(&self, frame: Frame) {
+        let mut state = self.lock();
+        if state.ending.is_none() && !state.ended {
+            state.frames.push_back(frame);
+            state.wake();
+        }
+    }
+
+    /// Nothing follows. What waits is read first.
+    pub(super) fn finish(&self, ending: Ending) {
+        let mut state = self.lock();
+        if state.ending.is_none() && !state.ended {
+            state.ending = Some(ending);
+            state.wake();
+        }
+        drop(state);
+        self.read.notify_waiters();
+    }
+
+    /// Since when deliveries lie here unread.
+    pub(super) fn unread_since(&self) -> Option<Instant> {
+        self.lock().unread_since
+    }
+
+    /// Takes the deliveries back that nobody has read.
+    pub(super) fn recall(&self) -> Vec<Delivery> {
+        let mut state = self.lock();
+        let mut recalled = Vec::new();
+        state.frames.retain_mut(|frame| match frame {
+            Frame::Deliveries(deliveries) => {
+                recalled.append(deliveries);
+                false
+            }
+            _ => true,
+        });
+        state.took(&recalled);
+        recalled
+    }
+
+    /// Waits while too many answers lie unread.
+    pub(super) async fn until_read(&self) {
+        loop {
+            let read = self.read.notified();
+            {
+                let state = self.lock();
+                if state.frames.len() < MAX_ANSWERS || state.ended || state.ending.is_some() {
+                    return;
+                }
+            }
+            read.await;
+        }
+    }
+
+    /// Nothing panics while it holds this lock, so a poisoned one is whole.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn has_room(&self) -> bool {
+        self.bytes < ROOM_BYTES && self.events < ROOM_EVENTS
+    }
+
+    fn wake(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+
+    fn took(&mut self, deliveries: &[Delivery]) {
+        self.events -= deliveries.len();
+        self.bytes -= bytes(deliveries);
+        if self.events == 0 {
+            self.unread_since = None;
+        }
+    }
+}
+
+fn bytes(deliveries: &[Delivery]) -> usize {
+    deliveries.iter().map(|delivery| delivery.item().size as usize).sum()
+}
+
+/// The frames of one stream. It ends with `None` if all went well, or with an error.
+pub struct Frames {
+    key: StreamKey,
+    outbox: Arc<Outbox>,
+}
+
+impl Frames {
+    pub(super) fn new(key: StreamKey, outbox: Arc<Outbox>) -> Self {
+        Self { key, outbox }
+    }
+}
+
+impl Stream for Frames {
+    type Item = Result<Frame>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut state = self.outbox.lock();
+        let Some(frame) = state.frames.pop_front() else {
+            return match state.ending.take() {
+                Some(ending) => {
+                    state.ended = true;
+                    Poll::Ready(ending.err().map(Err))
+                }
+                None if state.ended => Poll::Ready(None),
+                None => {
+                    state.reader = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            };
+        };
+        if let Frame::Deliveries(deliveries) = &frame {
+            state.took(deliveries);
+            if let Some(key) = state.wanted.take() {
+                let _ = self.outbox.signals.send(Signal::Room(key));
+            }
+        }
+        drop(state);
+        self.outbox.read.notify_waiters();
+        Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+impl Drop for Frames {
+    fn drop(&mut self) {
+        self.outbox.lock().ended = true;
+        self.outbox.read.notify_waiters();
+        let _ = self.outbox.signals.send(Signal::Gone(self.key));
+    }
+}

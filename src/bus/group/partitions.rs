@@ -1,0 +1,342 @@
+//! The partitions of a group on this replica: they come, are read, and go.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{
+    AssignmentChange, Frame, LossReason, Payload,
+    payload::Held,
+    task::{RETRY, Task},
+};
+use crate::{
+    bus::{
+        delivery::{Arrival, PartitionId},
+        feed::{Chunk, FeedReader},
+        groups::OnGap,
+        key_hash,
+        start::Gap,
+    },
+    error::{Reason, Result},
+    log::{Assigned, Bounds, Change, LogTime, Release, TopicPartition},
+};
+
+/// How long events of a partition that moves may still be acked.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A partition that this replica has.
+pub(super) struct Owned {
+    pub(super) partition: Arc<TopicPartition>,
+    pub(super) serial: u64,
+    /// What the log has as committed.
+    pub(super) durable: i64,
+    /// Commit even if nothing was acked: reading began behind a gap.
+    pub(super) must_commit: bool,
+    pub(super) end: i64,
+    /// The task's version when its progress last changed.
+    pub(super) changed: u64,
+    /// The first offset and time of each batch that has unsettled events, oldest first.
+    pub(super) times: VecDeque<(i64, LogTime)>,
+    /// A reader that waits until there is room.
+    parked: Option<FeedReader>,
+    /// It moves to another replica: what is in flight may be acked until then.
+    releasing: Option<(Arc<Release>, Instant)>,
+    stop: CancellationToken,
+    _stop_on_drop: DropGuard,
+}
+
+/// A reading that ended; `None` = the partition has left meanwhile.
+pub(super) struct ReadDone {
+    id: PartitionId,
+    serial: u64,
+    outcome: Option<(FeedReader, Option<Result<Chunk>>)>,
+}
+
+/// Partitions that were assigned, and their bounds.
+pub(super) struct Started {
+    serial: u64,
+    assigned: Vec<Assigned>,
+    bounds: Result<Vec<Bounds>>,
+}
+
+impl Task {
+    pub(super) fn changed(&mut self, change: Option<Change>) {
+        match change {
+            Some(Change::Assigned(assigned)) => self.begin(assigned),
+            Some(Change::Revoked { partitions, release }) => self.revoke(&partitions, release),
+            Some(Change::Lost(partitions)) => self.lose(&partitions, LossReason::TopicDeleted),
+            None => {
+                // The log ended the membership; what it had is not ours any more.
+                self.leave_log(LossReason::Rebalanced);
+                self.rejoin_at = Some(Instant::now() + RETRY);
+            }
+        }
+    }
+
+    /// Gives the membership up.
+    pub(super) fn leave_log(&mut self, reason: LossReason) {
+        (self.changes, self.member) = (None, None);
+        self.starting.clear();
+        let all: Vec<TopicPartition> = self.owned.values().map(|owned| (*owned.partition).clone()).collect();
+        self.lose(&all, reason);
+    }
+
+    /// Asks the log where the assigned partitions begin and end; `started` goes on.
+    fn begin(&mut self, assigned: Vec<Assigned>) {
+        let log = Arc::clone(&self.bus.log);
+        self.serial += 1;
+        let serial = self.serial;
+        self.starting.push(Box::pin(async move {
+            let partitions: Vec<TopicPartition> = assigned.iter().map(|assigned| assigned.partition.clone()).collect();
+            let bounds = log.bounds(&partitions).await;
+            if bounds.is_err() {
+                tokio::time::sleep(RETRY).await;
+            }
+            Started {
+                serial,
+                assigned,
+                bounds,
+            }
+        }));
+    }
+
+    pub(super) fn started(&mut self, started: Started) {
+        let bounds = match started.bounds {
+            Ok(bounds) => bounds,
+            // Gone again: the log says so with a change of its own.
+            Err(error) if error.reason() == Reason::TopicNotFound => return,
+            Err(_) => return self.begin(started.assigned),
+        };
+        let mut gained = Vec::new();
+        for (assigned, bounds) in started.assigned.into_iter().zip(bounds) {
+            gained.push(assigned.partition.clone());
+            self.take_up(assigned, bounds, started.serial);
+        }
+        tracing::debug!(group = %self.identity.group, partitions = gained.len(), "partitions assigned");
+        self.tell_assignment(gained, Vec::new(), Duration::ZERO);
+    }
+
+    fn take_up(&mut self, assigned: Assigned, bounds: Bounds, serial: u64) {
+        let committed = assigned.committed.map_or(bounds.start, |committed| committed.offset);
+        let gap = Gap::at(&assigned.partition, committed, bounds);
+        let from = gap.as_ref().map_or(committed, |gap| gap.to);
+        let id = self.dispatch.assign(from);
+        let stop = CancellationToken::new();
+        self.version += 1;
+        self.owned.insert(
+            id,
+            Owned {
+                partition: Arc::new(assigned.partition.clone()),
+                serial,
+                durable: committed,
+                must_commit: gap.is_some(),
+                end: bounds.end,
+                changed: self.version,
+                times: VecDeque::new(),
+                parked: Some(self.bus.feeds.reader(assigned.partition, from, None)),
+                releasing: None,
+                _stop_on_drop: stop.clone().drop_guard(),
+                stop,
+            },
+        );
+        if let Some(gap) = gap {
+            self.commits.acked += 1;
+            self.tell_gap(&gap);
+        }
+    }
+
+    fn tell_gap(&mut self, gap: &Gap) {
+        tracing::warn!(
+            group = %self.identity.group, topic = %gap.partition.topic, partition = gap.partition.partition,
+            from = gap.from, to = gap.to, "events that come next are gone"
+        );
+        if self.identity.on_gap() == OnGap::Fail {
+            self.fail_all(|| gap.error());
+        }
+        for member in self.members.values_mut() {
+            member.push(Frame::Gap(gap.clone()));
+        }
+    }
+
+    /// The partitions move: nothing more of them is sent, and what is in flight has a while to be acked.
+    fn revoke(&mut self, partitions: &[TopicPartition], release: Release) {
+        let until = Instant::now() + GRACE;
+        let release = Arc::new(release);
+        let mut lost = Vec::new();
+        for (id, owned) in &mut self.owned {
+            if partitions.contains(&owned.partition) {
+                self.dispatch.retire(*id);
+                owned.parked = None;
+                owned.releasing = Some((Arc::clone(&release), until));
+                lost.push(((*owned.partition).clone(), LossReason::Rebalanced));
+            }
+        }
+        self.tell_assignment(Vec::new(), lost, GRACE);
+    }
+
+    /// Lets go of revoked partitions that have nothing in flight any more, or whose time is over.
+    pub(super) fn release_partitions(&mut self, now: Instant) {
+        let over = |owned: &Owned| owned.releasing.as_ref().is_some_and(|(_, until)| now >= *until);
+        let ready: Vec<PartitionId> = (self.owned.iter())
+            .filter(|(_, owned)| owned.releasing.is_some())
+            .filter(|(id, owned)| {
+                let settled = self
+                    .dispatch
+                    .partition(**id)
+                    .is_none_or(|view| view.in_flight == 0 && view.committed == owned.durable);
+                settled || over(owned)
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ready {
+            self.dispatch.unassign(id);
+            self.owned.remove(&id);
+        }
+    }
+
+    pub(super) fn release_at(&self) -> Option<Instant> {
+        self.owned
+            .values()
+            .filter_map(|owned| owned.releasing.as_ref().map(|(_, until)| *until))
+            .min()
+    }
+
+    /// The partitions are gone: acks of them are stale.
+    fn lose(&mut self, partitions: &[TopicPartition], reason: LossReason) {
+        let mut lost = Vec::new();
+        self.owned.retain(|id, owned| {
+            let gone = partitions.contains(&owned.partition);
+            if gone {
+                self.dispatch.unassign(*id);
+                lost.push(((*owned.partition).clone(), reason));
+            }
+            !gone
+        });
+        if !lost.is_empty() {
+            self.tell_assignment(Vec::new(), lost, Duration::ZERO);
+        }
+    }
+
+    fn tell_assignment(
+        &mut self,
+        gained: Vec<TopicPartition>,
+        lost: Vec<(TopicPartition, LossReason)>,
+        grace: Duration,
+    ) {
+        for member in self.members.values_mut() {
+            let change = AssignmentChange {
+                gained: gained.clone(),
+                lost: lost.clone(),
+                grace,
+            };
+            member.push(Frame::Assignment(change));
+        }
+    }
+
+    /// Reads on where there is room.
+    pub(super) fn read_on(&mut self) {
+        let room = self.held.load(Ordering::Relaxed) < self.bus.settings.group_buffer_bytes;
+        if !room || self.drain_until.is_some() {
+            return;
+        }
+        for (id, owned) in &mut self.owned {
+            if owned.parked.is_some() && self.dispatch.wants_more(*id) {
+                let Some(reader) = owned.parked.take() else { continue };
+                self.reads
+                    .push(Box::pin(read(*id, owned.serial, reader, owned.stop.clone())));
+            }
+        }
+    }
+
+    pub(super) async fn received(&mut self, read: ReadDone) {
+        let Some((reader, outcome)) = read.outcome else { return };
+        let Some(owned) = self.owned.get_mut(&read.id).filter(|owned| owned.serial == read.serial) else {
+            return;
+        };
+        match outcome {
+            Some(Ok(chunk)) => {
+                owned.parked = Some(reader);
+                self.arrived(read.id, chunk);
+            }
+            Some(Err(error)) if error.reason() == Reason::PositionGone => self.over_gap(read.id, reader).await,
+            // The log says with a change of its own that the topic is gone.
+            Some(Err(error)) if error.reason() == Reason::TopicNotFound => {}
+            Some(Err(error)) => {
+                tracing::warn!(group = %self.identity.group, %error, "cannot read, trying again");
+                let (id, serial, stop) = (read.id, read.serial, owned.stop.clone());
+                self.reads.push(Box::pin(async move {
+                    tokio::time::sleep(RETRY).await;
+                    self::read(id, serial, reader, stop).await
+                }));
+            }
+            None => {}
+        }
+    }
+
+    fn arrived(&mut self, id: PartitionId, chunk: Chunk) {
+        let Some(owned) = self.owned.get_mut(&id) else { return };
+        self.version += 1;
+        owned.changed = self.version;
+        owned.end = owned.end.max(chunk.batch.end);
+        let held = Held::new(Arc::clone(&chunk.batch), &self.held);
+        if let Some(first) = chunk
+            .batch
+            .items
+            .get(chunk.range.start)
+            .filter(|_| !chunk.range.is_empty())
+        {
+            owned.times.push_back((first.offset, first.log_time));
+        }
+        for index in chunk.range {
+            let item = &chunk.batch.items[index];
+            self.dispatch.arrive(
+                id,
+                Arrival {
+                    offset: item.offset,
+                    key: item.key.as_ref().map(key_hash),
+                    size: item.size,
+                    payload: Payload {
+                        held: Arc::clone(&held),
+                        index,
+                    },
+                },
+            );
+        }
+        self.dispatch.skip_to(id, chunk.next);
+    }
+
+    /// Retention overtook the group.
+    async fn over_gap(&mut self, id: PartitionId, reader: FeedReader) {
+        let Some(owned) = self.owned.get_mut(&id) else { return };
+        let partition = reader.partition().clone();
+        let bounds = self.bus.log.bounds(std::slice::from_ref(&partition)).await;
+        let gap = bounds
+            .ok()
+            .and_then(|bounds| Gap::at(&partition, reader.position(), bounds[0]));
+        let Some(gap) = gap else {
+            owned.parked = Some(reader);
+            return;
+        };
+        owned.parked = Some(self.bus.feeds.reader(partition, gap.to, None));
+        owned.must_commit = true;
+        self.dispatch.skip_to(id, gap.to);
+        self.commits.acked += 1;
+        self.tell_gap(&gap);
+    }
+}
+
+async fn read(id: PartitionId, serial: u64, mut reader: FeedReader, stop: CancellationToken) -> ReadDone {
+    let outcome = tokio::select! {
+        () = stop.cancelled() => None,
+        outcome = reader.next() => Some(outcome),
+    };
+    ReadDone {
+        id,
+        serial,
+        outcome: outcome.map(|outcome| (reader, outcome)),
+    }
+}

@@ -1,0 +1,63 @@
+//! What the dispatcher carries for each event: a place in a shared batch, counted against the group's buffer.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use super::super::feed::{FeedBatch, Item};
+use crate::log::TopicPartition;
+
+/// A batch that the group holds; its bytes count until the last event of it is settled.
+#[derive(Debug)]
+pub(super) struct Held {
+    batch: Arc<FeedBatch>,
+    gauge: Arc<AtomicUsize>,
+}
+
+impl Held {
+    pub(super) fn new(batch: Arc<FeedBatch>, gauge: &Arc<AtomicUsize>) -> Arc<Self> {
+        gauge.fetch_add(batch.bytes, Ordering::Relaxed);
+        Arc::new(Self {
+            batch,
+            gauge: Arc::clone(gauge),
+        })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.gauge.fetch_sub(self.batch.bytes, Ordering::Relaxed);
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Payload {
+    pub(super) held: Arc<Held>,
+    pub(super) index: usize,
+}
+
+impl Payload {
+    pub(super) fn item(&self) -> &Item {
+        &self.held.batch.items[self.index]
+    }
+}
+
+/// One event, sent once.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Names this sending on this stream.
+    pub id: u64,
+    /// Counts sendings, from 1.
+    pub attempt: u32,
+    /// How often it was nacked.
+    pub failures: u32,
+    pub partition: Arc<TopicPartition>,
+    pub(super) payload: Payload,
+}
+
+impl Delivery {
+    pub fn item(&self) -> &Item {
+        self.payload.item()
+    }
+}

@@ -1,0 +1,284 @@
+//! What a group tells about itself: heartbeats, caught up, and the view for listings.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{Frame, partitions::Owned, streams::Member, task::Task};
+use crate::{
+    bus::delivery::{Credit, PartitionId, PartitionView},
+    error::Result,
+    log::{Bounds, LogTime, TopicPartition},
+};
+
+/// How far a partition has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionProgress {
+    pub partition: TopicPartition,
+    /// `None` where there is no group.
+    pub committed: Option<i64>,
+    pub next: i64,
+    pub end: i64,
+    /// The age of the oldest event that is not acked; `None` = not known.
+    pub lag_time: Option<Duration>,
+}
+
+impl PartitionProgress {
+    pub(in crate::bus) fn reader(partition: TopicPartition, next: i64, end: i64) -> Self {
+        Self {
+            partition,
+            committed: None,
+            next,
+            end,
+            lag_time: None,
+        }
+    }
+
+    pub fn lag_events(&self) -> i64 {
+        (self.end - self.committed.unwrap_or(self.next)).max(0)
+    }
+}
+
+/// Why nothing is being sent just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    Nothing,
+    CaughtUp,
+    NoCredit,
+    NoPartitions,
+    WindowFull,
+    LogUnavailable,
+    Limit,
+}
+
+#[derive(Clone, Debug)]
+pub struct Heartbeat {
+    /// Those of which something changed since the last heartbeat.
+    pub partitions: Vec<PartitionProgress>,
+    pub outstanding_events: usize,
+    pub outstanding_bytes: i64,
+    pub credit_left: Credit,
+    pub waiting: Waiting,
+    pub oldest: Option<OldestUnacked>,
+}
+
+/// The event that was first delivered longest ago and is not acked.
+#[derive(Clone, Debug)]
+pub struct OldestUnacked {
+    pub partition: TopicPartition,
+    pub offset: i64,
+    pub age: Duration,
+    pub key_hash: u64,
+    pub attempt: u32,
+}
+
+/// A group as this replica serves it.
+#[derive(Clone, Debug)]
+pub(in crate::bus) struct GroupView {
+    pub(in crate::bus) streams: usize,
+    pub(in crate::bus) last_commit: Option<LogTime>,
+    pub(in crate::bus) partitions: Vec<PartitionRow>,
+}
+
+#[derive(Clone, Debug)]
+pub struct PartitionRow {
+    pub partition: TopicPartition,
+    /// On the log.
+    pub committed: i64,
+    pub acked_above: i64,
+    pub outstanding: usize,
+    pub oldest: Option<OldestUnacked>,
+}
+
+/// Where the partitions end now.
+pub(super) struct Observation {
+    partitions: Vec<(PartitionId, u64)>,
+    bounds: Result<Vec<Bounds>>,
+}
+
+impl Task {
+    /// Once all that there is was sent, each stream is told so, once.
+    pub(super) fn tell_caught_up(&mut self) {
+        if self.uncaught == 0 || self.owned.is_empty() || self.dispatch.has_ready() || !self.is_caught_up() {
+            return;
+        }
+        let positions: Vec<_> = (self.owned.iter())
+            .filter_map(|(id, owned)| Some(((*owned.partition).clone(), self.dispatch.partition(*id)?.next)))
+            .collect();
+        for member in self.members.values_mut().filter(|member| !member.told_caught_up) {
+            member.told_caught_up = true;
+            member.push(Frame::CaughtUp(positions.clone()));
+        }
+        self.uncaught = 0;
+    }
+
+    fn is_caught_up(&self) -> bool {
+        let at_end = |(id, owned): (&PartitionId, &Owned)| {
+            self.dispatch.partition(*id).is_none_or(|view| view.next >= owned.end)
+        };
+        self.starting.is_empty() && self.owned.iter().all(at_end)
+    }
+
+    /// Begins a round of heartbeats when the first is due: asks where the partitions end; `observed` goes on.
+    pub(super) fn heartbeat(&mut self, now: Instant) {
+        if self.members.is_empty() || self.observing.is_some() || now < self.next_heartbeat {
+            return;
+        }
+        let log = Arc::clone(&self.bus.log);
+        let asked: Vec<_> = self
+            .owned
+            .iter()
+            .map(|(id, owned)| (*id, owned.serial, (*owned.partition).clone()))
+            .collect();
+        self.observing = Some(Box::pin(async move {
+            let partitions: Vec<TopicPartition> = asked.iter().map(|(.., partition)| partition.clone()).collect();
+            let bounds = log.bounds(&partitions).await;
+            let partitions = asked.into_iter().map(|(id, serial, _)| (id, serial)).collect();
+            Observation { partitions, bounds }
+        }));
+    }
+
+    pub(super) fn observed(&mut self, observation: Observation) {
+        if let Ok(bounds) = observation.bounds {
+            for ((id, serial), bounds) in observation.partitions.into_iter().zip(bounds) {
+                let owned = self.owned.get_mut(&id).filter(|owned| owned.serial == serial);
+                if let Some(owned) = owned.filter(|owned| bounds.end > owned.end) {
+                    self.version += 1;
+                    (owned.end, owned.changed) = (bounds.end, self.version);
+                }
+            }
+        }
+        self.send_heartbeats(Instant::now());
+    }
+
+    fn send_heartbeats(&mut self, now: Instant) {
+        for owned in self
+            .owned
+            .iter_mut()
+            .map(|(id, owned)| (self.dispatch.partition(*id), owned))
+        {
+            forget_times(owned);
+        }
+        let oldest = self.oldest(now);
+        let is_due = |member: &Member| now >= member.last_frame + member.heartbeat_interval;
+        let due: Vec<_> = self
+            .members
+            .values()
+            .filter(|member| is_due(member))
+            .map(|member| member.key.id)
+            .collect();
+        for id in due {
+            let heartbeat = self.heartbeat_for(id, oldest.clone());
+            let Some(member) = self.members.get_mut(&id) else {
+                continue;
+            };
+            member.seen = self.version;
+            member.push(Frame::Heartbeat(Box::new(heartbeat)));
+        }
+        let next = self
+            .members
+            .values()
+            .map(|member| member.last_frame + member.heartbeat_interval)
+            .min();
+        self.next_heartbeat = next.unwrap_or(now).max(now + Duration::from_millis(10));
+    }
+
+    fn heartbeat_for(&self, id: usize, oldest: Option<OldestUnacked>) -> Heartbeat {
+        let seen = self.members.get(&id).map_or(0, |member| member.seen);
+        let changed = self.owned.iter().filter(|(_, owned)| owned.changed > seen);
+        let (outstanding_events, outstanding_bytes) = self.dispatch.outstanding(id);
+        Heartbeat {
+            partitions: changed
+                .filter_map(|(id, owned)| Some(progress(owned, self.dispatch.partition(*id)?)))
+                .collect(),
+            outstanding_events,
+            outstanding_bytes,
+            credit_left: self.dispatch.credit_left(id),
+            waiting: self.waiting(id),
+            oldest,
+        }
+    }
+
+    fn waiting(&self, id: usize) -> Waiting {
+        let left = self.dispatch.credit_left(id);
+        let window_full = |(id, owned): (&PartitionId, &Owned)| {
+            self.dispatch.partition(*id).is_some_and(|view| view.next < owned.end) && !self.dispatch.wants_more(*id)
+        };
+        if self.bus.log.health().borrow().is_err() {
+            Waiting::LogUnavailable
+        } else if self.owned.is_empty() {
+            Waiting::NoPartitions
+        } else if left.events <= 0 || left.bytes.is_some_and(|bytes| bytes <= 0) {
+            Waiting::NoCredit
+        } else if self.is_caught_up() {
+            Waiting::CaughtUp
+        } else if self.owned.iter().any(window_full) {
+            Waiting::WindowFull
+        } else if self.held.load(std::sync::atomic::Ordering::Relaxed) >= self.bus.settings.group_buffer_bytes {
+            Waiting::Limit
+        } else {
+            Waiting::Nothing
+        }
+    }
+
+    fn oldest(&self, now: Instant) -> Option<OldestUnacked> {
+        let oldest = self.dispatch.oldest()?;
+        let owned = self.owned.get(&oldest.partition)?;
+        Some(OldestUnacked {
+            partition: (*owned.partition).clone(),
+            offset: oldest.offset,
+            age: oldest.age(now),
+            key_hash: oldest.key_hash,
+            attempt: oldest.attempt,
+        })
+    }
+
+    pub(super) fn view(&self) -> GroupView {
+        let oldest = self.oldest(Instant::now());
+        let row = |(id, owned): (&PartitionId, &Owned)| {
+            let view = self.dispatch.partition(*id)?;
+            Some(PartitionRow {
+                partition: (*owned.partition).clone(),
+                committed: owned.durable,
+                acked_above: view.settled_above + (view.committed - owned.durable).max(0),
+                outstanding: view.in_flight,
+                oldest: oldest.clone().filter(|oldest| oldest.partition == *owned.partition),
+            })
+        };
+        GroupView {
+            streams: self.members.len(),
+            last_commit: self.commits.last_commit,
+            partitions: self.owned.iter().filter_map(row).collect(),
+        }
+    }
+}
+
+fn progress(owned: &Owned, view: PartitionView) -> PartitionProgress {
+    let now = LogTime::now().0;
+    let lag_time = if view.committed >= owned.end {
+        Some(Duration::ZERO)
+    } else {
+        let oldest = owned
+            .times
+            .iter()
+            .rev()
+            .find(|(first, _)| *first <= view.committed)
+            .or(owned.times.front());
+        oldest.map(|(_, time)| Duration::from_millis(u64::try_from(now - time.0).unwrap_or(0)))
+    };
+    PartitionProgress {
+        partition: (*owned.partition).clone(),
+        committed: Some(view.committed),
+        next: view.next,
+        end: owned.end,
+        lag_time,
+    }
+}
+
+fn forget_times((view, owned): (Option<PartitionView>, &mut Owned)) {
+    let Some(view) = view else { return };
+    while owned.times.get(1).is_some_and(|(second, _)| *second <= view.committed) {
+        owned.times.pop_front();
+    }
+}

@@ -1,0 +1,295 @@
+//! The task of a group: one loop over everything that can happen, each followed by settling up.
+
+use std::{
+    sync::{Arc, atomic::AtomicUsize},
+    time::{Duration, Instant},
+};
+
+use futures_util::{
+    StreamExt as _,
+    future::BoxFuture,
+    stream::{BoxStream, FuturesUnordered},
+};
+use rustc_hash::FxHashMap;
+use tokio::{sync::mpsc, time::sleep_until};
+
+use super::{
+    Command, Frame, Handle, Identity, Payload, Signal,
+    commits::Commits,
+    partitions::{Owned, ReadDone, Started},
+    progress::Observation,
+    streams::Member,
+};
+use crate::{
+    bus::{
+        Inner,
+        delivery::{Dispatch, Limits, PartitionId, StreamId},
+        draining,
+        groups::GroupRecord,
+    },
+    error::{Error, Result},
+    log::{self, Change, Membership},
+    name::Group,
+};
+
+const COMMANDS: usize = 256;
+/// After a failure of the log.
+pub(super) const RETRY: Duration = Duration::from_millis(500);
+/// What a stream does not read for so long goes to others.
+pub(super) const UNREAD: Duration = Duration::from_secs(1);
+
+pub(super) struct Task {
+    pub(super) bus: Arc<Inner>,
+    pub(super) identity: Identity,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) signals: mpsc::UnboundedReceiver<Signal>,
+    pub(super) handle: Handle,
+    pub(super) dispatch: Dispatch<Payload>,
+    pub(super) members: FxHashMap<StreamId, Member>,
+    pub(super) owned: FxHashMap<PartitionId, Owned>,
+    pub(super) member: Option<Arc<dyn log::Member>>,
+    pub(super) changes: Option<BoxStream<'static, Change>>,
+    pub(super) reads: FuturesUnordered<BoxFuture<'static, ReadDone>>,
+    pub(super) starting: FuturesUnordered<BoxFuture<'static, Started>>,
+    pub(super) observing: Option<BoxFuture<'static, Observation>>,
+    pub(super) commits: Commits,
+    /// Bytes that the group holds.
+    pub(super) held: Arc<AtomicUsize>,
+    pub(super) serial: u64,
+    /// Streams that were not told yet that they have caught up.
+    pub(super) uncaught: usize,
+    /// Rises with each change of a partition's progress.
+    pub(super) version: u64,
+    pub(super) next_heartbeat: Instant,
+    /// When to look for streams that do not read.
+    pub(super) unread_check: Option<Instant>,
+    pub(super) rejoin_at: Option<Instant>,
+    /// Set while the bus drains: when streams are ended.
+    pub(super) drain_until: Option<Instant>,
+}
+
+/// Starts a group's task on this replica.
+pub(in crate::bus) fn start(bus: &Arc<Inner>, group: &Group, record: Arc<GroupRecord>) -> Handle {
+    let (commands, command_queue) = mpsc::channel(COMMANDS);
+    let (signals, signal_queue) = mpsc::unbounded_channel();
+    let handle = Handle { commands, signals };
+    let now = Instant::now();
+    let task = Task {
+        identity: Identity {
+            group: group.clone(),
+            record,
+        },
+        commands: command_queue,
+        signals: signal_queue,
+        handle: handle.clone(),
+        dispatch: Dispatch::new(Limits {
+            window: bus.settings.window,
+        }),
+        members: FxHashMap::default(),
+        owned: FxHashMap::default(),
+        member: None,
+        changes: None,
+        reads: FuturesUnordered::new(),
+        starting: FuturesUnordered::new(),
+        observing: None,
+        commits: Commits::new(now),
+        held: Arc::default(),
+        serial: 0,
+        uncaught: 0,
+        version: 0,
+        next_heartbeat: now,
+        unread_check: None,
+        rejoin_at: Some(now),
+        drain_until: None,
+        bus: Arc::clone(bus),
+    };
+    bus.tasks.spawn(task.run());
+    handle
+}
+
+impl Task {
+    async fn run(mut self) {
+        let draining = self.bus.draining.clone();
+        let mut commands = Vec::new();
+        let mut joined = false;
+        loop {
+            let wake_at = self.wake_at().into();
+            // Every arm is cancel-safe: what a future returns is handled before the next select.
+            tokio::select! {
+                count = self.commands.recv_many(&mut commands, COMMANDS) => joined |= count > 0,
+                Some(signal) = self.signals.recv() => self.signal(signal),
+                Some(read) = self.reads.next() => self.received(read).await,
+                Some(started) = self.starting.next() => self.started(started),
+                change = next_change(&mut self.changes) => self.changed(change),
+                result = maybe(&mut self.commits.in_flight) => self.committed(result),
+                observation = maybe(&mut self.observing) => self.observed(observation),
+                () = draining.cancelled(), if self.drain_until.is_none() => self.drain(),
+                () = sleep_until(wake_at) => {}
+            }
+            for command in commands.drain(..) {
+                self.command(command);
+            }
+            self.settle_up().await;
+            if joined && self.members.is_empty() && self.commits.is_idle() {
+                break;
+            }
+        }
+        // Whoever comes now is told to start the task again.
+        self.commands.close();
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Join(stream, reply) => self.join(*stream, reply),
+            Command::Credit(key, credit) => self.credit(key, credit),
+            Command::Ack(key, ranges, sequence) => self.ack(key, &ranges, sequence),
+            Command::Nack(key, ranges, delay, sequence) => self.nack(key, &ranges, (delay, sequence)),
+            Command::Close(key) => self.close(key),
+            Command::HalfClose(key) => self.half_close(key),
+            Command::Fail(key, error) => self.end(key, Err(error)),
+            Command::Replace(record) => self.replace(record),
+            Command::Describe(reply) => drop(reply.send(self.view())),
+        }
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        let mut next = Some(signal);
+        while let Some(signal) = next {
+            match signal {
+                Signal::Room(key) if self.is_member(key) => self.dispatch.has_room(key.id),
+                Signal::Room(_) => {}
+                Signal::Gone(key) => self.gone(key),
+            }
+            next = self.signals.try_recv().ok();
+        }
+    }
+
+    /// After everything that happened: rejoin if needed, read on, deliver, tell, commit.
+    async fn settle_up(&mut self) {
+        let now = Instant::now();
+        if self.rejoin_at.is_some_and(|at| at <= now) {
+            self.rejoin().await;
+        }
+        self.recall_unread(now);
+        self.deliver(now);
+        self.read_on();
+        self.tell_caught_up();
+        self.heartbeat(now);
+        self.release_partitions(now);
+        self.end_drained(now);
+        self.commit(now);
+    }
+
+    fn wake_at(&self) -> Instant {
+        let far = Instant::now() + Duration::from_secs(60);
+        [
+            Some(far),
+            self.dispatch.next_due(),
+            self.rejoin_at,
+            self.commit_at(),
+            self.drain_until,
+            self.release_at(),
+            self.unread_check,
+            (!self.members.is_empty() && self.observing.is_none()).then_some(self.next_heartbeat),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(far)
+    }
+
+    /// Joins the group on the log with the topics it has now.
+    async fn rejoin(&mut self) {
+        let topics = &self.identity.record.settings.topics;
+        match self.bus.log.join(&self.identity.group, topics).await {
+            Ok(Membership { changes, member }) => {
+                self.rejoin_at = None;
+                self.changes = Some(changes);
+                self.member = Some(member);
+            }
+            Err(error) => {
+                tracing::warn!(group = %self.identity.group, %error, "cannot join the group, trying again");
+                self.rejoin_at = Some(Instant::now() + RETRY);
+            }
+        }
+    }
+
+    /// The record was replaced: settings that are read when needed are in force at once, topics with a new membership.
+    fn replace(&mut self, record: Arc<GroupRecord>) {
+        if record.revision <= self.identity.record.revision {
+            return;
+        }
+        let same_topics = record.settings.topics == self.identity.record.settings.topics;
+        self.identity.record = record;
+        let (revision, settings) = (self.identity.record.revision, &self.identity.record.settings);
+        for member in self.members.values_mut() {
+            member.push(Frame::GroupChanged {
+                revision,
+                settings: settings.clone(),
+            });
+        }
+        if !same_topics {
+            self.leave_log(super::LossReason::GroupChanged);
+            self.rejoin_at = Some(Instant::now());
+        }
+    }
+
+    fn drain(&mut self) {
+        let timeout = self.bus.settings.drain_timeout;
+        self.drain_until = Some(Instant::now() + timeout);
+        for (id, member) in &mut self.members {
+            self.dispatch.close(*id);
+            member.push(Frame::Drain(timeout));
+        }
+    }
+
+    /// While draining: ends the streams that have nothing left, and all when the time is over.
+    fn end_drained(&mut self, now: Instant) {
+        let Some(until) = self.drain_until else { return };
+        let keys: Vec<_> = self
+            .members
+            .values()
+            .filter(|member| !member.finishing)
+            .map(|member| member.key)
+            .collect();
+        for key in keys {
+            if now >= until || self.dispatch.outstanding(key.id).0 == 0 {
+                self.end_after_commit(key, Err(draining()));
+            }
+        }
+    }
+
+    /// Ends all streams: the group cannot go on as asked.
+    pub(super) fn fail_all(&mut self, error: impl Fn() -> Error) {
+        let keys: Vec<_> = self.members.values().map(|member| member.key).collect();
+        for key in keys {
+            self.end(key, Err(error()));
+        }
+    }
+}
+
+async fn next_change(changes: &mut Option<BoxStream<'static, Change>>) -> Option<Change> {
+    match changes {
+        Some(changes) => changes.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The result of a future that may not be there; it is gone once it is ready.
+async fn maybe<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
+    match future {
+        Some(running) => {
+            let result = running.await;
+            *future = None;
+            result
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// For the log lines of a group.
+pub(super) fn log_failure(group: &Group, what: &str, result: &Result<()>) {
+    if let Err(error) = result {
+        tracing::warn!(%group, %error, "{what}");
+    }
+}

@@ -1,0 +1,148 @@
+//! Groups as things of their own: their records in the compacted topic `tidings.groups`, the same on every replica.
+
+mod active;
+mod store;
+mod view;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub(super) use self::active::Active;
+use self::store::Store;
+pub use self::view::{GroupInfo, GroupPartition};
+use crate::{
+    error::{Error, Reason, Result},
+    log::{Log, LogTime},
+    name::{Group, Topic},
+};
+
+/// What belongs to the group, and not to one of its streams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupSettings {
+    /// Sorted, each once.
+    pub topics: Vec<Topic>,
+    pub on_gap: OnGap,
+}
+
+/// What to do where events that come next are gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnGap {
+    /// Say so, and go on with the oldest there is.
+    #[default]
+    Continue,
+    /// End the stream with `POSITION_GONE`.
+    Fail,
+}
+
+/// A group's record: its settings, and how often they changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct GroupRecord {
+    pub(super) revision: u64,
+    pub(super) settings: GroupSettings,
+    pub(super) created: LogTime,
+}
+
+/// All groups that this replica knows, and those it serves.
+pub(super) struct Groups {
+    store: Arc<Store>,
+    pub(super) active: Active,
+}
+
+impl Groups {
+    /// Reads the records to their end, then follows them.
+    pub(super) async fn load(log: Arc<dyn Log>, tasks: &TaskTracker, stop: &CancellationToken) -> Result<Self> {
+        Ok(Self {
+            store: Store::load(log, tasks, stop).await?,
+            active: Active::default(),
+        })
+    }
+
+    pub(super) fn get(&self, group: &Group) -> Option<Arc<GroupRecord>> {
+        self.store.get(group)
+    }
+
+    /// By name, those after `after`, at most `count`.
+    pub(super) fn list(&self, after: Option<&Group>, count: usize) -> Vec<(Group, Arc<GroupRecord>)> {
+        self.store.list(after, count)
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.store.count()
+    }
+
+    /// Writes a record, durably. Call it only while holding the group's lock (`Active::lock`).
+    pub(super) async fn put(&self, group: &Group, record: GroupRecord) -> Result<Arc<GroupRecord>> {
+        self.store.put(group, record).await
+    }
+}
+
+/// The record as it lies on the log; fields of later versions are kept out of this one's way.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    revision: u64,
+    topics: Vec<String>,
+    #[serde(default)]
+    on_gap: OnGap,
+    created_ms: i64,
+}
+
+impl GroupRecord {
+    fn to_bytes(&self) -> Vec<u8> {
+        let stored = Stored {
+            revision: self.revision,
+            topics: self.settings.topics.iter().map(Topic::to_string).collect(),
+            on_gap: self.settings.on_gap,
+            created_ms: self.created.0,
+        };
+        serde_json::to_vec(&stored).unwrap_or_default()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let damaged = |cause: String| Error::new(Reason::LogDamaged, format!("read a group's record: {cause}"));
+        let stored: Stored = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
+        let topics = stored
+            .topics
+            .iter()
+            .map(|topic| Topic::new(topic))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            revision: stored.revision,
+            settings: GroupSettings {
+                topics,
+                on_gap: stored.on_gap,
+            },
+            created: LogTime(stored.created_ms),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        let topics = ["a", "b.c"].map(|topic| Topic::new(topic).expect("valid")).to_vec();
+        let record = GroupRecord {
+            revision: 3,
+            settings: GroupSettings {
+                topics,
+                on_gap: OnGap::Fail,
+            },
+            created: LogTime(17),
+        };
+        assert_eq!(GroupRecord::from_bytes(&record.to_bytes()).expect("readable"), record);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_a_record_or_an_error(bytes in vec(any::<u8>(), 0..100)) {
+            let _ = GroupRecord::from_bytes(&bytes);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Subscribe: open a stream in a group, creating or changing the group where that is asked for.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Bus, Inner,
+    delivery::{Credit, CreditMode},
+    group::{self, NewStream, Opened, PartitionProgress, Subscription},
+    groups::{GroupRecord, GroupSettings, OnGap},
+    start::Start,
+};
+use crate::{
+    error::{Error, Reason, Result},
+    log::{Commit, LogTime, TopicPartition},
+    name::{Group, Topic},
+};
+
+/// What a client opens a stream with.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    pub group: Group,
+    /// `None` = the group's.
+    pub topics: Option<Vec<Topic>>,
+    /// For a group that is created; `None` = earliest.
+    pub start: Option<Start>,
+    /// `None` = the group's.
+    pub on_gap: Option<OnGap>,
+    pub on_conflict: OnConflict,
+    pub credit: Credit,
+    pub credit_mode: CreditMode,
+    pub client_id: String,
+    pub heartbeat_interval: Duration,
+}
+
+/// What if the group has other settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnConflict {
+    Refuse,
+    Replace,
+}
+
+impl Bus {
+    /// Opens a stream; its first frame is `Opened`.
+    pub async fn subscribe(&self, options: OpenOptions) -> Result<Subscription> {
+        let bus = &self.0;
+        let mut permit = bus.stream_permit()?;
+        let _one_at_a_time = bus.groups.active.lock(&options.group).await;
+        let (record, created) = bus.settle_group(&options).await?;
+        let opened = Opened {
+            stream_id: format!("{}-{:08x}", bus.replica_id, fastrand::u32(..)),
+            revision: record.revision,
+            created,
+            settings: record.settings.clone(),
+            credit: clamp(options.credit, bus.settings.max_credit),
+            credit_mode: options.credit_mode,
+            heartbeat_interval: options.heartbeat_interval,
+            partitions: bus.stand(&options.group, &record).await?,
+        };
+        loop {
+            let stream = NewStream {
+                opened: opened.clone(),
+                max_credit: bus.settings.max_credit,
+                client_id: options.client_id.clone(),
+                permit,
+            };
+            let handle = match bus.groups.active.get(&options.group) {
+                Some(handle) => handle,
+                None => {
+                    let handle = group::start(bus, &options.group, Arc::clone(&record));
+                    bus.groups.active.insert(&options.group, handle.clone());
+                    handle
+                }
+            };
+            if let Some(subscription) = handle.join(stream).await {
+                return Ok(subscription);
+            }
+            // The task ended just then: its last stream had left. Start it again.
+            permit = bus.stream_permit()?;
+        }
+    }
+}
+
+impl Inner {
+    /// The group's record as it shall be: created, changed or as it is.
+    async fn settle_group(&self, options: &OpenOptions) -> Result<(Arc<GroupRecord>, bool)> {
+        let Some(record) = self.groups.get(&options.group) else {
+            return Ok((self.create_group(options).await?, true));
+        };
+        let wanted = GroupSettings {
+            topics: options
+                .topics
+                .clone()
+                .map_or_else(|| record.settings.topics.clone(), normal),
+            on_gap: options.on_gap.unwrap_or(record.settings.on_gap),
+        };
+        if wanted == record.settings {
+            return Ok((record, false));
+        }
+        if options.on_conflict == OnConflict::Refuse {
+            return Err(conflict(&options.group, &record.settings, &wanted));
+        }
+        self.ensure_topics(&wanted.topics).await?;
+        let replaced = GroupRecord {
+            revision: record.revision + 1,
+            settings: wanted,
+            created: record.created,
+        };
+        let record = self.groups.put(&options.group, replaced).await?;
+        tracing::info!(group = %options.group, revision = record.revision, "group changed");
+        if let Some(handle) = self.groups.active.get(&options.group) {
+            handle.replace(Arc::clone(&record)).await;
+        }
+        Ok((record, false))
+    }
+
+    /// Resolves where the group starts, commits that, then writes its record: a crash in between leaves no group.
+    async fn create_group(&self, options: &OpenOptions) -> Result<Arc<GroupRecord>> {
+        let group = &options.group;
+        let Some(topics) = options.topics.clone().map(normal) else {
+            let rule = format!("group {group} does not exist yet; name the topics to create it with");
+            return Err(Error::fault(Reason::RequestInvalid, "open.topics", rule));
+        };
+        if self.groups.count() >= self.settings.groups {
+            let text = format!(
+                "create group {group}: there are limits.groups = {} groups",
+                self.settings.groups
+            );
+            return Err(Error::new(Reason::Limit, text).retry_after(Duration::from_secs(60)));
+        }
+        self.ensure_topics(&topics).await?;
+        let partitions = self.partitions_of(&topics).await?;
+        let bounds = self.log.bounds(&partitions).await?;
+        let start = options.start.as_ref().unwrap_or(&Start::Earliest);
+        let offsets = self.resolve_start(start, &partitions, &bounds).await?;
+        let commits = partitions.into_iter().zip(offsets);
+        let commits = commits
+            .map(|(partition, offset)| Commit {
+                partition,
+                offset,
+                note: String::new(),
+            })
+            .collect();
+        self.log.commit(group, commits).await?;
+        let settings = GroupSettings {
+            topics,
+            on_gap: options.on_gap.unwrap_or_default(),
+        };
+        let record = GroupRecord {
+            revision: 1,
+            settings,
+            created: LogTime::now(),
+        };
+        let record = self.groups.put(group, record).await?;
+        tracing::info!(%group, topics = ?record.settings.topics, "group created");
+        Ok(record)
+    }
+
+    /// Where the group stands in each partition there is.
+    pub(super) async fn stand(&self, group: &Group, record: &GroupRecord) -> Result<Vec<PartitionProgress>> {
+        let partitions = self.existing_partitions(&record.settings.topics).await?;
+        let bounds = self.log.bounds(&partitions).await?;
+        let committed = self.log.committed(group, &partitions).await?;
+        let rows = partitions.into_iter().zip(bounds).zip(committed);
+        Ok(rows
+            .map(|((partition, bounds), committed)| {
+                let committed = committed.map_or(bounds.start, |committed| committed.offset);
+                let lag_time = (committed >= bounds.end).then_some(Duration::ZERO);
+                PartitionProgress {
+                    partition,
+                    committed: Some(committed),
+                    next: committed,
+                    end: bounds.end,
+                    lag_time,
+                }
+            })
+            .collect())
+    }
+
+    pub(super) async fn existing_partitions(&self, topics: &[Topic]) -> Result<Vec<TopicPartition>> {
+        let mut all = Vec::new();
+        for topic in topics {
+            match self.partitions_of(std::slice::from_ref(topic)).await {
+                Ok(partitions) => all.extend(partitions),
+                Err(error) if error.reason() == Reason::TopicNotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Sorted, each once: two streams that name the same topics agree.
+fn normal(mut topics: Vec<Topic>) -> Vec<Topic> {
+    topics.sort();
+    topics.dedup();
+    topics
+}
+
+fn conflict(group: &Group, has: &GroupSettings, wanted: &GroupSettings) -> Error {
+    let mut fields = Vec::new();
+    if has.topics != wanted.topics {
+        fields.push(format!("topics (the group has {:?})", has.topics));
+    }
+    if has.on_gap != wanted.on_gap {
+        fields.push(format!("on_gap (the group has {:?})", has.on_gap));
+    }
+    let text = format!(
+        "group {group} exists with other settings: {}; leave them unset, or set on_conflict to REPLACE to change the group",
+        fields.join(", ")
+    );
+    Error::new(Reason::GroupConflict, text).resource("group", group.as_str())
+}
+
+fn clamp(credit: Credit, max: Credit) -> Credit {
+    let bytes = credit.bytes.map(|bytes| bytes.min(max.bytes.unwrap_or(i64::MAX)));
+    Credit {
+        events: credit.events.min(max.events),
+        bytes,
+    }
+}

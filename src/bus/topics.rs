@@ -1,0 +1,136 @@
+//! Topics: create, change, list, delete; and creating them on first use where that is allowed.
+
+use super::{Bus, Inner};
+use crate::{
+    error::{Error, Reason, Result},
+    log::{Bounds, Cleanup, TopicInfo, TopicPartition, TopicSettings},
+    name::Topic,
+};
+
+const MAX_PARTITIONS: i32 = 1_000;
+
+impl Bus {
+    /// Creates a topic; unset settings are the defaults.
+    pub async fn create_topic(&self, topic: &Topic, settings: TopicSettings) -> Result<TopicInfo> {
+        check(topic, &settings)?;
+        self.0.log.create_topic(topic, settings).await?;
+        tracing::info!(%topic, "created topic");
+        self.0.must_exist(topic).await
+    }
+
+    pub async fn update_topic(&self, topic: &Topic, settings: TopicSettings) -> Result<TopicInfo> {
+        check(topic, &settings)?;
+        let before = self.0.must_exist(topic).await?;
+        if settings.partitions < before.settings.partitions {
+            let rule = format!("partitions can only grow; the topic has {}", before.settings.partitions);
+            return Err(Error::fault(Reason::TopicInvalid, "settings.partitions", rule));
+        }
+        self.0.log.alter_topic(topic, settings).await?;
+        tracing::info!(%topic, "changed topic");
+        self.0.must_exist(topic).await
+    }
+
+    pub async fn delete_topic(&self, topic: &Topic) -> Result<()> {
+        if topic.is_internal() {
+            let rule = format!("{topic} belongs to the bus and cannot be deleted");
+            return Err(Error::fault(Reason::TopicInvalid, "name", rule));
+        }
+        self.0.log.delete_topic(topic).await?;
+        tracing::info!(%topic, "deleted topic");
+        Ok(())
+    }
+
+    /// One topic with the bounds of its partitions.
+    pub async fn topic(&self, topic: &Topic) -> Result<(TopicInfo, Vec<Bounds>)> {
+        let info = self.0.must_exist(topic).await?;
+        let bounds = self.0.log.bounds(&partitions(&info)).await?;
+        Ok((info, bounds))
+    }
+
+    /// All topics, by name.
+    pub async fn topics(&self) -> Result<Vec<TopicInfo>> {
+        self.0.log.topics().await
+    }
+
+    /// What a topic has where nothing else is said.
+    pub fn default_topic_settings(&self) -> TopicSettings {
+        self.0.default_topic_settings()
+    }
+}
+
+impl Inner {
+    pub(super) fn default_topic_settings(&self) -> TopicSettings {
+        TopicSettings {
+            partitions: self.settings.default_partitions,
+            retention: None,
+            retention_bytes: None,
+            cleanup: Cleanup::Delete,
+        }
+    }
+
+    pub(super) async fn must_exist(&self, topic: &Topic) -> Result<TopicInfo> {
+        self.log.topic(topic).await?.ok_or_else(|| Error::no_such_topic(topic))
+    }
+
+    /// Creates those that are missing, if the configuration allows it.
+    pub(super) async fn ensure_topics(&self, topics: &[Topic]) -> Result<()> {
+        let mut known: Option<&Topic> = None;
+        for topic in topics {
+            if known == Some(topic) {
+                continue;
+            }
+            if self.log.topic(topic).await?.is_none() {
+                self.create_missing(topic).await?;
+            }
+            known = Some(topic);
+        }
+        Ok(())
+    }
+
+    async fn create_missing(&self, topic: &Topic) -> Result<()> {
+        if !self.settings.auto_create || topic.is_internal() {
+            return Err(Error::no_such_topic(topic));
+        }
+        match self.log.create_topic(topic, self.default_topic_settings()).await {
+            Ok(()) => {
+                tracing::info!(%topic, "created topic on first use");
+                Ok(())
+            }
+            Err(error) if error.reason() == Reason::TopicExists => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The partitions of topics, all of which must exist.
+    pub(super) async fn partitions_of(&self, topics: &[Topic]) -> Result<Vec<TopicPartition>> {
+        let mut all = Vec::new();
+        for topic in topics {
+            all.extend(partitions(&self.must_exist(topic).await?));
+        }
+        Ok(all)
+    }
+}
+
+fn partitions(info: &TopicInfo) -> Vec<TopicPartition> {
+    (0..info.settings.partitions)
+        .map(|partition| TopicPartition {
+            topic: info.name.clone(),
+            partition,
+        })
+        .collect()
+}
+
+fn check(topic: &Topic, settings: &TopicSettings) -> Result<()> {
+    if topic.is_internal() {
+        let rule = format!("{topic} belongs to the bus; names that start with tidings. or __ are refused");
+        return Err(Error::fault(Reason::TopicInvalid, "name", rule));
+    }
+    if !(1..=MAX_PARTITIONS).contains(&settings.partitions) {
+        let rule = format!(
+            "a topic has 1 to {MAX_PARTITIONS} partitions; this has {}",
+            settings.partitions
+        );
+        return Err(Error::fault(Reason::TopicInvalid, "settings.partitions", rule));
+    }
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! The command line's grammar: flags, commands, and what each is for.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use super::{
+    bench::BenchCommand, groups::GroupsCommand, publish::Publish, read::Read, subscribe::Subscribe,
+    topics::TopicsCommand,
+};
+
+/// Tidings: an event bus. CloudEvents in and out over gRPC, on a durable log.
+///
+/// Exit status: 0 done, 1 failed, 2 not found or nothing matched, 64 bad usage.
+#[derive(Debug, Parser)]
+#[command(name = "tidings", version, max_term_width = 120)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that every command takes, before or behind its name.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// The server: host:port or http://host:port
+    #[arg(
+        long,
+        global = true,
+        env = "TIDINGS_SERVER",
+        default_value = "http://127.0.0.1:4480",
+        value_name = "ADDRESS"
+    )]
+    pub server: String,
+    /// The bearer token to send with each call
+    #[arg(long, global = true, env = "TIDINGS_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// The authority that signed the server's certificate (TLS is not built yet)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// The client's certificate (TLS is not built yet)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub cert: Option<PathBuf>,
+    /// The key of the client's certificate (TLS is not built yet); behind `publish`, --key is the event's and this is --tls-key
+    #[arg(long = "key", alias = "tls-key", global = true, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Text for people, or one JSON object a line for scripts
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs the bus
+    Serve(Serve),
+    #[command(flatten)]
+    Client(ClientCommand),
+    /// Shows and checks configurations
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Prints a completion script for a shell
+    Completions {
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+}
+
+/// Commands that call a server.
+#[derive(Debug, Subcommand)]
+pub enum ClientCommand {
+    /// Publishes one event, or many from a file
+    Publish(Box<Publish>),
+    /// Receives a group's events: prints, then acks
+    Subscribe(Subscribe),
+    /// Prints events, without a group
+    Read(Read),
+    /// Topics: list, show, create, delete
+    #[command(subcommand)]
+    Topics(TopicsCommand),
+    /// Groups: list, show
+    #[command(subcommand)]
+    Groups(GroupsCommand),
+    /// Tells what the server is and what its limits are
+    Info,
+    /// Measures throughput and latency against a running server
+    #[command(subcommand)]
+    Bench(BenchCommand),
+}
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    #[command(flatten)]
+    pub sources: Sources,
+}
+
+/// Where a configuration comes from, beside the environment.
+#[derive(Debug, Args)]
+pub struct Sources {
+    /// The configuration file (TOML); `tidings config default` prints one with all keys
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The directory of the log [log.embedded.directory]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<String>,
+    /// The address that clients reach the bus at [server.listen]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Prints every key with its meaning and default: the manual
+    Default,
+    /// Reports every fault of a configuration file, overlaid by the environment as `serve` would
+    Check {
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Prints what is in force, and where each value comes from
+    Show(Sources),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn good_lines_are_taken() {
+        for line in [
+            "serve --data d --listen 127.0.0.1:0",
+            "publish --type t --source s --key k --ext a=b --ext c=d",
+            "publish --from - --output json",
+            "--output json publish --from f --topic t",
+            "subscribe --group g a b --max 3 --from latest --exec true --client-id c",
+            "subscribe --server h:1 --group g a --from 2026-01-01T00:00:00Z",
+            "read t --until latest --follow",
+            "topics create t --partitions 3 --retention 7d --retention-bytes 1GiB --compact",
+            "topics delete t --yes",
+            "groups show g",
+            "bench publish --unary --callers 4 --rate 100",
+            "bench subscribe --group g --streams 2",
+            "config check f",
+            "completions bash",
+            "info --token x",
+        ] {
+            parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
+    fn bad_lines_are_refused() {
+        for line in [
+            "",
+            "nonsense",
+            "publish",
+            "publish --type t",
+            "publish --from f --type t",
+            "publish --type t --source s --ext a",
+            "subscribe a",
+            "subscribe --group g",
+            "subscribe --group g t --max 0",
+            "subscribe --group g t --from yesterday",
+            "read",
+            "read t --until earliest",
+            "topics create t --partitions 0",
+            "topics create t --retention 7",
+            "bench publish --unary --streams 2",
+            "info --output xml",
+            "completions klingon",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_record_key_is_not_a_certificate_key() {
+        let arguments = parse("--key tls.pem publish --type t --source s --key k").expect("good");
+        assert_eq!(arguments.global.tls_key, Some("tls.pem".into()));
+        let Command::Client(ClientCommand::Publish(publish)) = arguments.command else {
+            panic!("not publish");
+        };
+        assert_eq!(publish.key.as_deref(), Some("k"));
+        assert_eq!(
+            parse("info --key tls.pem").expect("good").global.tls_key,
+            Some("tls.pem".into())
+        );
+        assert_eq!(parse("publish --from f --key k").expect("good").global.tls_key, None);
+    }
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(["tidings"].into_iter().chain(line.split_whitespace()))
+    }
+}

@@ -1,0 +1,154 @@
+//! `tidings groups`: list and show.
+
+use clap::Subcommand;
+
+use super::{
+    client::Client,
+    failure::{Failure, Result},
+    output::Output,
+    table::{Pairs, Table},
+    words,
+};
+use crate::proto::tidings::v1::{GetGroupRequest, Group, ListGroupsRequest, State};
+
+#[derive(Debug, Subcommand)]
+pub enum GroupsCommand {
+    /// Lists all groups
+    List,
+    /// Shows a group: where it stands in each partition, and how far behind it is
+    Show { group: String },
+}
+
+pub(super) async fn run(command: GroupsCommand, client: &Client, output: &mut Output) -> Result<()> {
+    match command {
+        GroupsCommand::List => list(client, output).await,
+        GroupsCommand::Show { group } => show(client, group, output).await,
+    }
+}
+
+async fn list(client: &Client, output: &mut Output) -> Result<()> {
+    let mut groups = Vec::new();
+    let mut request = ListGroupsRequest {
+        page_size: 1000,
+        ..ListGroupsRequest::default()
+    };
+    loop {
+        let page = client.offsets().list_groups(request.clone()).await;
+        let page = page.map_err(Failure::call("list groups"))?.into_inner();
+        groups.extend(page.groups);
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    let mut table = Table::new(&["GROUP", "STATE", ">STREAMS", ">LAG", ">BEHIND", "TOPICS"]);
+    for group in &groups {
+        table.row([
+            group.name.clone(),
+            state(group),
+            group.streams.to_string(),
+            group.lag_events.to_string(),
+            words::duration(group.lag_time.as_ref()),
+            group.topics.join(" "),
+        ]);
+    }
+    output.rows(&table, &groups)
+}
+
+async fn show(client: &Client, group: String, output: &mut Output) -> Result<()> {
+    let what = format!("show group {group}");
+    let response = client.offsets().get_group(GetGroupRequest { group }).await;
+    let group = response
+        .map_err(Failure::call(what))?
+        .into_inner()
+        .group
+        .unwrap_or_default();
+    output.one(text(&group), &group)
+}
+
+fn text(group: &Group) -> String {
+    let mut text = Pairs(&[
+        ("group", group.name.clone()),
+        ("state", state(group)),
+        ("topics", group.topics.join(" ")),
+        ("streams", group.streams.to_string()),
+        ("lag", words::events(group.lag_events.unsigned_abs())),
+        ("behind", words::duration(group.lag_time.as_ref())),
+        ("revision", group.revision.to_string()),
+        ("created", words::time(group.create_time.as_ref())),
+        ("last commit", words::time(group.last_commit_time.as_ref())),
+    ])
+    .to_string();
+    if !group.partitions.is_empty() {
+        text.push_str(&format!("\n{}", partitions(group)));
+    }
+    text
+}
+
+fn partitions(group: &Group) -> Table {
+    let columns = [
+        "TOPIC",
+        ">PARTITION",
+        ">COMMITTED",
+        ">END",
+        ">LAG",
+        ">BEHIND",
+        ">OUT",
+        ">LOST",
+    ];
+    let mut table = Table::new(&columns);
+    for partition in &group.partitions {
+        table.row([
+            partition.topic.clone(),
+            partition.partition.to_string(),
+            words::or_dash(partition.committed),
+            partition.end.to_string(),
+            partition.lag_events.to_string(),
+            words::duration(partition.lag_time.as_ref()),
+            partition.outstanding.to_string(),
+            partition.lost_events.to_string(),
+        ]);
+    }
+    table
+}
+
+fn state(group: &Group) -> String {
+    let word = match group.state() {
+        State::Unspecified | State::Empty => "empty",
+        State::Active => "active",
+        State::Rebalancing => "rebalancing",
+        State::Resetting => "resetting",
+    };
+    word.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::tidings::v1::GroupPartition;
+
+    #[test]
+    fn a_group_is_shown_with_its_partitions() {
+        let group = Group {
+            name: "billing".to_owned(),
+            state: State::Active.into(),
+            topics: vec!["orders".to_owned()],
+            partitions: vec![GroupPartition {
+                topic: "orders".to_owned(),
+                end: 7,
+                lag_events: 7,
+                ..GroupPartition::default()
+            }],
+            ..Group::default()
+        };
+        let text = text(&group);
+        assert!(
+            text.starts_with("group        billing\nstate        active\n"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("orders          0          -    7    7       -    0     0\n"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,231 @@
+//! Tests of the configuration as a whole.
+
+use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+
+use super::{units::ByteSize, *};
+
+const NO_VARIABLES: [(&str, &str); 0] = [];
+
+#[test]
+fn the_defaults_are_what_the_manual_says() {
+    let config = Config::default();
+    assert_eq!(config.server.listen, SocketAddr::from(([127, 0, 0, 1], 4480)));
+    assert_eq!(config.server.ops, SocketAddr::from(([127, 0, 0, 1], 4481)));
+    assert_eq!(config.server.drain_timeout, Duration::from_secs(30));
+    assert_eq!(config.log.backend, Backend::Embedded);
+    assert_eq!(config.log.embedded.directory, PathBuf::from("tidings-data"));
+    assert_eq!(config.log.embedded.fsync, Fsync::Always);
+    assert_eq!(config.log.embedded.journal_bytes, ByteSize(64 << 20));
+    assert!(config.routes.is_empty() && config.topics.auto_create && !config.server.insecure);
+    assert_eq!((config.topics.default_partitions, config.delivery.window), (4, 16_384));
+    assert_eq!(
+        (config.limits.max_event_bytes, config.limits.max_request_events),
+        (ByteSize(1 << 20), 10_000)
+    );
+    assert_eq!(
+        (config.telemetry.log_level, config.telemetry.log_format),
+        (LogLevel::Info, LogFormat::Text)
+    );
+}
+
+#[test]
+fn the_manual_is_a_valid_file_that_changes_nothing() {
+    let from_manual = load(DEFAULT, NO_VARIABLES).expect("valid");
+    let values = |config: &Config| {
+        config
+            .effective
+            .iter()
+            .map(|e| (e.key.clone(), e.value.clone()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(values(&from_manual), values(&Config::default()));
+}
+
+#[test]
+fn every_key_is_in_the_manual_with_a_comment() {
+    let documented: Vec<String> = documented_keys();
+    let read: Vec<String> = Config::default().effective.into_iter().map(|e| e.key).collect();
+    for key in &read {
+        assert!(documented.contains(key), "{key} has no comment in default.toml");
+    }
+    assert_eq!(documented.len(), read.len());
+    assert!(
+        ["type", "topic", "key"]
+            .iter()
+            .all(|key| DEFAULT.contains(&format!("\n# {key} = ")))
+    );
+}
+
+/// The keys of default.toml that have a comment right above them.
+fn documented_keys() -> Vec<String> {
+    let mut section = "";
+    let mut before = "";
+    let mut keys = Vec::new();
+    for line in DEFAULT.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        } else if let Some((key, _)) = line.split_once(" = ")
+            && !line.starts_with('#')
+            && before.starts_with("# ")
+        {
+            keys.push(format!("{section}.{key}"));
+        }
+        before = line;
+    }
+    keys
+}
+
+#[test]
+fn all_faults_are_told_at_once_with_their_places() {
+    let text = "\
+        [server]\n\
+        listen = \"0.0.0.0:4480\"\n\
+        ops = 4481\n\
+        colour = \"red\"\n\
+        [limits]\n\
+        max_event_bytes = \"64KiB\"\n\
+        publish_timeout = 30\n\
+        [[routes]]\n\
+        type = \"Order\"\n\
+        topic = \"a/b\"\n\
+        [[routes]]\n\
+        topic = \"orders\"\n\
+        keys = \"subject\"\n\
+        [tls]\n\
+        certificate = \"x\"\n\
+        [delivery.retry]\n\
+        [unknown]\n";
+    let faults = load(
+        text,
+        [("TIDINGS_DELIVERY__WINDOW", "0"), ("TIDINGS_ROUTES__0__TYPE", "x")],
+    )
+    .expect_err("faulty");
+    let told: Vec<String> = faults
+        .iter()
+        .map(|fault| fault.to_string().replace(&file_of(&faults), "f"))
+        .collect();
+    let expected = [
+        "f:2: server.listen: 0.0.0.0:4480 is open to other machines, without TLS and authentication; \
+         set server.insecure = true to allow it",
+        "f:3: server.ops: must be text in quotes, not 4481",
+        "f:4: server.colour: unknown key; `tidings config default` lists all",
+        "f:6: limits.max_event_bytes: must be 96KiB to 1GiB, not \"64KiB\"",
+        "f:7: limits.publish_timeout: must be a duration such as \"50ms\" or \"30s\", not 30",
+        "f:10: routes[0].topic: a topic's name is made of A-Z a-z 0-9 . _ -, not of '/'",
+        "f:11: routes[1].type: is missing",
+        "f:13: routes[1].keys: unknown key; `tidings config default` lists all",
+        "f:15: tls.certificate: not supported by this version",
+        "f:16: delivery.retry: not supported by this version",
+        "f:17: unknown: unknown key; `tidings config default` lists all",
+        "TIDINGS_DELIVERY__WINDOW: delivery.window: must be 1 to 16384, not 0",
+        "TIDINGS_ROUTES__0__TYPE: routes.0.type: routes come from the file only",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn flags_overlay_the_environment_and_it_the_file() {
+    let path = file("[server]\nlisten = '127.0.0.1:1'\nops = '127.0.0.1:2'\n[log.embedded]\nfsync = '50ms'\n");
+    let variables = [
+        ("TIDINGS_SERVER__LISTEN", "127.0.0.1:3"),
+        ("TIDINGS_SERVER__OPS", "127.0.0.1:4"),
+        ("TIDINGS_TOPICS__AUTO_CREATE", "false"),
+        ("TIDINGS_LIMITS__STREAMS", "7"),
+        ("TIDINGS_SERVER", "http://elsewhere"),
+    ];
+    let flag = Override {
+        flag: "--listen",
+        key: "server.listen",
+        value: "127.0.0.1:5".to_owned(),
+    };
+    let config = Config::load(Some(path.path()), owned(variables), [flag]).expect("valid");
+    assert_eq!(config.server.listen.port(), 5);
+    assert_eq!(config.server.ops.port(), 4);
+    assert_eq!(config.log.embedded.fsync, Fsync::Interval(Duration::from_millis(50)));
+    assert_eq!((config.topics.auto_create, config.limits.streams), (false, 7));
+    let shown = config.show();
+    assert!(shown.starts_with("[server]\n"), "{shown}");
+    for line in [
+        "ops = \"127.0.0.1:4\"  # TIDINGS_SERVER__OPS",
+        "listen = \"127.0.0.1:5\"  # --listen",
+        "groups = 10000",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} in {shown}");
+    }
+}
+
+#[test]
+fn what_is_shown_can_be_loaded_again() {
+    let text = "[server]\ninsecure = true\nlisten = '[::]:4480'\n[[routes]]\ntype = 'Order*'\ntopic = 'orders'\nkey = 'subject'\n";
+    let config = load(text, NO_VARIABLES).expect("valid");
+    assert_eq!(config.routes.len(), 1);
+    let again = load(&config.show(), NO_VARIABLES).expect("valid");
+    assert_eq!(again.routes, config.routes);
+    assert_eq!(again.server, config.server);
+}
+
+#[test]
+fn what_must_fit_is_checked() {
+    let text = "[limits]\nmax_request_bytes = '512KiB'\npublish_bytes = '1MiB'\n[log.embedded]\nqueue_bytes = 1\n";
+    let faults = load(text, NO_VARIABLES).expect_err("faulty");
+    let keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        [
+            "limits.max_request_bytes",
+            "limits.publish_bytes",
+            "log.embedded.queue_bytes"
+        ]
+    );
+}
+
+#[test]
+fn kafka_is_refused_for_now_and_a_missing_file_named() {
+    let faults = load(
+        "[log]\nbackend = 'kafka'\n[log.kafka.properties]\nlinger = 1\n",
+        NO_VARIABLES,
+    )
+    .expect_err("faulty");
+    assert_eq!(faults.len(), 2);
+    assert!(faults[0].rule.contains("not built yet"), "{faults:?}");
+    let missing = Config::load(Some(Path::new("/nowhere/f.toml")), owned(NO_VARIABLES), []).expect_err("missing");
+    assert!(
+        missing[0].to_string().starts_with("/nowhere/f.toml: cannot be read"),
+        "{missing:?}"
+    );
+}
+
+#[test]
+fn sections_and_values_are_told_apart() {
+    let faults = load("server = 3\n[limits]\n", NO_VARIABLES).expect_err("faulty");
+    assert_eq!(faults.len(), 1);
+    assert_eq!(
+        (faults[0].key.as_str(), faults[0].rule.as_str()),
+        ("server", "is a section, not a value")
+    );
+}
+
+fn load<const N: usize>(text: &str, variables: [(&str, &str); N]) -> Result<Config, Vec<ConfigFault>> {
+    let file = file(text);
+    Config::load(Some(file.path()), owned(variables), [])
+}
+
+fn owned<const N: usize>(variables: [(&str, &str); N]) -> impl Iterator<Item = (String, String)> {
+    variables
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into_iter()
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(file.path(), text).expect("written");
+    file
+}
+
+fn file_of(faults: &[ConfigFault]) -> String {
+    let path = faults.iter().find_map(|fault| match &fault.origin {
+        Origin::File { path, .. } => Some(path.display().to_string()),
+        _ => None,
+    });
+    path.expect("a fault of the file")
+}

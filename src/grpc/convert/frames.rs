@@ -1,0 +1,270 @@
+//! Frames of the bus to messages, none larger than the client takes.
+
+use std::time::SystemTime;
+
+use super::{caught_up, gap, partition, position, progress, timestamp, waiting};
+use crate::{
+    bus::{
+        AckReport, AssignmentChange, Delivery, Frame, GroupSettings, Heartbeat, Item, LossReason, OldestUnacked, OnGap,
+        Opened, ReadEvents,
+        delivery::{Credit, CreditMode, Verdict},
+    },
+    error::{Error, Reason, Result},
+    log::TopicPartition,
+    proto::{
+        event::to_proto,
+        tidings::v1::{self as wire, subscribe_response},
+    },
+};
+
+/// Messages are filled up to about here: enough to spread the cost of a message over many events.
+const TARGET_BYTES: usize = 128 * 1024;
+
+/// What a stream's frames are converted with.
+#[derive(Clone)]
+pub(in crate::grpc) struct FrameParts {
+    pub(in crate::grpc) max_frame_bytes: usize,
+    pub(in crate::grpc) replica_id: String,
+    pub(in crate::grpc) max_credit: Credit,
+}
+
+/// One message for one frame; deliveries may be many.
+pub(in crate::grpc) fn subscribe_response(frame: Frame, parts: &FrameParts) -> Result<Vec<wire::SubscribeResponse>> {
+    use subscribe_response::Frame as Out;
+    let frame = match frame {
+        Frame::Deliveries(deliveries) => return deliveries_messages(&deliveries, parts.max_frame_bytes),
+        Frame::Opened(opened) => Out::Opened(self::opened(*opened, parts)),
+        Frame::AckResult(report) => Out::AckResult(ack_result(report)),
+        Frame::Assignment(change) => Out::Assignment(assignment(change)),
+        Frame::Heartbeat(beat) => Out::Heartbeat(heartbeat(&beat)),
+        Frame::CaughtUp(positions) => Out::CaughtUp(caught_up(&positions)),
+        Frame::Gap(gap) => Out::Gap(self::gap(&gap)),
+        Frame::GroupChanged { revision, settings } => Out::GroupChanged(group_changed(revision, &settings)),
+        Frame::Drain(deadline) => Out::Drain(wire::Drain {
+            deadline: Some(crate::grpc::duration(deadline)),
+        }),
+    };
+    Ok(vec![wire::SubscribeResponse { frame: Some(frame) }])
+}
+
+fn deliveries_messages(deliveries: &[Delivery], max_bytes: usize) -> Result<Vec<wire::SubscribeResponse>> {
+    let mut messages = Vec::new();
+    for part in parts(deliveries, max_bytes, |delivery| {
+        estimate(delivery.item(), &delivery.partition)
+    }) {
+        let deliveries: Vec<wire::Delivery> = part.iter().map(delivery).collect();
+        let frame = subscribe_response::Frame::Deliveries(wire::Deliveries { deliveries });
+        let message = wire::SubscribeResponse { frame: Some(frame) };
+        check_size(
+            part.first().map(|one| (one.item(), &*one.partition)),
+            part.len(),
+            &message,
+            max_bytes,
+        )?;
+        messages.push(message);
+    }
+    Ok(messages)
+}
+
+/// Messages with the events of a reader.
+pub(in crate::grpc) fn read_events(events: &ReadEvents, max_bytes: usize) -> Result<Vec<wire::ReadResponse>> {
+    let mut messages = Vec::new();
+    for part in parts(events.items(), max_bytes, |item| estimate(item, &events.partition)) {
+        let read = part.iter().map(|item| read_event(item, &events.partition)).collect();
+        let frame = wire::read_response::Frame::ReadEvents(wire::ReadEvents { events: read });
+        let message = wire::ReadResponse { frame: Some(frame) };
+        check_size(
+            part.first().map(|item| (item, &events.partition)),
+            part.len(),
+            &message,
+            max_bytes,
+        )?;
+        messages.push(message);
+    }
+    Ok(messages)
+}
+
+/// Cuts what is to be sent into parts of about the target size, each of at least one.
+fn parts<T>(items: &[T], max_bytes: usize, size: impl Fn(&T) -> usize) -> Vec<&[T]> {
+    let target = TARGET_BYTES.min(max_bytes / 2);
+    let (mut parts, mut from, mut bytes) = (Vec::new(), 0, 0);
+    for (index, item) in items.iter().enumerate() {
+        let size = size(item);
+        if index > from && bytes + size > target {
+            parts.push(&items[from..index]);
+            (from, bytes) = (index, 0);
+        }
+        bytes += size;
+    }
+    if from < items.len() {
+        parts.push(&items[from..]);
+    }
+    parts
+}
+
+/// More than the event takes on the wire: framing of an attribute costs less than half of what its header does, and 64 more.
+fn estimate(item: &Item, partition: &TopicPartition) -> usize {
+    let raw = item.size as usize;
+    raw + raw / 8 + partition.topic.as_str().len() + 256
+}
+
+/// Only a part of one event can be too large: the target is half the limit.
+fn check_size(
+    first: Option<(&Item, &TopicPartition)>,
+    count: usize,
+    message: &impl prost::Message,
+    max_bytes: usize,
+) -> Result<()> {
+    let Some((item, partition)) = first.filter(|_| count == 1) else {
+        return Ok(());
+    };
+    if item.size as usize * 2 < max_bytes || message.encoded_len() <= max_bytes {
+        return Ok(());
+    }
+    let (topic, number) = (&partition.topic, partition.partition);
+    let text = format!(
+        "the event at {topic}/{number} offset {} needs a message of {} bytes; this client takes {max_bytes} (max_frame_bytes)",
+        item.offset,
+        message.encoded_len()
+    );
+    Err(Error::new(Reason::EventTooLarge, text))
+}
+
+fn delivery(delivery: &Delivery) -> wire::Delivery {
+    let item = delivery.item();
+    wire::Delivery {
+        id: delivery.id,
+        position: Some(position(&delivery.partition, item.offset)),
+        key: item.key.clone(),
+        attempt: delivery.attempt,
+        log_time: Some(timestamp(item.log_time)),
+        event: Some(to_proto(item.event.clone())),
+        size: item.size,
+        failures: delivery.failures,
+        fault: fault(item),
+        ..Default::default()
+    }
+}
+
+fn read_event(item: &Item, partition: &TopicPartition) -> wire::ReadEvent {
+    wire::ReadEvent {
+        position: Some(position(partition, item.offset)),
+        key: item.key.clone(),
+        log_time: Some(timestamp(item.log_time)),
+        event: Some(to_proto(item.event.clone())),
+        fault: fault(item),
+    }
+}
+
+fn fault(item: &Item) -> Option<wire::DecodeFault> {
+    item.fault.as_ref().map(|fault| wire::DecodeFault {
+        field: fault.field.clone(),
+        rule: fault.rule.clone(),
+    })
+}
+
+fn opened(opened: Opened, parts: &FrameParts) -> wire::Opened {
+    wire::Opened {
+        stream_id: opened.stream_id,
+        replica_id: parts.replica_id.clone(),
+        group_revision: opened.revision,
+        group_created: opened.created,
+        topics: opened.settings.topics.iter().map(ToString::to_string).collect(),
+        on_gap: on_gap(opened.settings.on_gap).into(),
+        undecodable: wire::Undecodable::Deliver.into(),
+        heartbeat_interval: Some(crate::grpc::duration(opened.heartbeat_interval)),
+        max_frame_bytes: i32::try_from(parts.max_frame_bytes).unwrap_or(i32::MAX),
+        credit: Some(wire_credit(opened.credit)),
+        max_credit: Some(wire_credit(parts.max_credit)),
+        credit_mode: match opened.credit_mode {
+            CreditMode::Explicit => wire::CreditMode::Explicit,
+            CreditMode::OnSettle => wire::CreditMode::OnSettle,
+        }
+        .into(),
+        server_version: env!("CARGO_PKG_VERSION").into(),
+        partitions: opened.partitions.iter().map(progress).collect(),
+        ..Default::default()
+    }
+}
+
+fn group_changed(revision: u64, settings: &GroupSettings) -> wire::GroupChanged {
+    wire::GroupChanged {
+        group_revision: revision,
+        topics: settings.topics.iter().map(ToString::to_string).collect(),
+        on_gap: on_gap(settings.on_gap).into(),
+        undecodable: wire::Undecodable::Deliver.into(),
+        ..Default::default()
+    }
+}
+
+pub(super) fn on_gap(on_gap: OnGap) -> wire::OnGap {
+    match on_gap {
+        OnGap::Continue => wire::OnGap::Continue,
+        OnGap::Fail => wire::OnGap::Fail,
+    }
+}
+
+fn ack_result(report: AckReport) -> wire::AckResult {
+    let faults = report.faults.into_iter().map(|fault| wire::AckFault {
+        ids: Some(wire::DeliveryRange {
+            first: fault.ids.first,
+            last: fault.ids.last,
+        }),
+        reason: match fault.verdict {
+            Verdict::Unknown => wire::Reason::Unknown,
+            Verdict::Settled => wire::Reason::Settled,
+            Verdict::Stale => wire::Reason::Stale,
+        }
+        .into(),
+    });
+    wire::AckResult {
+        sequence: report.sequence,
+        committed: report.committed,
+        faults: faults.collect(),
+    }
+}
+
+fn assignment(change: AssignmentChange) -> wire::Assignment {
+    let lost = change.lost.iter().map(|(lost, reason)| wire::LostPartition {
+        partition: Some(partition(lost)),
+        reason: match reason {
+            LossReason::Rebalanced => wire::LostReason::Rebalanced,
+            LossReason::TopicDeleted => wire::LostReason::TopicDeleted,
+            LossReason::GroupChanged => wire::LostReason::GroupChanged,
+        }
+        .into(),
+    });
+    wire::Assignment {
+        lost: lost.collect(),
+        gained: change.gained.iter().map(partition).collect(),
+        grace: Some(crate::grpc::duration(change.grace)),
+    }
+}
+
+fn heartbeat(beat: &Heartbeat) -> wire::Heartbeat {
+    wire::Heartbeat {
+        partitions: beat.partitions.iter().map(progress).collect(),
+        outstanding_events: i64::try_from(beat.outstanding_events).unwrap_or(i64::MAX),
+        outstanding_bytes: beat.outstanding_bytes,
+        credit_left: Some(wire_credit(beat.credit_left)),
+        waiting: waiting(beat.waiting).into(),
+        oldest: beat.oldest.as_ref().map(oldest),
+        server_time: Some(crate::grpc::timestamp(SystemTime::now())),
+    }
+}
+
+pub(super) fn oldest(oldest: &OldestUnacked) -> wire::OldestUnacked {
+    wire::OldestUnacked {
+        position: Some(position(&oldest.partition, oldest.offset)),
+        age: Some(crate::grpc::duration(oldest.age)),
+        key_hash: oldest.key_hash,
+        attempt: oldest.attempt,
+    }
+}
+
+pub(in crate::grpc) fn wire_credit(credit: Credit) -> wire::Credit {
+    wire::Credit {
+        events: credit.events,
+        bytes: credit.bytes.unwrap_or(0),
+    }
+}

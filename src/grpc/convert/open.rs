@@ -1,0 +1,201 @@
+//! What a client opens streams with, checked; what this version does not act on is refused.
+
+use std::time::Duration;
+
+use super::{end, invalid, period, start, topics};
+use crate::{
+    bus::{
+        End, OnConflict, OnGap, OpenOptions, ReadOptions, Start,
+        delivery::{Credit, CreditMode, IdRange},
+    },
+    error::{Error, Reason, Result},
+    name::Group,
+    proto::tidings::v1 as wire,
+};
+
+const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(10);
+const HEARTBEATS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
+const MIN_FRAME_BYTES: i32 = 64 * 1024;
+const MAX_FRAME_BYTES: i32 = 1024 * 1024 * 1024;
+const MAX_CLIENT_ID: usize = 200;
+const MAX_DELAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// The options of a stream, and the largest message it takes.
+pub(in crate::grpc) fn open(open: wire::Open) -> Result<(OpenOptions, usize)> {
+    refuse_not_built(&open)?;
+    if open.client_id.chars().count() > MAX_CLIENT_ID {
+        return Err(invalid(
+            "open.client_id",
+            format!("has at most {MAX_CLIENT_ID} characters"),
+        ));
+    }
+    let heartbeat = period(open.heartbeat_interval, "open.heartbeat_interval")?.unwrap_or(DEFAULT_HEARTBEAT);
+    if !HEARTBEATS.contains(&heartbeat) {
+        return Err(invalid("open.heartbeat_interval", "is from 1 s to 60 s; unset is 10 s"));
+    }
+    let frame_bytes = frame_bytes(open.max_frame_bytes)?;
+    let options = OpenOptions {
+        group: Group::new(&open.group)?,
+        topics: if open.topics.is_empty() {
+            None
+        } else {
+            Some(topics(&open.topics, "open.topics")?)
+        },
+        start: match open.start {
+            Some(wire::Start {
+                at: Some(wire::start::At::Committed(_)),
+            }) => None,
+            other => start(other, "open.start")?,
+        },
+        on_gap: on_gap(open.on_gap)?,
+        on_conflict: on_conflict(open.on_conflict)?,
+        credit: opening_credit(open.credit)?,
+        credit_mode: credit_mode(open.credit_mode)?,
+        client_id: open.client_id,
+        heartbeat_interval: heartbeat,
+    };
+    Ok((options, frame_bytes))
+}
+
+fn refuse_not_built(open: &wire::Open) -> Result<()> {
+    let undecodable = wire::Undecodable::try_from(open.undecodable)
+        .map_err(|_| invalid("open.undecodable", "is not a value of the enumeration"))?;
+    let set = [
+        (open.filter.is_some(), "open.filter"),
+        (open.lease.is_some(), "open.lease"),
+        (open.retry.is_some(), "open.retry"),
+        (open.commands, "open.commands"),
+        (
+            undecodable == wire::Undecodable::DeadLetter,
+            "open.undecodable = DEAD_LETTER",
+        ),
+    ];
+    match set.into_iter().find(|(is_set, _)| *is_set) {
+        Some((_, field)) => Err(Error::not_built(field)),
+        None => Ok(()),
+    }
+}
+
+fn frame_bytes(bytes: i32) -> Result<usize> {
+    match bytes {
+        0 => Ok(crate::grpc::DEFAULT_FRAME_BYTES),
+        MIN_FRAME_BYTES..=MAX_FRAME_BYTES => Ok(usize::try_from(bytes).unwrap_or(crate::grpc::DEFAULT_FRAME_BYTES)),
+        _ => Err(invalid(
+            "open.max_frame_bytes",
+            format!("is 0 or from {MIN_FRAME_BYTES} to {MAX_FRAME_BYTES}"),
+        )),
+    }
+}
+
+fn on_gap(value: i32) -> Result<Option<OnGap>> {
+    match wire::OnGap::try_from(value) {
+        Ok(wire::OnGap::Unspecified) => Ok(None),
+        Ok(wire::OnGap::Continue) => Ok(Some(OnGap::Continue)),
+        Ok(wire::OnGap::Fail) => Ok(Some(OnGap::Fail)),
+        Err(_) => Err(invalid("open.on_gap", "is not a value of the enumeration")),
+    }
+}
+
+fn on_conflict(value: i32) -> Result<OnConflict> {
+    match wire::OnConflict::try_from(value) {
+        Ok(wire::OnConflict::Unspecified | wire::OnConflict::Refuse) => Ok(OnConflict::Refuse),
+        Ok(wire::OnConflict::Replace) => Ok(OnConflict::Replace),
+        Err(_) => Err(invalid("open.on_conflict", "is not a value of the enumeration")),
+    }
+}
+
+fn credit_mode(value: i32) -> Result<CreditMode> {
+    match wire::CreditMode::try_from(value) {
+        Ok(wire::CreditMode::Unspecified | wire::CreditMode::Explicit) => Ok(CreditMode::Explicit),
+        Ok(wire::CreditMode::OnSettle) => Ok(CreditMode::OnSettle),
+        Err(_) => Err(invalid("open.credit_mode", "is not a value of the enumeration")),
+    }
+}
+
+/// Bytes 0 in Open = bytes are not counted on this stream.
+fn opening_credit(credit: Option<wire::Credit>) -> Result<Credit> {
+    let Some(credit) = credit else {
+        return Ok(Credit { events: 0, bytes: None });
+    };
+    let checked = self::credit(credit)?;
+    Ok(Credit {
+        bytes: checked.bytes.filter(|bytes| *bytes > 0),
+        ..checked
+    })
+}
+
+/// More credit.
+pub(in crate::grpc) fn credit(credit: wire::Credit) -> Result<Credit> {
+    if credit.events < 0 || credit.bytes < 0 {
+        return Err(Error::fault(
+            Reason::FrameUnexpected,
+            "credit",
+            "events and bytes are not negative",
+        ));
+    }
+    Ok(Credit {
+        events: credit.events,
+        bytes: Some(credit.bytes),
+    })
+}
+
+/// The ids of an ack or nack; runs of neighbors become one range.
+pub(in crate::grpc) fn id_ranges(ids: &[u64], ranges: &[wire::DeliveryRange]) -> Vec<IdRange> {
+    let mut all: Vec<IdRange> = Vec::with_capacity(ranges.len() + 1);
+    for id in ids {
+        match all.last_mut() {
+            Some(run) if run.last.checked_add(1) == Some(*id) => run.last = *id,
+            _ => all.push(IdRange { first: *id, last: *id }),
+        }
+    }
+    all.extend(ranges.iter().map(|range| IdRange {
+        first: range.first,
+        last: range.last,
+    }));
+    all
+}
+
+/// How long a nacked event waits; `None` = unset.
+pub(in crate::grpc) fn nack_delay(nack: &wire::Nack) -> Result<Duration> {
+    let action = wire::Action::try_from(nack.action);
+    match action.map_err(|_| invalid("nack.action", "is not a value of the enumeration"))? {
+        wire::Action::Unspecified | wire::Action::Retry => {}
+        wire::Action::DeadLetter => return Err(Error::not_built("nack.action = ACTION_DEAD_LETTER")),
+    }
+    let delay = period(nack.delay, "nack.delay")?.unwrap_or(DEFAULT_DELAY);
+    if delay > MAX_DELAY {
+        return Err(invalid("nack.delay", "is at most 24 hours"));
+    }
+    Ok(delay)
+}
+
+/// Before a nacked event is sent again, where the nack does not say.
+const DEFAULT_DELAY: Duration = Duration::from_secs(1);
+
+/// What a reader asks for.
+pub(in crate::grpc) fn read_options(request: wire::ReadRequest) -> Result<ReadOptions> {
+    if request.filter.is_some() {
+        return Err(Error::not_built("filter"));
+    }
+    if request.topics.is_empty() {
+        return Err(invalid("topics", "names at least one topic"));
+    }
+    let follow = request.follow;
+    let start = start(request.start, "start")?;
+    let end = end(request.end)?;
+    if follow && end.is_some() {
+        return Err(invalid("end", "has no meaning with follow"));
+    }
+    let max_events = u64::try_from(request.max_events).map_err(|_| invalid("max_events", "is not negative"))?;
+    let mut topics = topics(&request.topics, "topics")?;
+    topics.sort();
+    topics.dedup();
+    Ok(ReadOptions {
+        topics,
+        start: start.unwrap_or(if follow { Start::Latest } else { Start::Earliest }),
+        end: if follow { None } else { Some(end.unwrap_or(End::Latest)) },
+        follow,
+        max_events: (max_events > 0).then_some(max_events),
+        on_gap: OnGap::Continue,
+    })
+}

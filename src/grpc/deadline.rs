@@ -1,0 +1,100 @@
+//! The caller's deadline: the server answers shortly before it, so that the caller sees the details.
+
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt as _, stream, stream::BoxStream};
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tonic::{Status, metadata::MetadataMap};
+
+use super::status::status;
+use crate::error::{Error, Reason, Result};
+
+const MIN_MARGIN: Duration = Duration::from_millis(20);
+
+/// When to answer at the latest: 20 ms or 5 % before the caller's deadline, whichever is more; `default` without one.
+pub(super) fn answer_by(metadata: &MetadataMap, default: Duration) -> Instant {
+    Instant::now() + timeout(metadata).map_or(default, less_margin)
+}
+
+/// Runs a unary call until shortly before its deadline.
+pub(super) async fn bounded<T>(
+    metadata: &MetadataMap,
+    default: Duration,
+    call: impl Future<Output = Result<T>>,
+) -> Result<T, Status> {
+    match timeout_at(answer_by(metadata, default), call).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(status(&error)),
+        Err(_) => Err(status(&exceeded())),
+    }
+}
+
+/// When a stream must end; `None` = never.
+pub(super) fn end_of_stream(metadata: &MetadataMap) -> Option<Instant> {
+    timeout(metadata).map(|timeout| Instant::now() + less_margin(timeout))
+}
+
+/// Ends a stream shortly before its deadline, if it has one.
+pub(super) fn cut<T: Send + 'static>(
+    messages: impl Stream<Item = Result<T, Status>> + Send + 'static,
+    end_at: Option<Instant>,
+) -> BoxStream<'static, Result<T, Status>> {
+    let Some(end_at) = end_at else { return messages.boxed() };
+    let end = stream::once(async { Err(status(&exceeded())) });
+    messages.take_until(sleep_until(end_at)).chain(end).boxed()
+}
+
+fn exceeded() -> Error {
+    Error::new(Reason::DeadlineExceeded, "the caller's deadline passed")
+}
+
+pub(super) fn less_margin(timeout: Duration) -> Duration {
+    timeout.saturating_sub(MIN_MARGIN.max(timeout / 20))
+}
+
+/// `grpc-timeout`: at most eight digits and a unit. What does not parse is no deadline.
+fn timeout(metadata: &MetadataMap) -> Option<Duration> {
+    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(count * 3_600),
+        "M" => Duration::from_secs(count * 60),
+        "S" => Duration::from_secs(count),
+        "m" => Duration::from_millis(count),
+        "u" => Duration::from_micros(count),
+        "n" => Duration::from_nanos(count),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Option<Duration> {
+        let mut metadata = MetadataMap::new();
+        metadata.insert("grpc-timeout", text.parse().expect("a header's value"));
+        timeout(&metadata)
+    }
+
+    #[test]
+    fn timeouts_are_read_as_the_protocol_says() {
+        assert_eq!(parsed("100m"), Some(Duration::from_millis(100)));
+        assert_eq!(parsed("99999999H"), Some(Duration::from_secs(99_999_999 * 3_600)));
+        assert_eq!(parsed("7u"), Some(Duration::from_micros(7)));
+        for bad in ["", "m", "1", "1x", "-1S", "123456789S", "1.5S", "1 S"] {
+            assert_eq!(parsed(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_margin_is_twenty_milliseconds_or_five_percent() {
+        assert_eq!(less_margin(Duration::from_millis(100)), Duration::from_millis(80));
+        assert_eq!(less_margin(Duration::from_secs(10)), Duration::from_millis(9_500));
+        assert_eq!(less_margin(Duration::from_millis(5)), Duration::ZERO);
+    }
+}

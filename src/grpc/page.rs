@@ -1,0 +1,71 @@
+//! Pages: the token is the name after which the next page begins.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use crate::error::{Error, Reason, Result};
+
+const DEFAULT: usize = 100;
+const MAX: usize = 1_000;
+
+/// How many, and after which name.
+pub(super) struct Page {
+    pub(super) size: usize,
+    pub(super) after: Option<String>,
+}
+
+impl Page {
+    /// Size 0 is 100; more than 1,000 is 1,000.
+    pub(super) fn new(size: i32, token: &str) -> Result<Self> {
+        let fault = |field: &str, rule: &str| Error::fault(Reason::PageInvalid, field, rule);
+        let size = match usize::try_from(size) {
+            Ok(0) => DEFAULT,
+            Ok(size) => size.min(MAX),
+            Err(_) => return Err(fault("page_size", "is not negative")),
+        };
+        if token.is_empty() {
+            return Ok(Self { size, after: None });
+        }
+        let name = URL_SAFE_NO_PAD
+            .decode(token)
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok());
+        let after = name.ok_or_else(|| fault("page_token", "is not one that this service gave"))?;
+        Ok(Self {
+            size,
+            after: Some(after),
+        })
+    }
+
+    /// Cuts a list that has one more than the page, and gives the token of the next page.
+    pub(super) fn cut<T>(&self, items: &mut Vec<T>, name: impl Fn(&T) -> &str) -> String {
+        let more = items.len() > self.size;
+        items.truncate(self.size);
+        match items.last() {
+            Some(last) if more => URL_SAFE_NO_PAD.encode(name(last)),
+            _ => String::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_leads_to_the_next_page_and_others_are_refused() {
+        let page = Page::new(2, "").expect("valid");
+        let mut names = vec!["a", "b", "c"];
+        let token = page.cut(&mut names, |name| name);
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!(Page::new(0, &token).expect("valid").after.as_deref(), Some("b"));
+        let mut last = vec!["c"];
+        assert_eq!(page.cut(&mut last, |name| name), "");
+        assert_eq!(Page::new(i32::MAX, "").expect("valid").size, MAX);
+        for (size, token) in [(-1, ""), (1, "!"), (1, "_w")] {
+            assert_eq!(
+                Page::new(size, token).err().map(|error| error.reason()),
+                Some(Reason::PageInvalid)
+            );
+        }
+    }
+}

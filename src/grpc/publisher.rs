@@ -1,0 +1,111 @@
+//! PublisherService: checks requests, hands events to the bus, tells what became of them.
+
+use futures_util::{StreamExt as _, stream::BoxStream};
+use prost::Message as _;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{
+    Limits, Services, convert, deadline,
+    publish_stream::PublishSession,
+    status::{publish_status, status},
+};
+use crate::{
+    bus::{NewEvents, Written},
+    error::{Error, Fault, Reason, Result},
+    event::Event,
+    proto::{
+        event::from_proto,
+        tidings::v1::{
+            PublishRequest, PublishResponse, PublishResult, PublishStreamRequest, PublishStreamResponse,
+            publisher_service_server::PublisherService,
+        },
+    },
+};
+
+#[tonic::async_trait]
+impl PublisherService for Services {
+    type PublishStreamStream = BoxStream<'static, Result<PublishStreamResponse, Status>>;
+
+    async fn publish(&self, request: Request<PublishRequest>) -> Result<Response<PublishResponse>, Status> {
+        let answer_by = deadline::answer_by(request.metadata(), self.limits().publish_timeout);
+        let new = new_events(request.into_inner(), self.limits()).map_err(|error| status(&error))?;
+        let written = self
+            .bus()
+            .publish(new, answer_by)
+            .await
+            .map_err(|failure| publish_status(&failure))?;
+        Ok(Response::new(response(written)))
+    }
+
+    async fn publish_stream(
+        &self,
+        request: Request<Streaming<PublishStreamRequest>>,
+    ) -> Result<Response<Self::PublishStreamStream>, Status> {
+        let session = PublishSession::new(self.clone(), request.into_inner());
+        Ok(Response::new(session.answers().boxed()))
+    }
+}
+
+/// Everything about a request that can be checked without the bus.
+pub(super) fn new_events(request: PublishRequest, limits: &Limits) -> Result<NewEvents> {
+    if request.atomic {
+        return Err(Error::not_built("atomic"));
+    }
+    if request.events.is_empty() {
+        return Err(convert::invalid("events", "has at least one event"));
+    }
+    check_size(&request, limits)?;
+    let topic = match request.topic.as_str() {
+        "" => None,
+        name => Some(convert::topic(name, "topic")?),
+    };
+    let (mut events, mut faults): (Vec<Event>, Vec<Fault>) = (Vec::with_capacity(request.events.len()), Vec::new());
+    for (index, event) in request.events.into_iter().enumerate() {
+        match from_proto(event) {
+            Ok(event) => events.push(event),
+            Err(found) => {
+                let prefix = format!("events[{index}].");
+                faults.extend(found.into_iter().map(|fault| fault.within(&prefix)));
+            }
+        }
+    }
+    if !faults.is_empty() {
+        return Err(Error::faults(Reason::EventInvalid, faults));
+    }
+    Ok(NewEvents {
+        events,
+        topic,
+        key: request.key,
+    })
+}
+
+fn check_size(request: &PublishRequest, limits: &Limits) -> Result<()> {
+    let too_large = |rule: String| Error::fault(Reason::RequestTooLarge, "events", rule);
+    let (count, max) = (request.events.len(), limits.max_request_events);
+    if count > max {
+        return Err(too_large(format!(
+            "the request has {count} events; limits.max_request_events = {max}"
+        )));
+    }
+    let (bytes, max) = (request.encoded_len(), limits.max_request_bytes);
+    if bytes > max {
+        return Err(too_large(format!(
+            "the request has {bytes} bytes; limits.max_request_bytes = {max}"
+        )));
+    }
+    Ok(())
+}
+
+pub(super) fn response(written: Vec<Written>) -> PublishResponse {
+    let result = |written: Written| PublishResult {
+        position: Some(crate::proto::tidings::v1::Position {
+            topic: written.topic.to_string(),
+            partition: written.place.partition,
+            offset: written.place.offset,
+        }),
+        duplicate: false,
+    };
+    PublishResponse {
+        results: written.into_iter().map(result).collect(),
+    }
+}

@@ -1,0 +1,133 @@
+//! The two directions of one subscription: frames out as the client reads, frames in to the group.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use futures_util::Stream;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::{Status, Streaming};
+
+use super::{
+    convert::{self, FrameParts},
+    status::status,
+};
+use crate::{
+    bus::{Control, Frames},
+    error::{Error, Reason, Result},
+    proto::tidings::v1::{SubscribeRequest, SubscribeResponse, subscribe_request::Frame},
+};
+
+/// Messages to the client. Dropped by tonic when the call ends, whoever ends it: then the stream leaves its group.
+pub(super) struct Outbound {
+    frames: Option<Frames>,
+    parts: FrameParts,
+    ready: VecDeque<SubscribeResponse>,
+    ended: CancellationToken,
+    _ended_on_drop: DropGuard,
+}
+
+impl Outbound {
+    pub(super) fn new(frames: Frames, parts: FrameParts) -> Self {
+        let ended = CancellationToken::new();
+        let _ended_on_drop = ended.clone().drop_guard();
+        Self {
+            frames: Some(frames),
+            parts,
+            ready: VecDeque::new(),
+            ended,
+            _ended_on_drop,
+        }
+    }
+
+    /// Set when the call has ended.
+    pub(super) fn ended(&self) -> CancellationToken {
+        self.ended.clone()
+    }
+}
+
+impl Stream for Outbound {
+    type Item = Result<SubscribeResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(message) = self.ready.pop_front() {
+                return Poll::Ready(Some(Ok(message)));
+            }
+            let Some(frames) = &mut self.frames else {
+                return Poll::Ready(None);
+            };
+            let frame = match ready!(Pin::new(frames).poll_next(context)) {
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => return self.end(Some(&error)),
+                None => return self.end(None),
+            };
+            match convert::subscribe_response(frame, &self.parts) {
+                Ok(messages) => self.ready.extend(messages),
+                Err(error) => return self.end(Some(&error)),
+            }
+        }
+    }
+}
+
+impl Outbound {
+    fn end(&mut self, error: Option<&Error>) -> Poll<Option<Result<SubscribeResponse, Status>>> {
+        self.frames = None;
+        Poll::Ready(error.map(|error| Err(status(error))))
+    }
+}
+
+/// Takes the client's frames to the group until the client has said everything or the call has ended.
+pub(super) async fn steer(mut inbound: Streaming<SubscribeRequest>, control: Control, ended: CancellationToken) {
+    loop {
+        let message = tokio::select! {
+            () = ended.cancelled() => return,
+            message = inbound.message() => message,
+        };
+        let result = match message {
+            Ok(Some(request)) => take(request, &control).await,
+            Ok(None) => return control.half_close().await,
+            // The client is gone; the outbound side is dropped with the call, and leaves.
+            Err(broken) if broken.code() == tonic::Code::Cancelled => return,
+            Err(broken) => Err(Error::fault(
+                Reason::FrameUnexpected,
+                "frame",
+                broken.message().to_owned(),
+            )),
+        };
+        if let Err(error) = result {
+            return control.fail(error).await;
+        }
+    }
+}
+
+async fn take(request: SubscribeRequest, control: &Control) -> Result<()> {
+    let unexpected = |rule: &str| Error::fault(Reason::FrameUnexpected, "frame", rule);
+    match request.frame {
+        None => return Err(unexpected("a frame is set")),
+        Some(Frame::Open(_)) => return Err(unexpected("open is the first frame, and comes once")),
+        Some(Frame::Credit(credit)) => control.credit(convert::credit(credit)?).await,
+        Some(Frame::Ack(ack)) => {
+            control
+                .ack(convert::id_ranges(&ack.delivery_ids, &ack.ranges), ack.sequence)
+                .await;
+        }
+        Some(Frame::Nack(nack)) => {
+            let delay = convert::nack_delay(&nack)?;
+            control
+                .nack(
+                    convert::id_ranges(&nack.delivery_ids, &nack.ranges),
+                    delay,
+                    nack.sequence,
+                )
+                .await;
+        }
+        Some(Frame::Close(_)) => control.close().await,
+        Some(Frame::Extend(_)) => return Err(Error::not_built("extend")),
+        Some(Frame::Authenticate(_)) => return Err(Error::not_built("authenticate")),
+        Some(Frame::CommandReply(_)) => return Err(Error::not_built("command_reply")),
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! SubscriberService: opens streams and reads; what flows on them is in `subscribe_stream` and `read_stream`.
+
+use std::time::Duration;
+
+use futures_util::stream::BoxStream;
+use tokio::time::timeout;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{
+    DEFAULT_FRAME_BYTES, Services,
+    convert::{self, FrameParts},
+    deadline, read_stream,
+    status::status,
+    subscribe_stream::{self, Outbound},
+};
+use crate::{
+    error::{Error, Reason, Result},
+    proto::tidings::v1::{
+        Open, ReadRequest, ReadResponse, SubscribeRequest, SubscribeResponse, subscribe_request::Frame,
+        subscriber_service_server::SubscriberService,
+    },
+};
+
+/// A client that opens a stream and then says nothing is not waited for.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[tonic::async_trait]
+impl SubscriberService for Services {
+    type SubscribeStream = BoxStream<'static, Result<SubscribeResponse, Status>>;
+    type ReadStream = BoxStream<'static, Result<ReadResponse, Status>>;
+
+    async fn subscribe(
+        &self,
+        request: Request<Streaming<SubscribeRequest>>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let end_at = deadline::end_of_stream(request.metadata());
+        let mut inbound = request.into_inner();
+        let open = first_frame(&mut inbound).await?;
+        let (options, max_frame_bytes) = convert::open(open).map_err(|error| status(&error))?;
+        let subscription = self.bus().subscribe(options).await.map_err(|error| status(&error))?;
+        let parts = FrameParts {
+            max_frame_bytes,
+            replica_id: self.bus().replica_id().to_owned(),
+            max_credit: self.bus().settings().max_credit,
+        };
+        let outbound = Outbound::new(subscription.frames, parts);
+        self.0
+            .tasks
+            .spawn(subscribe_stream::steer(inbound, subscription.control, outbound.ended()));
+        Ok(Response::new(deadline::cut(outbound, end_at)))
+    }
+
+    async fn read(&self, request: Request<ReadRequest>) -> Result<Response<Self::ReadStream>, Status> {
+        let end_at = deadline::end_of_stream(request.metadata());
+        let started = async {
+            let options = convert::read_options(request.into_inner())?;
+            self.bus().read(options).await
+        };
+        let session = started.await.map_err(|error| status(&error))?;
+        Ok(Response::new(deadline::cut(
+            read_stream::messages(session, DEFAULT_FRAME_BYTES),
+            end_at,
+        )))
+    }
+}
+
+async fn first_frame(inbound: &mut Streaming<SubscribeRequest>) -> Result<Open, Status> {
+    let unexpected = |rule: &str| status(&Error::fault(Reason::FrameUnexpected, "frame", rule));
+    match timeout(OPEN_TIMEOUT, inbound.message()).await {
+        Err(_) => Err(unexpected("the first frame is open, and comes within 30 s")),
+        Ok(Ok(Some(SubscribeRequest {
+            frame: Some(Frame::Open(open)),
+        }))) => Ok(open),
+        Ok(Ok(_)) => Err(unexpected("the first frame is open")),
+        Ok(Err(broken)) => Err(broken),
+    }
+}

@@ -1,0 +1,28 @@
+//! SystemService: what this server is.
+
+use tonic::{Request, Response, Status};
+
+use super::{Services, convert};
+use crate::proto::tidings::v1::{GetInfoRequest, GetInfoResponse, Limits, system_service_server::SystemService};
+
+#[tonic::async_trait]
+impl SystemService for Services {
+    async fn get_info(&self, _: Request<GetInfoRequest>) -> Result<Response<GetInfoResponse>, Status> {
+        let (bus, limits) = (self.bus(), self.limits());
+        let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        Ok(Response::new(GetInfoResponse {
+            server_version: env!("CARGO_PKG_VERSION").to_owned(),
+            replica_id: bus.replica_id().to_owned(),
+            log_backend: self.0.log_backend.to_owned(),
+            features: Vec::new(),
+            limits: Some(Limits {
+                max_event_bytes: number(bus.settings().max_event_bytes),
+                max_request_bytes: number(limits.max_request_bytes),
+                max_request_events: i32::try_from(limits.max_request_events).unwrap_or(i32::MAX),
+                publish_timeout: Some(super::duration(limits.publish_timeout)),
+                max_credit: Some(convert::wire_credit(bus.settings().max_credit)),
+            }),
+            start_time: Some(super::timestamp(bus.started())),
+        }))
+    }
+}

@@ -1,0 +1,84 @@
+//! From the configuration to the values that each part is told.
+
+use std::sync::Arc;
+
+use crate::{
+    bus::{Settings, delivery::Credit},
+    config::{Config, Fsync},
+    convention::routes::{RouteSpec, Routes},
+    error::{Error, Reason, Result},
+    grpc::Limits,
+    log::{
+        Log,
+        embedded::{self, EmbeddedLog},
+    },
+};
+
+pub(super) async fn open_log(config: &Config) -> Result<Arc<dyn Log>> {
+    let embedded = &config.log.embedded;
+    let options = embedded::Options {
+        directory: embedded.directory.clone(),
+        fsync: match embedded.fsync {
+            Fsync::Always => embedded::Fsync::Always,
+            Fsync::Interval(interval) => embedded::Fsync::Interval(interval),
+        },
+        journal_bytes: embedded.journal_bytes.0,
+        segment_bytes: embedded.segment_bytes.0,
+        queue_bytes: bytes(embedded.queue_bytes.0),
+        cache_bytes: bytes(embedded.cache_bytes.0),
+        open_files: count(embedded.open_files),
+    };
+    let log = EmbeddedLog::open(options).await?;
+    tracing::info!(directory = %embedded.directory.display(), "opened the embedded log");
+    Ok(log)
+}
+
+pub(super) fn routes(config: &Config) -> Result<Routes> {
+    let spec = |route: &crate::config::RouteConfig| RouteSpec {
+        type_pattern: route.type_pattern.clone(),
+        topic: route.topic.to_string(),
+        key: route.key.clone(),
+    };
+    let specs = config.routes.iter().map(spec).collect();
+    Routes::new(specs).map_err(|faults| Error::faults(Reason::RequestInvalid, faults))
+}
+
+pub(super) fn bus_settings(config: &Config) -> Settings {
+    let (limits, delivery) = (&config.limits, &config.delivery);
+    Settings {
+        max_event_bytes: bytes(limits.max_event_bytes.0),
+        publish_bytes: bytes(limits.publish_bytes.0),
+        streams: count(limits.streams),
+        groups: count(limits.groups),
+        group_buffer_bytes: bytes(limits.group_buffer_bytes.0),
+        feed_bytes: bytes(limits.feed_bytes.0),
+        max_credit: Credit {
+            events: i64::from(limits.max_credit_events),
+            bytes: Some(i64::try_from(limits.max_credit_bytes.0).unwrap_or(i64::MAX)),
+        },
+        window: i64::from(delivery.window),
+        commit_interval: delivery.commit_interval,
+        commit_count: count(delivery.commit_count),
+        auto_create: config.topics.auto_create,
+        default_partitions: i32::try_from(config.topics.default_partitions).unwrap_or(i32::MAX),
+        drain_timeout: config.server.drain_timeout,
+    }
+}
+
+pub(super) fn request_limits(config: &Config) -> Limits {
+    let limits = &config.limits;
+    Limits {
+        max_request_bytes: bytes(limits.max_request_bytes.0),
+        max_request_events: count(limits.max_request_events),
+        publish_timeout: limits.publish_timeout,
+        publish_stream_bytes: bytes(limits.publish_stream_bytes.0),
+    }
+}
+
+fn bytes(size: u64) -> usize {
+    usize::try_from(size).unwrap_or(usize::MAX)
+}
+
+fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
