@@ -27,6 +27,9 @@ mod index;
 mod partition;
 mod partitioner;
 mod retention;
+mod compaction;
+mod replacing;
+mod house;
 mod cache;
 mod handles;
 mod table;
@@ -52,7 +55,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::Semaphore;
 
 use self::{
     files::{Files, RealFiles},
@@ -68,9 +71,6 @@ use crate::{
     error::{Error, Reason, Result},
     log::LogTime,
 };
-
-/// How often retention is applied.
-const HOUSEKEEPING: Duration = Duration::from_secs(30);
 
 /// Where the log lies and what it may use.
 #[derive(Clone, Debug)]
@@ -143,7 +143,7 @@ impl EmbeddedLog {
         let started = tokio::task::spawn_blocking(start).await;
         let (shared, queue, thread) =
             started.map_err(|error| Error::new(Reason::Internal, format!("open the log: {error}")))??;
-        tokio::spawn(keep_house(queue.clone(), shared.health.subscribe()));
+        tokio::spawn(house::keep(shared.clone(), queue.clone()));
         Ok(Arc::new(Self {
             groups: Groups::start(shared.clone(), queue.clone()),
             shared,
@@ -156,11 +156,8 @@ impl EmbeddedLog {
 
     /// Runs on the writer's thread, between two group commits.
     async fn on_writer<T: Send + 'static>(&self, task: impl FnOnce(&mut Writer) -> T + Send + 'static) -> Result<T> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Item::Task(Box::new(move |writer| {
-            let _ = answer.send(task(writer));
-        })))?;
-        answered.await.map_err(|_| fault::closed())
+        self.check_open()?;
+        house::on_writer(&self.queue, task).await
     }
 
     fn send(&self, item: Item) -> Result<()> {
@@ -180,6 +177,11 @@ impl EmbeddedLog {
         self.on_writer(move |writer| writer.retain(now.0)).await?
     }
 
+    /// Compacts the topics that are to be; it is done now and then by itself. Says how many bytes come free.
+    pub async fn compact(&self) -> Result<u64> {
+        house::compact(&self.shared, &self.queue).await
+    }
+
     async fn stop(&self) {
         if !self.is_closed.swap(true, Ordering::SeqCst) {
             self.groups.close();
@@ -197,31 +199,6 @@ impl Drop for EmbeddedLog {
         if !self.is_closed.swap(true, Ordering::SeqCst) {
             self.groups.close();
             let _ = self.queue.send(Item::Close);
-        }
-    }
-}
-
-/// Has the writer look after retention every so often, until the writer is gone.
-async fn keep_house(queue: mpsc::Sender<Item>, mut health: watch::Receiver<Health>) {
-    let mut rounds = tokio::time::interval(HOUSEKEEPING);
-    rounds.tick().await;
-    loop {
-        // Both arms are cancel-safe.
-        tokio::select! {
-            _ = rounds.tick() => {}
-            changed = health.changed() => match changed {
-                Ok(()) if *health.borrow() == closed() => return,
-                Ok(()) => continue,
-                Err(_) => return,
-            },
-        }
-        let round = Item::Task(Box::new(|writer: &mut Writer| {
-            if let Err(error) = writer.retain(writer::now()) {
-                tracing::warn!(%error, "retention could not be applied: {error}");
-            }
-        }));
-        if queue.send(round).is_err() {
-            return;
         }
     }
 }
@@ -271,6 +248,7 @@ fn start(options: Options, files: Arc<dyn Files>, lock: Option<fs::File>) -> Res
         cache: cache::Cache::default(),
         trouble: Trouble::None,
         checkpoint: None,
+        obsolete: Vec::new(),
         last_sync: Instant::now(),
         _lock: lock,
     };

@@ -22,6 +22,8 @@ pub(crate) struct Job {
     pub(crate) files: Arc<dyn Files>,
     pub(crate) layout: Layout,
     pub(crate) dirty: Vec<SegmentName>,
+    /// To be removed once this counts.
+    pub(crate) obsolete: Vec<SegmentName>,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) number: u64,
     /// The first journal that is needed once this is done.
@@ -69,12 +71,14 @@ pub(crate) struct Running {
     pub(crate) number: u64,
     pub(crate) replay_from: u64,
     pub(crate) dirty: Vec<SegmentName>,
+    pub(crate) obsolete: Vec<SegmentName>,
 }
 
 impl Running {
     /// Starts it; when it ends, the writer is told to look.
     pub(crate) fn start(job: Job, sender: Sender<Item>) -> io::Result<Self> {
-        let (number, replay_from, dirty) = (job.number, job.replay_from, job.dirty.clone());
+        let (number, replay_from) = (job.number, job.replay_from);
+        let (dirty, obsolete) = (job.dirty.clone(), job.obsolete.clone());
         let work = move || {
             let done = job.run();
             let _ = sender.send(Item::Task(Box::new(Writer::look_at_checkpoint)));
@@ -86,6 +90,7 @@ impl Running {
             number,
             replay_from,
             dirty,
+            obsolete,
         })
     }
 

@@ -203,6 +203,7 @@ impl<'a> Replay<'a> {
             files: self.shared.files.clone(),
             layout: self.shared.layout.clone(),
             dirty: self.segments.dirty.drain().collect(),
+            obsolete: Vec::new(),
             checkpoint: Checkpoint {
                 state: state.clone(),
                 internal_end,

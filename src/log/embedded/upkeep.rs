@@ -9,7 +9,7 @@ use std::{
 use super::{
     checkpoint::{Failed, Job, Running},
     fault::{self, At},
-    files,
+    files::{self, SegmentName},
     journal::Journal,
     partition::{Gone, Partition},
     recovery::{self, Recovered},
@@ -122,6 +122,8 @@ impl Writer {
         self.manifest = found.manifest;
         self.internal_end = found.internal_end;
         self.segments.dirty.clear();
+        // Recovery removed what no checkpoint names.
+        self.obsolete.clear();
         self.cache.clear();
         self.shared.change_state(|state| *state = found.state);
         self.shared.refresh(&found.partitions);
@@ -133,7 +135,7 @@ impl Writer {
     }
 
     /// Seals the journal and starts the next.
-    fn roll(&mut self) -> Result<()> {
+    pub(crate) fn roll(&mut self) -> Result<()> {
         if let Err(error) = self.journal.sync() {
             return Err(self.die("sync the journal", error).error);
         }
@@ -199,6 +201,7 @@ impl Writer {
             files: self.shared.files.clone(),
             layout: self.shared.layout.clone(),
             dirty: self.segments.dirty.drain().collect(),
+            obsolete: std::mem::take(&mut self.obsolete),
             checkpoint: Checkpoint {
                 state: self.shared.read_state(Clone::clone),
                 internal_end: self.internal_end,
@@ -221,11 +224,13 @@ impl Writer {
     }
 
     fn end_checkpoint(&mut self, running: Running) {
-        let (number, replay_from, dirty) = (running.number, running.replay_from, running.dirty.clone());
+        let (number, replay_from) = (running.number, running.replay_from);
+        let (dirty, obsolete) = (running.dirty.clone(), running.obsolete.clone());
         match running.wait() {
-            Ok(()) => self.adopt_checkpoint(number, replay_from),
+            Ok(()) => self.adopt_checkpoint(number, replay_from, obsolete),
             Err(Failed::Write(error)) => {
                 self.segments.dirty.extend(dirty);
+                self.obsolete.extend(obsolete);
                 tracing::warn!(%error, "no checkpoint of the log was made: {error}");
             }
             Err(Failed::Sync(error)) => {
@@ -234,7 +239,7 @@ impl Writer {
         }
     }
 
-    fn adopt_checkpoint(&mut self, number: u64, replay_from: u64) {
+    fn adopt_checkpoint(&mut self, number: u64, replay_from: u64, obsolete: Vec<SegmentName>) {
         let old = self.manifest.clone();
         let mut manifest = old.clone();
         manifest.checkpoint = number;
@@ -242,8 +247,10 @@ impl Writer {
         manifest.sealed.retain(|journal, _| *journal >= replay_from);
         if let Err(error) = self.write_manifest(manifest) {
             tracing::warn!(%error, "no checkpoint of the log was made: {error}");
+            self.obsolete.extend(obsolete);
             return;
         }
+        obsolete.iter().for_each(|name| self.remove(*name));
         // What stays behind is removed at the next start.
         for journal in old.first..replay_from {
             let _ = self.shared.files.remove(&self.shared.layout.journal(journal));
@@ -263,7 +270,7 @@ impl Writer {
             }
             if let Some(job) = self.checkpoint_job() {
                 match job.run() {
-                    Ok(()) => self.adopt_checkpoint(job.number, job.replay_from),
+                    Ok(()) => self.adopt_checkpoint(job.number, job.replay_from, job.obsolete),
                     Err(Failed::Sync(error) | Failed::Write(error)) => {
                         tracing::warn!(%error, "no last checkpoint of the log was made: {error}");
                     }

@@ -20,6 +20,7 @@ use super::{
     cache::Cache,
     checkpoint::Running,
     fault,
+    files::SegmentName,
     group::{self, Request},
     groups::Hold,
     journal::{Failure, Journal},
@@ -65,6 +66,8 @@ pub(crate) struct Writer {
     pub(crate) cache: Cache,
     pub(crate) trouble: Trouble,
     pub(crate) checkpoint: Option<Running>,
+    /// Segments that were compacted, until a checkpoint names what replaced them.
+    pub(crate) obsolete: Vec<SegmentName>,
     pub(crate) last_sync: Instant,
     /// Held as long as the log is open.
     pub(crate) _lock: Option<fs::File>,
