@@ -236,6 +236,10 @@ fn start(options: Options, files: Arc<dyn Files>, lock: Option<fs::File>) -> Res
     let found = recovery::recover(&shared, None)?;
     shared.change_state(|state| *state = found.state);
     shared.refresh(&found.partitions);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "records in it are bounded in bytes by `room`; everything else is waited for by who sent it"
+    )]
     let (sender, queue) = mpsc::channel();
     let writer = Writer {
         segments: segments::Segments::new(&shared),

@@ -62,7 +62,7 @@ pub(crate) fn compact(shared: &Shared, partition: &Arc<Partition>) -> Result<Opt
     let mut replaced = Vec::new();
     for segment in closed.drain(..count) {
         if let Some(new) = rewrite(shared, partition, &segment, &keys)? {
-            replaced.push((segment, new.is_kept()));
+            replaced.push((segment, new.into_segment()));
         }
     }
     let dir = shared.layout.topic(partition.topic);
@@ -200,7 +200,7 @@ impl New {
         Ok(())
     }
 
-    fn is_kept(self) -> Option<Segment> {
+    fn into_segment(self) -> Option<Segment> {
         (self.segment.len > segments::HEADER).then_some(self.segment)
     }
 }

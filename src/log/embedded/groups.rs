@@ -59,6 +59,10 @@ impl Groups {
     }
 
     pub(crate) fn join(self: &Arc<Self>, group: &Group, topics: &[Topic]) -> Membership {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "few, told under a lock that cannot wait, and none may be lost"
+        )]
         let (sender, changes) = mpsc::unbounded_channel();
         let id = self.turn(group, |running| {
             let id = running.coordinator.join(topics);

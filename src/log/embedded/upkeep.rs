@@ -88,7 +88,7 @@ impl Writer {
             let _ = running.wait();
         }
         // Odd while the segments are being written again: readers wait.
-        if self.shared.recoveries.load(Ordering::SeqCst) % 2 == 0 {
+        if self.shared.recoveries.load(Ordering::SeqCst).is_multiple_of(2) {
             self.shared.recoveries.fetch_add(1, Ordering::SeqCst);
         }
         self.shared.handles.forget(|_| true);
@@ -278,7 +278,7 @@ impl Writer {
             }
         }
         // Readers that wait for a recovery need wait no longer.
-        if self.shared.recoveries.load(Ordering::SeqCst) % 2 == 1 {
+        if !self.shared.recoveries.load(Ordering::SeqCst).is_multiple_of(2) {
             self.shared.recoveries.fetch_add(1, Ordering::SeqCst);
         }
         for partition in self.shared.partitions() {
