@@ -9,7 +9,9 @@
 
 mod task;
 mod streams;
+mod deliveries;
 mod partitions;
+mod reading;
 mod commits;
 mod progress;
 mod outbox;

@@ -16,8 +16,9 @@ use tokio::{sync::mpsc, time::sleep_until};
 use super::{
     Command, Frame, Handle, Identity, Payload, Signal,
     commits::Commits,
-    partitions::{Owned, ReadDone, Started},
+    partitions::{Owned, Started},
     progress::Observation,
+    reading::ReadDone,
     streams::Member,
 };
 use crate::{
@@ -71,6 +72,7 @@ pub(super) struct Task {
 /// Starts a group's task on this replica.
 pub(in crate::bus) fn start(bus: &Arc<Inner>, group: &Group, record: Arc<GroupRecord>) -> Handle {
     let (commands, command_queue) = mpsc::channel(COMMANDS);
+    #[expect(clippy::disallowed_methods, reason = "each stream has at most two signals under way")]
     let (signals, signal_queue) = mpsc::unbounded_channel();
     let handle = Handle { commands, signals };
     let now = Instant::now();
