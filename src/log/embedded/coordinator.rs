@@ -283,6 +283,9 @@ mod tests {
                     Notice::Lost(member, partitions) => {
                         let held = self.holds.entry(member).or_default();
                         partitions.iter().for_each(|partition| assert!(held.remove(partition)));
+                        for (_, _, revoked) in self.tickets.iter_mut().filter(|(_, of, _)| *of == member) {
+                            revoked.retain(|partition| !partitions.contains(partition));
+                        }
                     }
                 }
             }
@@ -292,7 +295,7 @@ mod tests {
             (number < self.tickets.len()).then(|| {
                 let (ticket, member, partitions) = self.tickets.remove(number);
                 if let Some(held) = self.holds.get_mut(&member) {
-                    partitions.iter().for_each(|partition| drop(held.remove(partition)));
+                    held.retain(|partition| !partitions.contains(partition));
                 }
                 ticket
             })

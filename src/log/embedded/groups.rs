@@ -18,7 +18,7 @@ use super::{
     coordinator::{Available, Coordinator, MemberId, Notice, Ticket},
     fault,
     state::{CommitOp, Op},
-    table::{Shared, no_such_partition},
+    table::Shared,
     writer::Item,
 };
 use crate::{

@@ -34,7 +34,7 @@ impl Journal {
             number,
             nonce: fastrand::u64(..),
         };
-        let mut journal = Self {
+        let journal = Self {
             file,
             header,
             len: JOURNAL_HEADER as u64,

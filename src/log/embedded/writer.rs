@@ -180,7 +180,10 @@ impl Writer {
         if group.answers.is_empty() && group.ops.is_empty() {
             return;
         }
-        match self.write(&group.requests, group.ops) {
+        let written = self.write(&group.requests, group.ops);
+        // Before the answers: who has one may count on the partitions being free to move.
+        drop(group.holds);
+        match written {
             Ok(outcomes) => {
                 for (answer, outcomes) in group.answers.into_iter().zip(outcomes) {
                     let _ = answer.send(outcomes);
@@ -203,7 +206,7 @@ impl Writer {
                 }
             }
         }
-        drop((group.rooms, group.holds));
+        drop(group.rooms);
         self.settle();
     }
 
