@@ -76,8 +76,9 @@ impl Task {
         let Some(member) = self.members.get_mut(&id) else {
             return;
         };
-        let recalled = member.outbox.recall();
+        let recalled = member.outbox.recall(member.key);
         member.delivered -= recalled.len() as u64;
+        self.dispatch.no_room(id);
         self.dispatch.recall(id, recalled.iter().map(|delivery| delivery.id));
     }
 }

@@ -111,6 +111,7 @@ impl Task {
         let gap = Gap::at(&assigned.partition, committed, bounds);
         let from = gap.as_ref().map_or(committed, |gap| gap.to);
         let id = self.dispatch.assign(from);
+        self.parked.push_back(id);
         let stop = CancellationToken::new();
         self.version += 1;
         self.owned.insert(

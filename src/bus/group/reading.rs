@@ -23,34 +23,58 @@ use crate::{
 pub(super) struct ReadDone {
     id: PartitionId,
     serial: u64,
+    is_behind: bool,
     outcome: Option<(FeedReader, Option<Result<Chunk>>)>,
 }
 
 impl Task {
-    /// Reads on where there is room.
+    /// Reads on where there is room, the partition first that has waited longest.
     pub(super) fn read_on(&mut self) {
-        let room = self.held.load(Ordering::Relaxed) < self.bus.settings.group_buffer_bytes;
-        if !room || self.drain_until.is_some() {
+        let limit = self.bus.settings.group_buffer_bytes;
+        let held = self.held.load(Ordering::Relaxed);
+        if held >= limit || self.drain_until.is_some() {
             return;
         }
-        for (id, owned) in &mut self.owned {
-            if owned.parked.is_some() && self.dispatch.wants_more(*id) {
-                let Some(reader) = owned.parked.take() else { continue };
-                self.reads
-                    .push(Box::pin(read(*id, owned.serial, reader, owned.stop.clone())));
+        let most_behind = ((limit - held) / BATCH_BYTES).max(1);
+        for _ in 0..self.parked.len() {
+            let Some(id) = self.parked.pop_front() else { return };
+            let Some(owned) = self.owned.get_mut(&id) else { continue };
+            let is_behind = owned
+                .parked
+                .as_ref()
+                .is_some_and(|reader| reader.position() < owned.end);
+            if !self.dispatch.wants_more(id) || (is_behind && self.reads_behind >= most_behind) {
+                self.parked.push_back(id);
+                continue;
+            }
+            if let Some(reader) = owned.parked.take() {
+                self.reads_behind += usize::from(is_behind);
+                self.reads.push(Box::pin(read(
+                    (id, owned.serial, is_behind),
+                    reader,
+                    owned.stop.clone(),
+                )));
             }
         }
     }
 
+    fn park(&mut self, id: PartitionId, reader: FeedReader) {
+        if let Some(owned) = self.owned.get_mut(&id) {
+            owned.parked = Some(reader);
+            self.parked.push_back(id);
+        }
+    }
+
     pub(super) async fn received(&mut self, read: ReadDone) {
+        self.reads_behind -= usize::from(read.is_behind);
         let Some((reader, outcome)) = read.outcome else { return };
         let Some(owned) = self.owned.get_mut(&read.id).filter(|owned| owned.serial == read.serial) else {
             return;
         };
         match outcome {
             Some(Ok(chunk)) => {
-                owned.parked = Some(reader);
                 self.arrived(read.id, chunk);
+                self.park(read.id, reader);
             }
             Some(Err(error)) if error.reason() == Reason::PositionGone => self.over_gap(read.id, reader).await,
             // The log says with a change of its own that the topic is gone.
@@ -60,7 +84,7 @@ impl Task {
                 let (id, serial, stop) = (read.id, read.serial, owned.stop.clone());
                 self.reads.push(Box::pin(async move {
                     tokio::time::sleep(RETRY).await;
-                    self::read(id, serial, reader, stop).await
+                    self::read((id, serial, false), reader, stop).await
                 }));
             }
             None => {}
@@ -108,18 +132,21 @@ impl Task {
             .ok()
             .and_then(|bounds| Gap::at(&partition, reader.position(), bounds[0]));
         let Some(gap) = gap else {
-            owned.parked = Some(reader);
-            return;
+            return self.park(id, reader);
         };
-        owned.parked = Some(self.bus.feeds.reader(partition, gap.to, None));
         owned.must_commit = true;
+        self.park(id, self.bus.feeds.reader(partition, gap.to, None));
         self.dispatch.skip_to(id, gap.to);
         self.commits.acked += 1;
         self.tell_gap(&gap);
     }
 }
 
-async fn read(id: PartitionId, serial: u64, mut reader: FeedReader, stop: CancellationToken) -> ReadDone {
+async fn read(
+    (id, serial, is_behind): (PartitionId, u64, bool),
+    mut reader: FeedReader,
+    stop: CancellationToken,
+) -> ReadDone {
     let outcome = tokio::select! {
         () = stop.cancelled() => None,
         outcome = reader.next() => Some(outcome),
@@ -127,6 +154,10 @@ async fn read(id: PartitionId, serial: u64, mut reader: FeedReader, stop: Cancel
     ReadDone {
         id,
         serial,
+        is_behind,
         outcome: outcome.map(|outcome| (reader, outcome)),
     }
 }
+
+/// About what a batch of the log holds at most.
+const BATCH_BYTES: usize = 256 * 1024;

@@ -12,6 +12,9 @@ use super::{
 };
 use crate::bus::delivery::{Credit, IdRange, Ledger, Places};
 
+/// An answer names at most so many faults.
+const MAX_FAULTS: usize = 1_000;
+
 /// A stream that is in the group.
 pub(super) struct Member {
     pub(super) key: StreamKey,
@@ -123,7 +126,8 @@ impl Task {
         if !self.is_member(key) {
             return;
         }
-        let settled = self.dispatch.ack(key.id, ranges, places);
+        let mut settled = self.dispatch.ack(key.id, ranges, places);
+        settled.faults.truncate(MAX_FAULTS);
         self.commits.acked += settled.count;
         let Some(member) = self.members.get_mut(&key.id) else {
             return;
@@ -145,7 +149,8 @@ impl Task {
         if !self.is_member(key) {
             return;
         }
-        let settled = self.dispatch.nack(key.id, ranges, Instant::now() + delay);
+        let mut settled = self.dispatch.nack(key.id, ranges, Instant::now() + delay);
+        settled.faults.truncate(MAX_FAULTS);
         let Some(member) = self.members.get_mut(&key.id) else {
             return;
         };
