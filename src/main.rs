@@ -1,6 +1,9 @@
 //! The program: parse the command line, call one function.
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, IsTerminal as _},
+    process::ExitCode,
+};
 
 use clap::{CommandFactory as _, Parser as _};
 use tidings::{
@@ -91,7 +94,10 @@ fn log_to_stderr(telemetry: &Telemetry) {
         LogLevel::Debug => "debug",
         LogLevel::Trace => "trace",
     };
-    let lines = fmt().with_env_filter(EnvFilter::new(level)).with_writer(io::stderr);
+    let lines = fmt()
+        .with_env_filter(EnvFilter::new(level))
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
     match telemetry.log_format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),

@@ -135,8 +135,8 @@ impl Load {
         }
     }
 
-    /// The next request, when it is due, and since when its latency counts: with a rate since it was due, so that a
-    /// server that stalls is not flattered by requests that were never sent.
+    /// The next request, when it is due, and since when its latency counts: where a server that stalls makes us late, since
+    /// it was due, so that the server is not flattered by what was sent late; what our own timer oversleeps does not count.
     async fn next(&self) -> Option<(PublishRequest, Instant)> {
         let first = self.claimed.fetch_add(self.batch, Ordering::Relaxed);
         if first >= self.events {
@@ -144,8 +144,13 @@ impl Load {
         }
         let mut since = Instant::now();
         if let Some(rate) = self.rate {
-            since = self.started + Duration::from_secs_f64(first as f64 / f64::from(rate));
-            sleep_until(since.into()).await;
+            let due = self.started + Duration::from_secs_f64(first as f64 / f64::from(rate));
+            if due > since {
+                sleep_until(due.into()).await;
+                since = Instant::now();
+            } else {
+                since = due;
+            }
         }
         let count = self.batch.min(self.events - first);
         let request = PublishRequest {
