@@ -1,9 +1,14 @@
 //! The command line as scripts and people use it: the real binary, its output and its exit status.
 
-use std::process::Output;
+use std::process::{Output, Stdio};
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::harness::{Server, tidings, within};
 
@@ -123,6 +128,34 @@ async fn a_group_goes_on_after_what_max_ended_with() {
         .run(["subscribe", "--group", "g", ORDERS, "--max", "1", "--output", "json"])
         .await;
     assert_eq!(ids(&rest), ["3"]);
+    let group = json(&server.run(["groups", "show", "g", "--output", "json"]).await);
+    assert_eq!(group[0]["lagEvents"], "0");
+}
+
+#[tokio::test]
+async fn a_signal_ends_a_subscription_with_its_acks_committed() {
+    let server = Server::start().await;
+    let line = [
+        "publish",
+        "--type",
+        "io.shop.orders.created",
+        "--source",
+        "/shop",
+        "--id",
+        "1",
+    ];
+    assert_eq!(server.run(line).await.status.code(), Some(0));
+    let mut subscribe = server.command(["subscribe", "--group", "g", ORDERS, "--output", "json"]);
+    let mut process = subscribe.stdout(Stdio::piped()).spawn().expect("subscribe");
+    let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
+    within("an event", lines.next_line())
+        .await
+        .expect("read")
+        .expect("a line");
+    let id = process.id().expect("it runs").cast_signed();
+    kill(Pid::from_raw(id), Signal::SIGTERM).expect("signal");
+    let status = within("the end of subscribe", process.wait()).await.expect("wait");
+    assert_eq!(status.code(), Some(0));
     let group = json(&server.run(["groups", "show", "g", "--output", "json"]).await);
     assert_eq!(group[0]["lagEvents"], "0");
 }

@@ -203,7 +203,8 @@ async fn call(load: Arc<Load>, client: Client) -> Result<Tally> {
 /// One stream: a task sends, this one takes the answers.
 async fn stream(load: Arc<Load>, client: Client, in_flight: usize) -> Result<Tally> {
     let (requests, receiver) = mpsc::channel(in_flight);
-    let (sent, mut since) = mpsc::unbounded_channel();
+    // As many as there are permits: sending to it never waits.
+    let (sent, mut since) = mpsc::channel(in_flight);
     tokio::spawn(send(load.clone(), Semaphore::new(in_flight), requests, sent));
     let failed = Failure::call("bench publish");
     let call = client.publisher().publish_stream(ReceiverStream::new(receiver)).await;
@@ -228,7 +229,7 @@ async fn send(
     load: Arc<Load>,
     in_flight: Semaphore,
     requests: mpsc::Sender<PublishStreamRequest>,
-    sent: mpsc::UnboundedSender<(Instant, OwnedSemaphorePermit)>,
+    sent: mpsc::Sender<(Instant, OwnedSemaphorePermit)>,
 ) {
     let in_flight = Arc::new(in_flight);
     let mut sequence = 0;
@@ -241,7 +242,7 @@ async fn send(
             publish: Some(publish),
             timeout: None,
         };
-        if sent.send((since, permit)).is_err() || requests.send(request).await.is_err() {
+        if sent.send((since, permit)).await.is_err() || requests.send(request).await.is_err() {
             return;
         }
     }
