@@ -12,6 +12,7 @@ mod coordinator;
 mod topics;
 mod writer;
 mod group;
+mod settle;
 mod upkeep;
 mod checkpoint;
 mod recovery;
@@ -33,6 +34,8 @@ mod frame;
 mod record;
 mod files;
 mod fault;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fs, io,

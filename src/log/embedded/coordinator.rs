@@ -105,12 +105,19 @@ impl Coordinator {
     pub(crate) fn rebalance(&mut self, available: &Available) -> Vec<Notice> {
         let mut notices = self.drop_deleted(available);
         let target = self.target(available);
+        notices.extend(self.revoke(&target));
+        notices.extend(self.assign(target, available));
+        notices
+    }
+
+    fn revoke(&mut self, target: &BTreeMap<TopicPartition, MemberId>) -> Vec<Notice> {
         let mut revoked: BTreeMap<MemberId, Vec<TopicPartition>> = BTreeMap::new();
         for (partition, owner) in &self.owners {
             if owner.revoked.is_none() && target.get(partition) != Some(&owner.member) {
                 revoked.entry(owner.member).or_default().push(partition.clone());
             }
         }
+        let mut notices = Vec::new();
         for (member, partitions) in revoked {
             self.last_ticket += 1;
             for partition in &partitions {
@@ -120,28 +127,26 @@ impl Coordinator {
             }
             notices.push(Notice::Revoked(member, partitions, self.last_ticket));
         }
+        notices
+    }
+
+    fn assign(&mut self, target: BTreeMap<TopicPartition, MemberId>, available: &Available) -> Vec<Notice> {
         let mut assigned: BTreeMap<MemberId, Vec<TopicPartition>> = BTreeMap::new();
         for (partition, member) in target {
             if self.owners.contains_key(&partition) || self.busy.contains_key(&partition) {
                 continue;
             }
             let topic = available.get(&partition.topic).map_or(0, |(id, _)| *id);
-            self.owners.insert(
-                partition.clone(),
-                Owner {
-                    member,
-                    topic,
-                    revoked: None,
-                },
-            );
+            let owner = Owner {
+                member,
+                topic,
+                revoked: None,
+            };
+            self.owners.insert(partition.clone(), owner);
             assigned.entry(member).or_default().push(partition);
         }
-        notices.extend(
-            assigned
-                .into_iter()
-                .map(|(member, partitions)| Notice::Assigned(member, partitions)),
-        );
-        notices
+        let notice = |(member, partitions)| Notice::Assigned(member, partitions);
+        assigned.into_iter().map(notice).collect()
     }
 
     fn drop_deleted(&mut self, available: &Available) -> Vec<Notice> {

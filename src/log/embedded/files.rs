@@ -144,10 +144,6 @@ impl File for fs::File {
 pub(crate) struct Layout(pub(crate) PathBuf);
 
 impl Layout {
-    pub(crate) fn lock(&self) -> PathBuf {
-        self.0.join("lock")
-    }
-
     pub(crate) fn manifest(&self) -> PathBuf {
         self.0.join("manifest")
     }

@@ -11,7 +11,10 @@ use super::{
     record::Parts,
     state::INTERNAL,
 };
-use crate::log::{NewRecord, Outcome, Placed, Unwritten};
+use crate::{
+    error::Error,
+    log::{NewRecord, Outcome, Placed, Unwritten},
+};
 
 /// The records of one call and where they go.
 pub(crate) struct Request {
@@ -59,45 +62,56 @@ struct Slot {
 
 /// Encodes the operations, then the records. Records of partitions that are gone get their error instead.
 pub(crate) fn encode(requests: &[Request], ops: &[Vec<u8>], start: Start) -> Encoded {
-    let mut slots: Vec<Slot> = Vec::new();
-    let mut by_partition = FxHashMap::default();
-    let mut encoded = Encoded::default();
-    let mut size = ops.iter().map(|op| op.len() + 64).sum::<usize>() + frame::HEADER;
-    for (request_number, request) in requests.iter().enumerate() {
-        let numbers: Vec<u32> = request
-            .partitions
+    let (slots, size) = sort(requests);
+    let ops_size: usize = ops.iter().map(|op| op.len() + 64).sum();
+    let placeholder = Placed {
+        partition: 0,
+        offset: 0,
+    };
+    let mut encoded = Encoded {
+        bytes: Vec::with_capacity(size + ops_size + (slots.len() + size / frame::FULL + 1) * frame::HEADER),
+        outcomes: requests
             .iter()
-            .map(|partition| {
-                *by_partition
-                    .entry((partition.topic, partition.number))
-                    .or_insert_with(|| {
-                        slots.push(Slot {
-                            partition: partition.clone(),
-                            items: Vec::new(),
-                        });
-                        slots.len() as u32 - 1
-                    })
-            })
-            .collect();
-        for (number, (record, target)) in request.records.iter().zip(&request.targets).enumerate() {
-            size += Parts::from(record).encoded_len();
-            let slot = &mut slots[numbers[*target as usize] as usize];
-            slot.items.push((request_number as u32, number as u32));
-        }
-        let place = Placed {
-            partition: 0,
-            offset: 0,
-        };
-        encoded.outcomes.push(vec![Ok(place); request.records.len()]);
-    }
-    encoded
-        .bytes
-        .reserve_exact(size + (slots.len() + size / frame::FULL) * frame::HEADER);
+            .map(|request| vec![Ok(placeholder); request.records.len()])
+            .collect(),
+        pieces: Vec::new(),
+    };
     encode_ops(&mut encoded, ops, start);
     for slot in &slots {
         encode_slot(&mut encoded, slot, requests, start);
     }
     encoded
+}
+
+/// The records by partition, and how many bytes they will be.
+fn sort(requests: &[Request]) -> (Vec<Slot>, usize) {
+    let mut slots: Vec<Slot> = Vec::new();
+    let mut known = FxHashMap::default();
+    let mut size = 0;
+    for (request_number, request) in requests.iter().enumerate() {
+        let mut slot_of = |partition: &Arc<Partition>| {
+            *known.entry((partition.topic, partition.number)).or_insert_with(|| {
+                slots.push(Slot::new(partition.clone()));
+                slots.len() - 1
+            })
+        };
+        let numbers: Vec<usize> = request.partitions.iter().map(&mut slot_of).collect();
+        for (number, (record, target)) in request.records.iter().zip(&request.targets).enumerate() {
+            size += Parts::from(record).encoded_len();
+            let slot = &mut slots[numbers[*target as usize]];
+            slot.items.push((request_number as u32, number as u32));
+        }
+    }
+    (slots, size)
+}
+
+impl Slot {
+    fn new(partition: Arc<Partition>) -> Self {
+        Self {
+            partition,
+            items: Vec::new(),
+        }
+    }
 }
 
 fn encode_ops(encoded: &mut Encoded, ops: &[Vec<u8>], start: Start) {
@@ -128,17 +142,10 @@ fn encode_slot(encoded: &mut Encoded, slot: &Slot, requests: &[Request], start: 
         (inner.end, inner.last_time, inner.gone)
     };
     if gone.is_some() {
-        let error = Arc::new(crate::error::Error::no_such_topic(&slot.partition.name.topic));
-        for (request, record) in &slot.items {
-            let unwritten = Unwritten {
-                may_be_written: false,
-                error: error.clone(),
-            };
-            encoded.outcomes[*request as usize][*record as usize] = Err(unwritten);
-        }
-        return;
+        return refuse_slot(encoded, slot);
     }
     let time = start.now.max(last_time);
+    let partition = slot.partition.number;
     let mut items = slot.items.iter().peekable();
     while items.peek().is_some() {
         let (records_at, base) = (open_frame(encoded), offset);
@@ -147,25 +154,38 @@ fn encode_slot(encoded: &mut Encoded, slot: &Slot, requests: &[Request], start: 
         {
             let parts = Parts::from(&requests[*request as usize].records[*record as usize]);
             parts.encode(offset, time, &mut encoded.bytes);
-            let partition = slot.partition.number;
             encoded.outcomes[*request as usize][*record as usize] = Ok(Placed { partition, offset });
             offset += 1;
         }
-        let fields = Fields {
-            topic: slot.partition.topic,
-            partition: slot.partition.number,
-            base,
-            count: (offset - base) as usize,
-        };
-        close_frame(encoded, records_at, fields, start);
-        let range = records_at..encoded.bytes.len();
-        let partition = slot.partition.clone();
+        let topic = slot.partition.topic;
+        let count = (offset - base) as usize;
+        close_frame(
+            encoded,
+            records_at,
+            Fields {
+                topic,
+                partition,
+                base,
+                count,
+            },
+            start,
+        );
         encoded.pieces.push(Piece {
-            partition,
-            range,
+            partition: slot.partition.clone(),
+            range: records_at..encoded.bytes.len(),
             base,
             end: offset,
             time,
+        });
+    }
+}
+
+fn refuse_slot(encoded: &mut Encoded, slot: &Slot) {
+    let error = Arc::new(Error::no_such_topic(&slot.partition.name.topic));
+    for (request, record) in &slot.items {
+        encoded.outcomes[*request as usize][*record as usize] = Err(Unwritten {
+            may_be_written: false,
+            error: error.clone(),
         });
     }
 }

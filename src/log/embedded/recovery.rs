@@ -138,41 +138,53 @@ fn read_journals(
         checkpoint,
         lengths: BTreeMap::new(),
         newest: JournalHeader { number: 0, nonce: 0 },
-        is_empty: true,
+        is_empty: cut.is_none(),
     };
     for number in manifest.first..=manifest.last {
-        let path = shared.layout.journal(number);
         let ending = match (manifest.sealed.get(&number), cut) {
             (Some(len), _) => Ending::Sealed(*len),
             (None, Some((journal, durable))) if journal == number => Ending::Sealed(durable),
             _ => Ending::Open,
         };
-        let mut end = journals.internal_end;
-        let state = &mut journals.state;
+        journals.read(shared, number, ending)?;
+    }
+    Ok(journals)
+}
+
+impl Journals {
+    fn read(&mut self, shared: &Shared, number: u64, ending: Ending) -> Result<()> {
+        let path = shared.layout.journal(number);
+        if !exists(shared, &path)? {
+            return Err(fault::missing(&path));
+        }
+        let (state, end) = (&mut self.state, &mut self.internal_end);
         let mut apply = |frame: &Frame, records: &[u8]| match frame.topic {
             INTERNAL => {
-                apply_ops(state, &mut end, frame, records).map_err(|what| fault::damaged(&path, frame.position, &what))
+                apply_ops(state, end, frame, records).map_err(|what| fault::damaged(&path, frame.position, &what))
             }
             _ => Ok(()),
         };
-        let opened = shared.files.open(&path);
-        if opened.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            return Err(fault::missing(&path));
-        }
         let (header, stop) = scan::scan(&*shared.files, &path, ending, &mut apply)?;
-        let len = match scan::judge(stop, ending) {
-            Verdict::Ends(len) => len,
-            Verdict::Damaged(place, what) => return Err(fault::damaged(&path, place, what)),
-        };
         if header.number != number {
             return Err(fault::damaged(&path, 0, "the header is that of another journal"));
         }
-        journals.internal_end = end;
-        journals.lengths.insert(number, len);
-        journals.newest = header;
-        journals.is_empty &= len == JOURNAL_HEADER as u64 && cut.is_none();
+        match scan::judge(stop, ending) {
+            Verdict::Damaged(place, what) => Err(fault::damaged(&path, place, what)),
+            Verdict::Ends(len) => {
+                self.lengths.insert(number, len);
+                self.newest = header;
+                self.is_empty &= len == JOURNAL_HEADER as u64;
+                Ok(())
+            }
+        }
     }
-    Ok(journals)
+}
+
+fn exists(shared: &Shared, path: &std::path::Path) -> Result<bool> {
+    match shared.files.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        other => other.map(|_| true).at("open", path),
+    }
 }
 
 fn apply_ops(state: &mut State, end: &mut i64, frame: &Frame, records: &[u8]) -> Result<(), String> {

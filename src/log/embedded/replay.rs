@@ -156,23 +156,12 @@ impl<'a> Replay<'a> {
             );
             return Err(fault::damaged(path, frame.position, &what));
         }
-        let mut rest = records;
-        let mut base = frame.base;
-        let mut time = 0;
-        while let Ok(head) = Head::read(rest) {
-            time = head.time;
-            if base >= inner.end {
-                break;
-            }
-            base += 1;
-            rest = &rest[head.len..];
-        }
-        if rest.is_empty() {
+        let Some((new, time)) = skip(records, inner.end) else {
             return Ok(());
-        }
-        let end = frame.base + i64::from(frame.count);
-        self.waiting += rest.len();
-        let bytes = Bytes::copy_from_slice(rest);
+        };
+        let (base, end) = (inner.end, frame.base + i64::from(frame.count));
+        self.waiting += new.len();
+        let bytes = Bytes::copy_from_slice(new);
         inner.push(Chunk {
             base,
             end,
@@ -231,4 +220,16 @@ impl<'a> Replay<'a> {
             )
         })
     }
+}
+
+/// The records from an offset on, and their time.
+fn skip(records: &[u8], from: i64) -> Option<(&[u8], i64)> {
+    let mut rest = records;
+    while let Ok(head) = Head::read(rest) {
+        if head.offset >= from {
+            return Some((rest, head.time));
+        }
+        rest = &rest[head.len..];
+    }
+    None
 }

@@ -52,46 +52,47 @@ pub(crate) fn batch(shared: &Shared, segment: &Segment, range: Range<i64>, curso
             (place, FIRST_BYTES)
         }
     };
-    let mut read = Read {
-        records: Vec::new(),
-        next: range.start,
-        cursor: None,
-    };
-    while place < segment.known.len {
+    let mut records = Vec::new();
+    while place < segment.known.len && records.is_empty() {
         let bytes = piece(shared, segment, &*file, place, len)?;
         let walked = walk(&bytes, |head, at| {
-            let is_wanted = head.offset >= range.start;
-            if is_wanted && head.offset < range.end {
-                read.records.push(head.record(&bytes, at));
+            if range.contains(&head.offset) {
+                records.push(head.record(&bytes, at));
             }
             head.offset < range.end
         });
+        len = match walked.stop {
+            Stop::Short(needed) => needed.max(BATCH_BYTES),
+            _ => BATCH_BYTES,
+        };
         place += walked.len as u64;
-        match walked.stop {
-            Stop::Short(needed) if needed <= bytes.len() && place + needed as u64 > segment.known.len => {
-                return Err(damaged(shared, segment.name, place, "a record is cut"));
-            }
-            Stop::Short(needed) => len = needed.max(BATCH_BYTES),
-            Stop::Wrong(what) => return Err(damaged(shared, segment.name, place, what)),
-            Stop::Asked => break,
-            Stop::End => len = BATCH_BYTES,
-        }
-        if !read.records.is_empty() {
+        if check(shared, segment, place, walked.stop)? {
             break;
         }
     }
-    let at_end = place >= segment.known.len;
-    read.next = match read.records.last() {
-        _ if at_end => segment.known.end,
+    let next = match records.last() {
+        _ if place >= segment.known.len => segment.known.end,
         Some(last) => last.offset + 1,
         None => range.end.min(segment.known.end),
     };
-    read.cursor = Some(Cursor {
+    let cursor = Some(Cursor {
         name: segment.name,
-        offset: read.next,
+        offset: next,
         place,
     });
-    Ok(read)
+    Ok(Read { records, next, cursor })
+}
+
+/// Whether the walk has ended where it was asked to.
+fn check(shared: &Shared, segment: &Segment, place: u64, stop: Stop) -> Result<bool> {
+    match stop {
+        Stop::Wrong(what) => Err(damaged(shared, segment.name, place, what)),
+        Stop::Short(needed) if place + needed as u64 > segment.known.len => {
+            Err(damaged(shared, segment.name, place, "a record is cut"))
+        }
+        Stop::Short(_) | Stop::End => Ok(false),
+        Stop::Asked => Ok(true),
+    }
 }
 
 /// The offset of the first record at this time or later; the segment's end if there is none.
@@ -107,12 +108,11 @@ pub(crate) fn offset_at(shared: &Shared, segment: &Segment, time: i64) -> Result
             found = found.or((head.time >= time).then_some(head.offset));
             found.is_none()
         });
-        place += walked.len as u64;
-        match walked.stop {
-            Stop::Short(needed) => len = needed.max(BATCH_BYTES),
-            Stop::Wrong(what) => return Err(damaged(shared, segment.name, place, what)),
-            Stop::Asked | Stop::End => {}
+        if let Stop::Short(needed) = walked.stop {
+            len = needed.max(BATCH_BYTES);
         }
+        place += walked.len as u64;
+        check(shared, segment, place, walked.stop)?;
     }
     Ok(found.unwrap_or(segment.known.end))
 }
@@ -163,6 +163,7 @@ pub(crate) struct Walked {
     pub(crate) stop: Stop,
 }
 
+#[derive(Clone, Copy)]
 pub(crate) enum Stop {
     /// A record begins there that has at least this many bytes.
     Short(usize),

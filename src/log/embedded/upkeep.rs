@@ -12,7 +12,7 @@ use super::{
     files,
     journal::Journal,
     partition::{Gone, Partition},
-    recovery,
+    recovery::{self, Recovered},
     sheet::{self, Checkpoint, Manifest},
     writer::{Trouble, Unsure, Writer},
 };
@@ -87,11 +87,14 @@ impl Writer {
         if let Some(running) = self.checkpoint.take() {
             let _ = running.wait();
         }
-        self.shared.recoveries.fetch_add(1, Ordering::SeqCst);
+        // Odd while the segments are being written again: readers wait.
+        if self.shared.recoveries.load(Ordering::SeqCst) % 2 == 0 {
+            self.shared.recoveries.fetch_add(1, Ordering::SeqCst);
+        }
         self.shared.handles.forget(|_| true);
         let cut = (self.journal.header.number, self.journal.durable);
-        let found = match recovery::recover(&self.shared, Some(cut)) {
-            Ok(found) => found,
+        match recovery::recover(&self.shared, Some(cut)) {
+            Ok(found) => self.adopt(found),
             Err(error) => {
                 self.tell(&error);
                 if let Trouble::Dead {
@@ -106,7 +109,15 @@ impl Writer {
                 }
                 return Err(error);
             }
-        };
+        }
+        self.trouble = Trouble::None;
+        self.shared.recoveries.fetch_add(1, Ordering::SeqCst);
+        let _ = self.shared.health.send_replace(Ok(()));
+        tracing::info!("the log has recovered");
+        Ok(())
+    }
+
+    fn adopt(&mut self, found: Recovered) {
         self.journal = found.journal;
         self.manifest = found.manifest;
         self.internal_end = found.internal_end;
@@ -119,11 +130,6 @@ impl Writer {
                 adopt(&partition, found);
             }
         }
-        self.trouble = Trouble::None;
-        self.shared.recoveries.fetch_add(1, Ordering::SeqCst);
-        let _ = self.shared.health.send_replace(Ok(()));
-        tracing::info!("the log has recovered");
-        Ok(())
     }
 
     /// Seals the journal and starts the next.
@@ -264,6 +270,10 @@ impl Writer {
                     }
                 }
             }
+        }
+        // Readers that wait for a recovery need wait no longer.
+        if self.shared.recoveries.load(Ordering::SeqCst) % 2 == 1 {
+            self.shared.recoveries.fetch_add(1, Ordering::SeqCst);
         }
         for partition in self.shared.partitions() {
             partition.end(Gone::Closed);

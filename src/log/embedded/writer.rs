@@ -13,7 +13,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
@@ -21,11 +20,10 @@ use super::{
     cache::Cache,
     checkpoint::Running,
     fault,
-    group::{self, Encoded, Request},
+    group::{self, Request},
     groups::Hold,
     journal::{Failure, Journal},
-    partition::{Chunk, Partition},
-    segments::{Limits, Segments},
+    segments::Segments,
     sheet::Manifest,
     state::Op,
     table::Shared,
@@ -37,8 +35,6 @@ use crate::{
 
 /// A group commit takes what is queued up to this many bytes: readers hold on to a group's buffer as a whole.
 const GROUP_BYTES: usize = 1 << 20;
-/// A partition's records are written to its segment when it has this many bytes of them.
-const FLUSH_BYTES: usize = 64 << 10;
 
 pub(crate) enum Item {
     Append(Append),
@@ -252,67 +248,6 @@ impl Writer {
                 .map_err(|error| self.die("sync the journal", error))?;
         }
         Ok(())
-    }
-
-    fn publish(&mut self, encoded: Encoded) {
-        let bytes = Bytes::from(encoded.bytes);
-        let group = self.cache.begin(bytes.len());
-        for piece in encoded.pieces {
-            let chunk = Chunk {
-                base: piece.base,
-                end: piece.end,
-                time: piece.time,
-                bytes: bytes.slice(piece.range),
-                group,
-            };
-            piece.partition.lock().push(chunk);
-            piece.partition.changed.notify_waiters();
-            self.cache.add(piece.partition);
-        }
-    }
-
-    /// Moves what has become enough, or too much to keep in memory, to the segments.
-    fn settle(&mut self) {
-        for partition in self.cache.touched() {
-            if partition.lock().unflushed_bytes >= FLUSH_BYTES {
-                self.flush(&partition);
-            }
-        }
-        while matches!(self.trouble, Trouble::None)
-            && let Some((group, partitions)) = self.cache.oldest_above(self.shared.options.cache_bytes)
-        {
-            for partition in &partitions {
-                let is_needed = partition.lock().needs_flush(group);
-                if is_needed && !self.flush(partition) {
-                    return;
-                }
-                partition.lock().evict(group);
-            }
-            self.cache.drop_oldest();
-        }
-    }
-
-    /// Writes a partition's records to its segment. Where that fails they stay in memory and in the journal.
-    pub(crate) fn flush(&mut self, partition: &Partition) -> bool {
-        let limits = self.limits(partition);
-        match self.segments.flush(partition, limits) {
-            Ok(()) => return true,
-            Err(error) if fault::is_full(&error) => {
-                let error = fault::failed("write a segment", error);
-                self.tell(&error);
-                self.trouble = Trouble::Full(error);
-            }
-            Err(error) => {
-                self.die("write a segment", error);
-            }
-        }
-        false
-    }
-
-    fn limits(&self, partition: &Partition) -> Limits {
-        let most = self.shared.options.segment_bytes;
-        self.shared
-            .read_state(|state| Limits::of(most, state.topics.get(&partition.topic)))
     }
 }
 
