@@ -80,7 +80,9 @@ async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener> {
 }
 
 fn address(listener: &TcpListener) -> Result<SocketAddr> {
-    listener.local_addr().map_err(|error| Error::new(Reason::Internal, format!("tell the listener's address: {error}")))
+    listener
+        .local_addr()
+        .map_err(|error| Error::new(Reason::Internal, format!("tell the listener's address: {error}")))
 }
 
 async fn serve(listener: TcpListener, routes: Routes, config: &Config, stop: impl Future<Output = ()>) -> Result<()> {
