@@ -29,20 +29,30 @@ use self::{
 
 /// Runs one command against a server. What it printed before it failed is printed.
 pub async fn run(command: ClientCommand, global: &Global) -> Result<()> {
-    let client = Client::connect(global).await?;
     let mut output = Output::stdout(global.output);
-    let done = dispatch(command, &client, &mut output).await;
+    let done = dispatch(command, global, &mut output).await;
     output.flush().and(done)
 }
 
-async fn dispatch(command: ClientCommand, client: &Client, output: &mut Output) -> Result<()> {
+/// What can be refused without a server is refused before one is called.
+async fn dispatch(command: ClientCommand, global: &Global, output: &mut Output) -> Result<()> {
+    let connect = async || Client::connect(global).await;
     match command {
-        ClientCommand::Publish(publish) => publish::run(*publish, client, output).await,
-        ClientCommand::Subscribe(subscribe) => subscribe::run(subscribe, client, output).await,
-        ClientCommand::Read(read) => read::run(read, client, output).await,
-        ClientCommand::Topics(command) => topics::run(command, client, output).await,
-        ClientCommand::Groups(command) => groups::run(command, client, output).await,
-        ClientCommand::Info => info::run(client, output).await,
-        ClientCommand::Bench(command) => bench::run(command, client, output).await,
+        ClientCommand::Publish(publish) => {
+            let work = publish.prepare()?;
+            work.run(&connect().await?, output).await
+        }
+        ClientCommand::Read(read) => {
+            let request = read.prepare()?;
+            read::run(request, &connect().await?, output).await
+        }
+        ClientCommand::Subscribe(subscribe) => subscribe::run(subscribe, &connect().await?, output).await,
+        ClientCommand::Topics(command) => topics::run(command, &connect().await?, output).await,
+        ClientCommand::Groups(command) => groups::run(command, &connect().await?, output).await,
+        ClientCommand::Info => info::run(&connect().await?, output).await,
+        ClientCommand::Bench(command) => bench::run(command, &connect().await?, output).await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -229,33 +229,32 @@ fn collect(topics: Vec<Topic>, outcomes: Vec<Outcome>) -> Result<Vec<Written>, P
             .collect());
     }
     let runs = runs(&outcomes);
-    let nothing_written = runs.iter().all(|run| run.state == RunState::Failed);
-    let unknown = runs.iter().any(|run| run.state == RunState::Unknown);
     let first = outcomes.into_iter().find_map(Result::err);
     let Some(cause) = first.map(|unwritten| unwritten.error) else {
         return Err(Error::new(Reason::Internal, "publish: an outcome is missing").into());
     };
-    // What is retryable may only be said where nothing is, or can still become, durable.
-    let reason = if nothing_written {
-        cause.reason()
+    Err(failed(runs, &cause))
+}
+
+/// What is retryable may only be said where nothing is, or can still become, durable.
+fn failed(runs: Vec<Run>, cause: &Error) -> PublishError {
+    let nothing_written = runs.iter().all(|run| run.state == RunState::Failed);
+    let (reason, runs, what) = if nothing_written {
+        (cause.reason(), Vec::new(), "nothing was written")
+    } else if runs.iter().any(|run| run.state == RunState::Unknown) {
+        (Reason::DeadlineExceeded, runs, "some events may not be durable")
     } else {
-        Reason::DeadlineExceeded
+        (Reason::DeadlineExceeded, runs, "some events were not written")
     };
-    let text = match (nothing_written, unknown) {
-        (true, _) => format!("publish: nothing was written: {cause}"),
-        (false, true) => format!("publish: some events may not be durable: {cause}"),
-        (false, false) => format!("publish: some events were not written: {cause}"),
-    };
-    let mut error = Error::new(reason, text);
+    let mut error = Error::new(reason, format!("publish: {what}: {cause}"));
     if let Some(delay) = cause.retry_delay() {
         error = error.retry_after(delay);
     }
-    let error = error.caused_by(Box::<dyn std::error::Error + Send + Sync>::from(cause.to_string()));
-    Err(PublishError {
+    PublishError {
         error,
-        runs: if nothing_written { Vec::new() } else { runs },
+        runs,
         was_writing: true,
-    })
+    }
 }
 
 fn runs(outcomes: &[Outcome]) -> Vec<Run> {

@@ -38,9 +38,9 @@ impl Client {
         let authorize = Authorize::new(global.token.as_deref())?;
         let channel = endpoint.connect().await.map_err(|error| {
             let cause = innermost(&error);
+            let server = &global.server;
             Failure::Local(format!(
-                "cannot reach {}: {cause}; start a server with: tidings serve",
-                endpoint.uri()
+                "cannot reach {server}: {cause}; start a server with: tidings serve"
             ))
         })?;
         Ok(Self {
@@ -82,7 +82,7 @@ impl Authorize {
             value.set_sensitive(true);
             Ok(value)
         };
-        Ok(Self(token.map(value).transpose()?))
+        Ok(Self(token.filter(|token| !token.is_empty()).map(value).transpose()?))
     }
 }
 

@@ -53,7 +53,7 @@ impl From<Delivery> for Received {
 
 impl Received {
     /// Prints the event, and says on stderr where it is not well-formed.
-    pub(super) fn print<W: std::io::Write>(self, output: &mut Output<W>) -> Result<()> {
+    pub(super) fn print(self, output: &mut Output) -> Result<()> {
         if let Some(fault) = &self.fault {
             let place = words::position(&self.position);
             tell(format!(
@@ -163,24 +163,23 @@ fn as_found(event: &CloudEvent) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cli::arguments::Format, proto::event::to_proto};
+    use crate::{
+        cli::{arguments::Format, tests::Memory},
+        proto::event::to_proto,
+    };
 
     const LINE: &str = r#"{"specversion":"1.0","id":"1","source":"/shop","type":"io.shop.orders.created","subject":"7","datacontenttype":"application/json","data":{"total":3}}"#;
 
     #[test]
     fn scripts_get_the_json_event_format() {
-        let mut output = Output::memory(Format::Json);
-        received(LINE).print(&mut output).expect("printed");
-        let printed: serde_json::Value = serde_json::from_str(&output.into_text()).expect("json");
+        let printed: serde_json::Value = serde_json::from_str(&print(Format::Json)).expect("json");
         assert_eq!(printed, serde_json::from_str::<serde_json::Value>(LINE).expect("json"));
     }
 
     #[test]
     fn people_get_a_headline_and_the_data() {
-        let mut output = Output::memory(Format::Text);
-        received(LINE).print(&mut output).expect("printed");
         let text = "orders/2/17  [7]  io.shop.orders.created  /shop  7\n    {\"total\":3}\n";
-        assert_eq!(output.into_text(), text);
+        assert_eq!(print(Format::Text), text);
     }
 
     #[test]
@@ -197,6 +196,12 @@ mod tests {
         received.event.data = Some(cloud_event::Data::BinaryData("x".into()));
         let text = String::from_utf8(received.json()).expect("text");
         assert!(text.contains(r#""data_base64":"eA==""#), "{text}");
+    }
+
+    fn print(format: Format) -> String {
+        let memory = Memory::default();
+        received(LINE).print(&mut memory.output(format)).expect("printed");
+        memory.text()
     }
 
     fn received(line: &str) -> Received {

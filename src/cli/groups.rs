@@ -79,9 +79,13 @@ fn text(group: &Group) -> String {
         ("last commit", words::time(group.last_commit_time.as_ref())),
     ])
     .to_string();
-    if group.partitions.is_empty() {
-        return text;
+    if !group.partitions.is_empty() {
+        text.push_str(&format!("\n{}", partitions(group)));
     }
+    text
+}
+
+fn partitions(group: &Group) -> Table {
     let columns = [
         "TOPIC",
         ">PARTITION",
@@ -105,8 +109,7 @@ fn text(group: &Group) -> String {
             partition.lost_events.to_string(),
         ]);
     }
-    text.push_str(&format!("\n{table}"));
-    text
+    table
 }
 
 fn state(group: &Group) -> String {

@@ -2,27 +2,27 @@
 
 use std::{
     fmt::Display,
-    io::{self, BufWriter, IsTerminal as _, Stdout, Write},
+    io::{self, BufWriter, IsTerminal as _, Write},
 };
 
 use super::{arguments::Format, failure::Result, json, table::Table};
 
 /// Results, buffered; nothing is seen before [`Output::flush`].
-pub struct Output<W: Write = BufWriter<Stdout>> {
+pub struct Output {
     format: Format,
-    sink: W,
+    sink: Box<dyn Write + Send>,
 }
 
 impl Output {
     pub fn stdout(format: Format) -> Self {
-        Self {
-            format,
-            sink: BufWriter::with_capacity(64 * 1024, io::stdout()),
-        }
+        Self::to(format, BufWriter::with_capacity(64 * 1024, io::stdout()))
     }
-}
 
-impl<W: Write> Output<W> {
+    pub(super) fn to(format: Format, sink: impl Write + Send + 'static) -> Self {
+        let sink = Box::new(sink);
+        Self { format, sink }
+    }
+
     pub fn is_json(&self) -> bool {
         self.format == Format::Json
     }
@@ -75,18 +75,4 @@ pub fn tell(text: impl Display) {
 /// Whether a person watches.
 pub(super) fn is_watched() -> bool {
     io::stderr().is_terminal()
-}
-
-#[cfg(test)]
-impl Output<Vec<u8>> {
-    pub(super) fn memory(format: Format) -> Self {
-        Self {
-            format,
-            sink: Vec::new(),
-        }
-    }
-
-    pub(super) fn into_text(self) -> String {
-        String::from_utf8(self.sink).expect("text")
-    }
 }

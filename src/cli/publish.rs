@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use self::flags::EventFlags;
+use self::{flags::EventFlags, lines::Source};
 use super::{
     client::Client,
     failure::{Failure, Result},
@@ -41,28 +41,43 @@ pub struct Publish {
     _tls_key: Option<PathBuf>,
 }
 
-pub(super) async fn run(publish: Publish, client: &Client, output: &mut Output) -> Result<()> {
-    let template = PublishRequest {
-        topic: publish.topic.unwrap_or_default(),
-        key: publish.key.map(Into::into),
-        ..PublishRequest::default()
-    };
-    match publish.from {
-        None => one(publish.event, template, client, output).await,
-        Some(path) => {
-            let source = lines::Source::open(&path)?;
-            let published = pipeline::run(source, template, client, output).await?;
-            tell(format!("published {}", words::events(published)));
-            Ok(())
+/// What is to be published, checked as far as that goes without a server.
+pub(super) enum Work {
+    /// A request with one event.
+    One(PublishRequest),
+    /// Many events, each request like the template.
+    Many(Source, PublishRequest),
+}
+
+impl Publish {
+    pub(super) fn prepare(self) -> Result<Work> {
+        let mut request = PublishRequest {
+            topic: self.topic.unwrap_or_default(),
+            key: self.key.map(Into::into),
+            ..PublishRequest::default()
+        };
+        if let Some(path) = self.from {
+            return Ok(Work::Many(Source::open(&path)?, request));
+        }
+        request.events.push(to_proto(self.event.event()?));
+        Ok(Work::One(request))
+    }
+}
+
+impl Work {
+    pub(super) async fn run(self, client: &Client, output: &mut Output) -> Result<()> {
+        match self {
+            Self::One(request) => one(request, client, output).await,
+            Self::Many(source, template) => {
+                let published = pipeline::run(source, template, client, output).await?;
+                tell(format!("published {}", words::events(published)));
+                Ok(())
+            }
         }
     }
 }
 
-async fn one(flags: EventFlags, template: PublishRequest, client: &Client, output: &mut Output) -> Result<()> {
-    let request = PublishRequest {
-        events: vec![to_proto(flags.event()?)],
-        ..template
-    };
+async fn one(request: PublishRequest, client: &Client, output: &mut Output) -> Result<()> {
     let response = client.publisher().publish(request).await;
     let response = response.map_err(Failure::call("publish"))?.into_inner();
     for result in response.results {

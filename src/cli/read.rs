@@ -33,20 +33,24 @@ pub struct Read {
     filter: Option<String>,
 }
 
-pub(super) async fn run(read: Read, client: &Client, output: &mut Output) -> Result<()> {
-    if read.filter.is_some() {
-        return Err(Failure::usage("read: --filter is not supported by this version"));
+impl Read {
+    pub(super) fn prepare(self) -> Result<ReadRequest> {
+        if self.filter.is_some() {
+            return Err(Failure::usage("read: --filter is not supported by this version"));
+        }
+        Ok(ReadRequest {
+            topics: self.topics,
+            start: self.from.map(From::start),
+            end: self.until.map(Until::end),
+            filter: None,
+            follow: self.follow,
+            max_events: self.max.unwrap_or(0),
+        })
     }
-    let what = format!("read {}", read.topics.join(" "));
-    let request = ReadRequest {
-        topics: read.topics,
-        start: read.from.map(From::start),
-        end: read.until.map(Until::end),
-        filter: None,
-        follow: read.follow,
-        max_events: read.max.unwrap_or(0),
-    };
-    let failed = Failure::call(what);
+}
+
+pub(super) async fn run(request: ReadRequest, client: &Client, output: &mut Output) -> Result<()> {
+    let failed = Failure::call(format!("read {}", request.topics.join(" ")));
     let mut frames = client.subscriber().read(request).await.map_err(&failed)?.into_inner();
     while let Some(response) = frames.message().await.map_err(&failed)? {
         match response.frame {

@@ -23,14 +23,8 @@ const TYPES: &str = "tidings_types";
 /// An event's headers, in one allocation: the required attributes, then the others in their order.
 pub(super) fn headers(event: &Event) -> Headers {
     let types = unusual_types(event);
-    let required = [
-        ("ce_specversion", SPEC_VERSION),
-        ("ce_id", &*event.id),
-        ("ce_source", &*event.source),
-        ("ce_type", &*event.ty),
-    ];
-    let mut headers = HeadersBuilder::with_capacity(size(event, &required, &types));
-    for (name, value) in required {
+    let mut headers = HeadersBuilder::with_capacity(size(event, &types));
+    for (name, value) in required(event) {
         headers.add(name, value.as_bytes());
     }
     for (name, value) in &event.attributes {
@@ -40,6 +34,15 @@ pub(super) fn headers(event: &Event) -> Headers {
         headers.add(TYPES, types.as_bytes());
     }
     headers.build()
+}
+
+fn required(event: &Event) -> [(&'static str, &str); 4] {
+    [
+        ("ce_specversion", SPEC_VERSION),
+        ("ce_id", &event.id),
+        ("ce_source", &event.source),
+        ("ce_type", &event.ty),
+    ]
 }
 
 /// What a record's headers hold, unchecked.
@@ -234,9 +237,9 @@ fn types(header: Option<&[u8]>) -> HashMap<&str, Kind> {
 }
 
 /// What the headers take: names, values, and the six bytes that `Headers` adds to each.
-fn size(event: &Event, required: &[(&str, &str)], types: &str) -> usize {
+fn size(event: &Event, types: &str) -> usize {
     const FRAME: usize = 6;
-    let lengths = required.iter().map(|(name, value)| FRAME + name.len() + value.len());
+    let lengths = required(event).map(|(name, value)| FRAME + name.len() + value.len());
     let others = event.attributes.iter().map(|(name, value)| {
         let name_len: usize = header_name(name).iter().map(|part| part.len()).sum();
         FRAME + name_len + value.text().len()
@@ -246,5 +249,20 @@ fn size(event: &Event, required: &[(&str, &str)], types: &str) -> usize {
     } else {
         FRAME + TYPES.len() + types.len()
     };
-    lengths.sum::<usize>() + others.sum::<usize>() + types
+    lengths.iter().sum::<usize>() + others.sum::<usize>() + types
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::event::tests::any_event;
+
+    proptest! {
+        #[test]
+        fn headers_take_the_room_that_was_asked_for(event in any_event()) {
+            prop_assert_eq!(size(&event, &unusual_types(&event)), headers(&event).size());
+        }
+    }
 }

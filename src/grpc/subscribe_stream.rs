@@ -84,7 +84,10 @@ pub(super) async fn steer(mut inbound: Streaming<SubscribeRequest>, control: Con
     loop {
         let message = tokio::select! {
             () = ended.cancelled() => return,
-            message = inbound.message() => message,
+            message = async {
+                control.until_read().await;
+                inbound.message().await
+            } => message,
         };
         let result = match message {
             Ok(Some(request)) => take(request, &control).await,

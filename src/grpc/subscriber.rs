@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::stream::BoxStream;
 use tokio::time::timeout;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::{
     DEFAULT_FRAME_BYTES, Services,
@@ -72,6 +72,7 @@ async fn first_frame(inbound: &mut Streaming<SubscribeRequest>) -> Result<Open, 
             frame: Some(Frame::Open(open)),
         }))) => Ok(open),
         Ok(Ok(_)) => Err(unexpected("the first frame is open")),
+        Ok(Err(broken)) if broken.code() == Code::Internal => Err(unexpected(broken.message())),
         Ok(Err(broken)) => Err(broken),
     }
 }

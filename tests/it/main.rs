@@ -2,6 +2,10 @@
 
 mod harness;
 
+mod cli;
 mod docs;
+mod log;
+mod embedded;
 mod harness_works;
+mod subscribe;
 mod tidy;

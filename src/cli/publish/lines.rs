@@ -34,7 +34,7 @@ pub(super) struct Line {
 
 /// A file that was checked, or stdin.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(in crate::cli) struct Source {
     pub(super) name: String,
     /// Bytes, where known.
     pub(super) total: Option<u64>,

@@ -38,66 +38,55 @@ fn resolved(event: &Event) -> (String, Option<String>) {
     (first.topic.as_str().to_owned(), key)
 }
 
+#[track_caller]
+fn assert_route(ty: &str, attributes: &[(&str, Value)], topic: &str, key: Option<&str>) {
+    let found = resolved(&event(ty, attributes));
+    assert_eq!(found, (topic.to_owned(), key.map(str::to_owned)));
+}
+
 #[test]
 fn the_first_matching_route_gives_topic_and_key() {
-    let key = |text: &str| Some(text.to_owned());
-    for (ty, attributes, topic, expected) in [
-        (
-            "UserCreatedEvent",
-            vec![("host", string("h")), ("subject", string("s"))],
-            "portal-event",
-            key("h"),
-        ),
-        (
-            "UserCreatedEvent",
-            vec![("host", Value::Integer(5))],
-            "portal-event",
-            key("5"),
-        ),
-        (
-            "UserCreatedEvent",
-            vec![("subject", string("s"))],
-            "portal-event",
-            key("s"),
-        ),
-        (
-            "UserCreatedEvent",
-            vec![("host", string("")), ("subject", string("s"))],
-            "portal-event",
-            key("s"),
-        ),
-        ("UserCreatedEvent", vec![], "portal-event", None),
-        (
-            "io.shop.orders.created",
-            vec![("subject", string("s"))],
-            "orders",
-            key("io.shop.orders.created"),
-        ),
-        (
-            "io.shop.users.created",
-            vec![("subject", string("s")), ("partitionkey", string("p"))],
-            "shop",
-            key("p"),
-        ),
-        (
-            "io.shop.users.created",
-            vec![("subject", string("s"))],
-            "shop",
-            key("s"),
-        ),
-        (
-            "io.other.users.created",
-            vec![("subject", string("s"))],
-            "io.other.users.resource",
-            key("s"),
-        ),
-    ] {
-        assert_eq!(
-            resolved(&event(ty, &attributes)),
-            (topic.to_owned(), expected),
-            "{ty} {attributes:?}"
-        );
-    }
+    let (subject, host) = (("subject", string("s")), ("host", string("h")));
+    assert_route("UserCreatedEvent", &[host, subject.clone()], "portal-event", Some("h"));
+    assert_route(
+        "UserCreatedEvent",
+        &[("host", Value::Integer(5))],
+        "portal-event",
+        Some("5"),
+    );
+    let created = "io.shop.orders.created";
+    assert_route(created, std::slice::from_ref(&subject), "orders", Some(created));
+    assert_route(
+        "io.shop.users.created",
+        std::slice::from_ref(&subject),
+        "shop",
+        Some("s"),
+    );
+    assert_route(
+        "io.other.users.created",
+        &[subject],
+        "io.other.users.resource",
+        Some("s"),
+    );
+}
+
+#[test]
+fn without_the_routes_attribute_the_usual_ones_are_the_key() {
+    let (subject, partition_key) = (("subject", string("s")), ("partitionkey", string("p")));
+    assert_route("UserCreatedEvent", &[], "portal-event", None);
+    assert_route(
+        "UserCreatedEvent",
+        std::slice::from_ref(&subject),
+        "portal-event",
+        Some("s"),
+    );
+    assert_route(
+        "UserCreatedEvent",
+        &[("host", string("")), subject.clone()],
+        "portal-event",
+        Some("s"),
+    );
+    assert_route("io.shop.users.created", &[subject, partition_key], "shop", Some("p"));
 }
 
 #[test]

@@ -144,6 +144,10 @@ fn many_members_do_not_take_long() {
     for member in [r#","a":1"#, r#","a":{}"#, r#","A":"""#] {
         assert!(from_json(many(member).as_bytes()).is_err());
     }
+    let different: String = (0..20_000)
+        .map(|number| format!(r#","A{number}":1,"b{number}":[]"#))
+        .collect();
+    assert_eq!(fields(read(&different)).len(), 40_000);
 }
 
 /// What is left of an event's types in JSON.

@@ -1,0 +1,277 @@
+//! Groups of this process: their members' channels, the time a revoked partition may be held, and commits.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, mpsc::Sender},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
+use rustc_hash::FxHashMap;
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    coordinator::{Available, Coordinator, MemberId, Notice, Ticket},
+    fault,
+    state::{CommitOp, Op},
+    table::Shared,
+    writer::Item,
+};
+use crate::{
+    error::{Error, Reason, Result},
+    log::{Assigned, Change, Commit, Committed, Member, Membership, Release, TopicPartition},
+    name::{Group, Topic},
+};
+
+/// How long a member may hold what was revoked.
+const RELEASE_WITHIN: Duration = Duration::from_secs(10);
+const LONGEST_NOTE: usize = 4096;
+
+pub(crate) struct Groups {
+    shared: Arc<Shared>,
+    queue: Sender<Item>,
+    runtime: Handle,
+    pub(crate) stop: CancellationToken,
+    groups: Mutex<FxHashMap<Group, Running>>,
+}
+
+#[derive(Default)]
+struct Running {
+    coordinator: Coordinator,
+    members: FxHashMap<MemberId, mpsc::UnboundedSender<Change>>,
+}
+
+impl Groups {
+    pub(crate) fn start(shared: Arc<Shared>, queue: Sender<Item>) -> Arc<Self> {
+        let groups = Arc::new(Self {
+            shared,
+            queue,
+            runtime: Handle::current(),
+            stop: CancellationToken::new(),
+            groups: Mutex::default(),
+        });
+        tokio::spawn(groups.clone().follow_topics());
+        groups
+    }
+
+    pub(crate) fn join(self: &Arc<Self>, group: &Group, topics: &[Topic]) -> Membership {
+        let (sender, changes) = mpsc::unbounded_channel();
+        let id = self.turn(group, |running| {
+            let id = running.coordinator.join(topics);
+            running.members.insert(id, sender);
+            id
+        });
+        let member = Arc::new(Joined {
+            groups: self.clone(),
+            group: group.clone(),
+            id,
+        });
+        // The stream is a handle of the membership too.
+        let changes = stream::unfold((changes, member.clone()), |(mut changes, member)| async move {
+            let change = changes.recv().await?;
+            Some((change, (changes, member)))
+        });
+        Membership {
+            changes: changes.boxed(),
+            member,
+        }
+    }
+
+    pub(crate) async fn commit(
+        self: &Arc<Self>,
+        group: &Group,
+        member: Option<MemberId>,
+        commits: Vec<Commit>,
+    ) -> Result<()> {
+        if commits.is_empty() {
+            return Ok(());
+        }
+        let op = self.op(group, &commits)?;
+        let partitions: Vec<_> = commits.into_iter().map(|commit| commit.partition).collect();
+        let may = self.turn(group, |running| running.coordinator.begin_commit(member, &partitions));
+        if !may {
+            return Err(in_use(group, member));
+        }
+        let hold = Hold {
+            groups: self.clone(),
+            group: group.clone(),
+            partitions,
+        };
+        let (answer, answered) = oneshot::channel();
+        self.queue
+            .send(Item::Commit(op, answer, hold))
+            .map_err(|_| fault::closed())?;
+        answered.await.unwrap_or_else(|_| Err(fault::closed()))
+    }
+
+    pub(crate) fn committed(&self, group: &Group, partition: &TopicPartition) -> Option<Committed> {
+        let entry = self.shared.entry(&partition.topic)?;
+        self.shared
+            .read_state(|state| state.committed(group.as_str(), entry.id, partition.partition))
+    }
+
+    fn op(&self, group: &Group, commits: &[Commit]) -> Result<Op> {
+        let op = |commit: &Commit| {
+            let found = self.shared.partition(&commit.partition)?;
+            if commit.offset < 0 {
+                return Err(Error::fault(
+                    Reason::RequestInvalid,
+                    "offset",
+                    "an offset is not negative",
+                ));
+            }
+            if commit.note.chars().count() > LONGEST_NOTE {
+                let rule = format!("a commit's note has at most {LONGEST_NOTE} characters");
+                return Err(Error::fault(Reason::RequestInvalid, "note", rule));
+            }
+            Ok(CommitOp {
+                id: found.topic,
+                partition: found.number,
+                offset: commit.offset,
+                note: commit.note.clone(),
+            })
+        };
+        let commits = commits.iter().map(op).collect::<Result<_>>()?;
+        Ok(Op::Commit {
+            group: group.as_str().to_owned(),
+            commits,
+        })
+    }
+
+    /// Changes a group, then moves it on and tells its members.
+    fn turn<T>(self: &Arc<Self>, group: &Group, change: impl FnOnce(&mut Running) -> T) -> T {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = groups.entry(group.clone()).or_default();
+        let result = change(running);
+        let notices = running.coordinator.rebalance(&self.available());
+        for notice in notices {
+            self.tell(group, running, notice);
+        }
+        if running.coordinator.is_idle() {
+            groups.remove(group);
+        }
+        result
+    }
+
+    fn available(&self) -> Available {
+        self.shared.read_table(|table| {
+            let topic = |(name, entry): (&Topic, &Arc<super::table::Entry>)| {
+                (name.clone(), (entry.id, entry.info.settings.partitions))
+            };
+            table.iter().map(topic).collect()
+        })
+    }
+
+    fn tell(self: &Arc<Self>, group: &Group, running: &Running, notice: Notice) {
+        let (member, change) = match notice {
+            Notice::Assigned(member, partitions) => {
+                let assigned = partitions.into_iter().map(|partition| Assigned {
+                    committed: self.committed(group, &partition),
+                    partition,
+                });
+                (member, Change::Assigned(assigned.collect()))
+            }
+            Notice::Lost(member, partitions) => (member, Change::Lost(partitions)),
+            Notice::Revoked(member, partitions, ticket) => {
+                let (held, released) = oneshot::channel();
+                self.runtime
+                    .spawn(self.clone().await_release(group.clone(), ticket, released));
+                (
+                    member,
+                    Change::Revoked {
+                        partitions,
+                        release: Release(held),
+                    },
+                )
+            }
+        };
+        if let Some(channel) = running.members.get(&member) {
+            let _ = channel.send(change);
+        }
+    }
+
+    async fn await_release(self: Arc<Self>, group: Group, ticket: Ticket, released: oneshot::Receiver<()>) {
+        tokio::select! {
+            _ = released => self.turn(&group, |running| running.coordinator.release(ticket)),
+            () = tokio::time::sleep(RELEASE_WITHIN) => self.turn(&group, |running| {
+                if let Some(notice) = running.coordinator.expire(ticket) {
+                    self.tell(&group, running, notice);
+                }
+            }),
+            () = self.stop.cancelled() => {}
+        }
+    }
+
+    async fn follow_topics(self: Arc<Self>) {
+        let mut metadata = self.shared.metadata.subscribe();
+        loop {
+            // Both arms are cancel-safe.
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                changed = metadata.changed() => if changed.is_err() { return },
+            }
+            let names: Vec<Group> = {
+                let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+                groups.keys().cloned().collect()
+            };
+            for group in names {
+                self.turn(&group, |_| ());
+            }
+        }
+    }
+
+    /// Ends the members' changes.
+    pub(crate) fn close(&self) {
+        self.stop.cancel();
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.values_mut().for_each(|running| running.members.clear());
+    }
+}
+
+fn in_use(group: &Group, member: Option<MemberId>) -> Error {
+    let text = match member {
+        None => format!("group {group} has members; only they can commit"),
+        Some(_) => format!("this member of group {group} does not own all these partitions any more"),
+    };
+    Error::new(Reason::GroupInUse, text).resource("group", group.as_str())
+}
+
+/// Keeps partitions where they are while a commit is on its way, even if nobody waits for it any more.
+pub(crate) struct Hold {
+    groups: Arc<Groups>,
+    group: Group,
+    partitions: Vec<TopicPartition>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let groups = self.groups.clone();
+        groups.turn(&self.group, |running| running.coordinator.end_commit(&self.partitions));
+    }
+}
+
+struct Joined {
+    groups: Arc<Groups>,
+    group: Group,
+    id: MemberId,
+}
+
+#[async_trait]
+impl Member for Joined {
+    async fn commit(&self, commits: Vec<Commit>) -> Result<()> {
+        self.groups.commit(&self.group, Some(self.id), commits).await
+    }
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        self.groups.turn(&self.group, |running| {
+            running.coordinator.leave(self.id);
+            running.members.remove(&self.id);
+        });
+    }
+}

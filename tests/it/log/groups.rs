@@ -1,0 +1,176 @@
+//! Groups: commits and members. Two memberships of one log stand for two replicas.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use tidings::{
+    error::Reason,
+    log::{Change, Commit, Committed, Log, Membership, TopicPartition},
+};
+
+use super::{at, group, next, reason, settings, topic};
+
+fn commit(partition: TopicPartition, offset: i64, note: &str) -> Commit {
+    Commit {
+        partition,
+        offset,
+        note: note.to_owned(),
+    }
+}
+
+fn committed(offset: i64, note: &str) -> Option<Committed> {
+    Some(Committed {
+        offset,
+        note: note.to_owned(),
+    })
+}
+
+/// What the member is assigned next; it lets go of what is revoked first.
+async fn assigned(membership: &mut Membership, count: usize) -> BTreeSet<TopicPartition> {
+    let mut held = BTreeSet::new();
+    while held.len() < count {
+        match next(&mut membership.changes).await {
+            Change::Assigned(assigned) => held.extend(assigned.into_iter().map(|assigned| assigned.partition)),
+            Change::Revoked { .. } => {}
+            Change::Lost(lost) => panic!("lost {lost:?}"),
+        }
+    }
+    held
+}
+
+pub(crate) async fn commits_are_kept_with_their_notes(log: Arc<dyn Log>) {
+    log.create_topic(&topic("t"), settings(3)).await.unwrap();
+    let all = [at("t", 0), at("t", 1), at("t", 2)];
+    assert_eq!(log.committed(&group("g"), &all).await.unwrap(), [None, None, None]);
+    let commits = vec![commit(at("t", 0), 5, "a note"), commit(at("t", 2), 7, "")];
+    log.commit(&group("g"), commits).await.unwrap();
+    log.commit(&group("g"), vec![commit(at("t", 2), 3, "back")])
+        .await
+        .unwrap();
+    let expected = [committed(5, "a note"), None, committed(3, "back")];
+    assert_eq!(log.committed(&group("g"), &all).await.unwrap(), expected);
+    assert_eq!(log.committed(&group("other"), &all).await.unwrap(), [None, None, None]);
+    log.commit(&group("g"), vec![commit(at("t", 0), 6, &"ä".repeat(4096))])
+        .await
+        .unwrap();
+    for bad in [commit(at("t", 0), 6, &"a".repeat(4097)), commit(at("t", 0), -1, "")] {
+        assert_eq!(reason(log.commit(&group("g"), vec![bad]).await), Reason::RequestInvalid);
+    }
+    let unknown = commit(at("t", 3), 1, "");
+    assert_eq!(
+        reason(log.commit(&group("g"), vec![unknown]).await),
+        Reason::TopicNotFound
+    );
+}
+
+pub(crate) async fn a_deleted_topic_takes_its_commits_along(log: Arc<dyn Log>) {
+    log.create_topic(&topic("t"), settings(1)).await.unwrap();
+    log.commit(&group("g"), vec![commit(at("t", 0), 5, "")]).await.unwrap();
+    log.delete_topic(&topic("t")).await.unwrap();
+    log.create_topic(&topic("t"), settings(1)).await.unwrap();
+    assert_eq!(log.committed(&group("g"), &[at("t", 0)]).await.unwrap(), [None]);
+}
+
+pub(crate) async fn a_lone_member_gets_all_partitions_with_what_was_committed(log: Arc<dyn Log>) {
+    log.create_topic(&topic("t"), settings(2)).await.unwrap();
+    log.commit(&group("g"), vec![commit(at("t", 1), 5, "n")]).await.unwrap();
+    let mut membership = log.join(&group("g"), &[topic("t"), topic("missing")]).await.unwrap();
+    let Change::Assigned(assigned) = next(&mut membership.changes).await else {
+        panic!("not assigned");
+    };
+    let got: Vec<_> = assigned
+        .into_iter()
+        .map(|assigned| (assigned.partition, assigned.committed))
+        .collect();
+    assert_eq!(got, [(at("t", 0), None), (at("t", 1), committed(5, "n"))]);
+}
+
+pub(crate) async fn members_share_and_partitions_move_once_released(log: Arc<dyn Log>) {
+    log.create_topic(&topic("t"), settings(4)).await.unwrap();
+    let mut first = log.join(&group("g"), &[topic("t")]).await.unwrap();
+    assert_eq!(assigned(&mut first, 4).await.len(), 4);
+    let mut second = log.join(&group("g"), &[topic("t")]).await.unwrap();
+    let Change::Revoked { partitions, release } = next(&mut first.changes).await else {
+        panic!("not revoked");
+    };
+    assert_eq!(partitions.len(), 2);
+    let moved = commit(partitions[0].clone(), 9, "last");
+    first.member.commit(vec![moved.clone()]).await.unwrap();
+    assert_eq!(
+        reason(second.member.commit(vec![moved.clone()]).await),
+        Reason::GroupInUse
+    );
+    drop(release);
+    let mut got = Vec::new();
+    while got.len() < 2 {
+        match next(&mut second.changes).await {
+            Change::Assigned(assigned) => got.extend(assigned),
+            other => panic!("{other:?}"),
+        }
+    }
+    let of_moved = got.iter().find(|assigned| assigned.partition == partitions[0]).unwrap();
+    assert_eq!(of_moved.committed, committed(9, "last"));
+    assert_eq!(
+        got.into_iter().map(|assigned| assigned.partition).collect::<Vec<_>>(),
+        partitions
+    );
+    assert_eq!(reason(first.member.commit(vec![moved]).await), Reason::GroupInUse);
+}
+
+pub(crate) async fn only_owners_commit(log: Arc<dyn Log>) {
+    log.create_topic(&topic("t"), settings(1)).await.unwrap();
+    let mut member = log.join(&group("g"), &[topic("t")]).await.unwrap();
+    assigned(&mut member, 1).await;
+    let commits = vec![commit(at("t", 0), 1, "")];
+    assert_eq!(
+        reason(log.commit(&group("g"), commits.clone()).await),
+        Reason::GroupInUse
+    );
+    log.commit(&group("other"), commits.clone()).await.unwrap();
+    member.member.commit(commits.clone()).await.unwrap();
+    drop(member);
+    log.commit(&group("g"), commits).await.unwrap();
+}
+
+pub(crate) async fn a_leaving_member_gives_its_partitions_to_the_others(log: Arc<dyn Log>) {
+    log.create_topic(&topic("t"), settings(2)).await.unwrap();
+    let mut first = log.join(&group("g"), &[topic("t")]).await.unwrap();
+    assigned(&mut first, 2).await;
+    let mut second = log.join(&group("g"), &[topic("t")]).await.unwrap();
+    let Change::Revoked { release, partitions } = next(&mut first.changes).await else {
+        panic!("not revoked");
+    };
+    drop(release);
+    assert_eq!(
+        assigned(&mut second, 1).await.into_iter().collect::<Vec<_>>(),
+        partitions
+    );
+    let kept = at("t", 1 - partitions[0].partition);
+    // One handle alone keeps the membership.
+    let Membership { changes, member } = first;
+    drop(changes);
+    member.commit(vec![commit(kept.clone(), 1, "")]).await.unwrap();
+    drop(member);
+    assert_eq!(assigned(&mut second, 1).await.into_iter().collect::<Vec<_>>(), [kept]);
+}
+
+pub(crate) async fn a_deleted_topic_is_lost_and_a_new_one_is_assigned(log: Arc<dyn Log>) {
+    log.create_topic(&topic("t"), settings(1)).await.unwrap();
+    let mut member = log.join(&group("g"), &[topic("t"), topic("u")]).await.unwrap();
+    assigned(&mut member, 1).await;
+    log.delete_topic(&topic("t")).await.unwrap();
+    let Change::Lost(lost) = next(&mut member.changes).await else {
+        panic!("not lost");
+    };
+    assert_eq!(lost, [at("t", 0)]);
+    assert!(member.member.commit(vec![commit(at("t", 0), 1, "")]).await.is_err());
+    log.create_topic(&topic("u"), settings(1)).await.unwrap();
+    assert_eq!(
+        assigned(&mut member, 1).await.into_iter().collect::<Vec<_>>(),
+        [at("u", 0)]
+    );
+    log.alter_topic(&topic("u"), settings(2)).await.unwrap();
+    assert_eq!(
+        assigned(&mut member, 1).await.into_iter().collect::<Vec<_>>(),
+        [at("u", 1)]
+    );
+}
