@@ -1,6 +1,9 @@
 //! The program: parse the command line, call one function.
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, IsTerminal as _},
+    process::ExitCode,
+};
 
 use clap::{CommandFactory as _, Parser as _};
 use tidings::{
@@ -91,7 +94,11 @@ fn log_to_stderr(telemetry: &Telemetry) {
         LogLevel::Debug => "debug",
         LogLevel::Trace => "trace",
     };
-    let lines = fmt().with_env_filter(EnvFilter::new(level)).with_writer(io::stderr);
+    let colored = io::stderr().is_terminal();
+    let lines = fmt()
+        .with_env_filter(EnvFilter::new(level))
+        .with_writer(io::stderr)
+        .with_ansi(colored);
     match telemetry.log_format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),
