@@ -198,6 +198,7 @@ async fn call(load: Arc<Load>, client: Client) -> Result<Tally> {
 /// One stream: a task sends, this one takes the answers.
 async fn stream(load: Arc<Load>, client: Client, in_flight: usize) -> Result<Tally> {
     let (requests, receiver) = mpsc::channel(in_flight);
+    #[expect(clippy::disallowed_methods, reason = "the semaphore bounds how much is in flight")]
     let (sent, mut since) = mpsc::unbounded_channel();
     tokio::spawn(send(load.clone(), Semaphore::new(in_flight), requests, sent));
     let failed = Failure::call("bench publish");
