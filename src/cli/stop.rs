@@ -20,7 +20,10 @@ pub fn on_signal() -> Result<CancellationToken> {
         stopped.cancel();
         either(&mut interrupt, &mut terminate).await;
         tell("tidings: aborted by a second signal");
-        #[expect(clippy::disallowed_methods, reason = "the second signal means: at once, whatever is lost")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the second signal means: at once, whatever is lost"
+        )]
         std::process::exit(1);
     });
     Ok(stop)
