@@ -217,6 +217,7 @@ fn start(options: Options, files: Arc<dyn Files>, lock: Option<fs::File>) -> Res
     let found = recovery::recover(&shared, None)?;
     shared.change_state(|state| *state = found.state);
     shared.refresh(&found.partitions);
+    #[expect(clippy::disallowed_methods, reason = "`room` bounds the bytes of what waits")]
     let (sender, queue) = mpsc::channel();
     let writer = Writer {
         segments: segments::Segments::new(&shared),
