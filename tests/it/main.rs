@@ -4,10 +4,14 @@
 
 mod harness;
 
+mod bad_events;
 mod cli;
 mod docs;
 mod log;
 mod embedded;
 mod harness_works;
+mod publish;
+mod publish_stream;
+mod sizes;
 mod subscribe;
 mod tidy;
