@@ -38,28 +38,58 @@ async fn each_fault_of_an_event_is_named_by_its_place() {
         ("spec_version", |event| event.spec_version = "0.3".to_owned()),
         ("spec_version", |event| event.spec_version.clear()),
         ("id", |event| event.id = "a\u{7}b".to_owned()),
-        ("attributes.time", |event| attribute(event, "time", Some(Attr::CeString("yesterday".into())))),
-        ("attributes.time", |event| attribute(event, "time", Some(Attr::CeBoolean(true)))),
-        ("attributes.subject", |event| attribute(event, "subject", Some(Attr::CeString(String::new())))),
-        ("attributes.subject", |event| attribute(event, "subject", Some(Attr::CeInteger(1)))),
-        ("attributes.datacontenttype", |event| attribute(event, "datacontenttype", Some(Attr::CeString("not a type".into())))),
-        ("attributes.data", |event| attribute(event, "data", Some(Attr::CeString("x".into())))),
-        ("attributes.Bad_Name", |event| attribute(event, "Bad_Name", Some(Attr::CeString("x".into())))),
-        ("attributes.id", |event| attribute(event, "id", Some(Attr::CeString("x".into())))),
-        ("attributes.specversion", |event| attribute(event, "specversion", Some(Attr::CeString("1.0".into())))),
+        ("attributes.time", |event| {
+            attribute(event, "time", Some(Attr::CeString("yesterday".into())))
+        }),
+        ("attributes.time", |event| {
+            attribute(event, "time", Some(Attr::CeBoolean(true)))
+        }),
+        ("attributes.subject", |event| {
+            attribute(event, "subject", Some(Attr::CeString(String::new())))
+        }),
+        ("attributes.subject", |event| {
+            attribute(event, "subject", Some(Attr::CeInteger(1)))
+        }),
+        ("attributes.datacontenttype", |event| {
+            attribute(event, "datacontenttype", Some(Attr::CeString("not a type".into())))
+        }),
+        ("attributes.data", |event| {
+            attribute(event, "data", Some(Attr::CeString("x".into())))
+        }),
+        ("attributes.Bad_Name", |event| {
+            attribute(event, "Bad_Name", Some(Attr::CeString("x".into())))
+        }),
+        ("attributes.id", |event| {
+            attribute(event, "id", Some(Attr::CeString("x".into())))
+        }),
+        ("attributes.specversion", |event| {
+            attribute(event, "specversion", Some(Attr::CeString("1.0".into())))
+        }),
         ("attributes.unset", |event| attribute(event, "unset", None)),
-        ("attributes.text", |event| attribute(event, "text", Some(Attr::CeString("a\u{ffff}".into())))),
-        ("data", |event| event.data = Some(Data::ProtoData(prost_types::Any::default()))),
+        ("attributes.text", |event| {
+            attribute(event, "text", Some(Attr::CeString("a\u{ffff}".into())))
+        }),
+        ("data", |event| {
+            event.data = Some(Data::ProtoData(prost_types::Any::default()))
+        }),
     ];
     for (index, (field, change)) in cases.into_iter().enumerate() {
         let mut events: Vec<_> = (0..5).map(|n| order(&n.to_string(), "a")).collect();
         change(&mut events[3]);
         let result = server.try_publish(request(events)).await;
         let refusal = refused(result, Code::InvalidArgument, "EVENT_INVALID");
-        assert_eq!(fields(&refusal), [format!("events[3].{field}")], "case {index}: {refusal:?}");
+        assert_eq!(
+            fields(&refusal),
+            [format!("events[3].{field}")],
+            "case {index}: {refusal:?}"
+        );
     }
     let written = server.run(["topics", "list", "--output", "json"]).await;
-    assert_eq!(String::from_utf8_lossy(&written.stdout), "", "nothing is written, no topic created");
+    assert_eq!(
+        String::from_utf8_lossy(&written.stdout),
+        "",
+        "nothing is written, no topic created"
+    );
 }
 
 #[tokio::test]
@@ -86,7 +116,10 @@ async fn all_faults_of_a_request_are_told_together() {
     let refusal = refused(result, Code::InvalidArgument, "EVENT_INVALID");
     let mut named = fields(&refusal);
     named.sort_unstable();
-    assert_eq!(named, ["events[0].id", "events[0].spec_version", "events[2].attributes.time"]);
+    assert_eq!(
+        named,
+        ["events[0].id", "events[0].spec_version", "events[2].attributes.time"]
+    );
 }
 
 #[tokio::test]
@@ -137,7 +170,11 @@ async fn topic_names_that_kafka_would_refuse_are_refused() {
             topic: name.to_owned(),
             ..request([order("1", "a")])
         };
-        let refusal = refused(server.try_publish(with_topic).await, Code::InvalidArgument, "TOPIC_INVALID");
+        let refusal = refused(
+            server.try_publish(with_topic).await,
+            Code::InvalidArgument,
+            "TOPIC_INVALID",
+        );
         assert_eq!(fields(&refusal), ["topic"], "{name}");
     }
     let longest = PublishRequest {
@@ -177,6 +214,10 @@ async fn calls_that_do_not_exist_are_unimplemented_with_a_reason() {
     let server = Server::start().await;
     for path in ["/tidings.v1.PublisherService/Nothing", "/tidings.v1.NoService/Publish"] {
         let refusal = server.raw_unary(path, Bytes::new()).await.expect_err("refused");
-        assert_eq!(reason(&refusal), (Code::Unimplemented, "NOT_SUPPORTED".to_owned()), "{path}");
+        assert_eq!(
+            reason(&refusal),
+            (Code::Unimplemented, "NOT_SUPPORTED".to_owned()),
+            "{path}"
+        );
     }
 }
