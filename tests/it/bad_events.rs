@@ -38,40 +38,79 @@ async fn each_fault_of_an_event_is_named_by_its_place() {
         ("spec_version", |event| event.spec_version = "0.3".to_owned()),
         ("spec_version", |event| event.spec_version.clear()),
         ("id", |event| event.id = "a\u{7}b".to_owned()),
-        ("attributes.time", |event| attribute(event, "time", Some(Attr::CeString("yesterday".into())))),
-        ("attributes.time", |event| attribute(event, "time", Some(Attr::CeBoolean(true)))),
-        ("attributes.subject", |event| attribute(event, "subject", Some(Attr::CeString(String::new())))),
-        ("attributes.subject", |event| attribute(event, "subject", Some(Attr::CeInteger(1)))),
-        ("attributes.datacontenttype", |event| attribute(event, "datacontenttype", Some(Attr::CeString("not a type".into())))),
-        ("attributes.data", |event| attribute(event, "data", Some(Attr::CeString("x".into())))),
-        ("attributes.Bad_Name", |event| attribute(event, "Bad_Name", Some(Attr::CeString("x".into())))),
-        ("attributes.id", |event| attribute(event, "id", Some(Attr::CeString("x".into())))),
-        ("attributes.specversion", |event| attribute(event, "specversion", Some(Attr::CeString("1.0".into())))),
+        ("attributes.time", |event| {
+            attribute(event, "time", Some(Attr::CeString("yesterday".into())))
+        }),
+        ("attributes.time", |event| {
+            attribute(event, "time", Some(Attr::CeBoolean(true)))
+        }),
+        ("attributes.subject", |event| {
+            attribute(event, "subject", Some(Attr::CeString(String::new())))
+        }),
+        ("attributes.subject", |event| {
+            attribute(event, "subject", Some(Attr::CeInteger(1)))
+        }),
+        ("attributes.datacontenttype", |event| {
+            attribute(event, "datacontenttype", Some(Attr::CeString("not a type".into())))
+        }),
+        ("attributes.data", |event| {
+            attribute(event, "data", Some(Attr::CeString("x".into())))
+        }),
+        ("attributes.Bad_Name", |event| {
+            attribute(event, "Bad_Name", Some(Attr::CeString("x".into())))
+        }),
+        ("attributes.id", |event| {
+            attribute(event, "id", Some(Attr::CeString("x".into())))
+        }),
+        ("attributes.specversion", |event| {
+            attribute(event, "specversion", Some(Attr::CeString("1.0".into())))
+        }),
         ("attributes.unset", |event| attribute(event, "unset", None)),
-        ("attributes.text", |event| attribute(event, "text", Some(Attr::CeString("a\u{ffff}".into())))),
-        ("data", |event| event.data = Some(Data::ProtoData(prost_types::Any::default()))),
+        ("attributes.text", |event| {
+            attribute(event, "text", Some(Attr::CeString("a\u{ffff}".into())))
+        }),
+        ("data", |event| {
+            event.data = Some(Data::ProtoData(prost_types::Any::default()))
+        }),
     ];
     for (index, (field, change)) in cases.into_iter().enumerate() {
         let mut events: Vec<_> = (0..5).map(|n| order(&n.to_string(), "a")).collect();
         change(&mut events[3]);
         let result = server.try_publish(request(events)).await;
         let refusal = refused(result, Code::InvalidArgument, "EVENT_INVALID");
-        assert_eq!(fields(&refusal), [format!("events[3].{field}")], "case {index}: {refusal:?}");
+        assert_eq!(
+            fields(&refusal),
+            [format!("events[3].{field}")],
+            "case {index}: {refusal:?}"
+        );
     }
     let written = server.run(["topics", "list", "--output", "json"]).await;
-    assert_eq!(String::from_utf8_lossy(&written.stdout), "", "nothing is written, no topic created");
+    assert_eq!(
+        String::from_utf8_lossy(&written.stdout),
+        "",
+        "nothing is written, no topic created"
+    );
 }
 
 #[tokio::test]
 async fn names_and_texts_that_are_too_long_are_refused() {
     let server = Server::start().await;
     let mut named = order("1", "a");
-    attribute(&mut named, &"n".repeat(500), Some(Attr::CeString("x".into())));
-    let mut long_id = order("2", "a");
-    long_id.id = "i".repeat(70_000);
-    for event in [named, long_id] {
+    attribute(&mut named, &"n".repeat(256), Some(Attr::CeString("x".into())));
+    let result = server.try_publish(request([named])).await;
+    refused(result, Code::InvalidArgument, "EVENT_INVALID");
+    // Texts have no limit of their own, but count in the event's.
+    let mut long = [order("1", "a"), order("2", "a"), order("3", "a")];
+    long[0].id = "i".repeat(2 * 1024 * 1024);
+    long[1].source = format!("/{}", "s".repeat(2 * 1024 * 1024));
+    attribute(
+        &mut long[2],
+        "subject",
+        Some(Attr::CeString("s".repeat(2 * 1024 * 1024))),
+    );
+    for event in long {
         let result = server.try_publish(request([event])).await;
-        refused(result, Code::InvalidArgument, "EVENT_INVALID");
+        refused(result, Code::InvalidArgument, "EVENT_TOO_LARGE");
     }
 }
 
@@ -86,7 +125,10 @@ async fn all_faults_of_a_request_are_told_together() {
     let refusal = refused(result, Code::InvalidArgument, "EVENT_INVALID");
     let mut named = fields(&refusal);
     named.sort_unstable();
-    assert_eq!(named, ["events[0].id", "events[0].spec_version", "events[2].attributes.time"]);
+    assert_eq!(
+        named,
+        ["events[0].id", "events[0].spec_version", "events[2].attributes.time"]
+    );
 }
 
 #[tokio::test]
@@ -137,7 +179,11 @@ async fn topic_names_that_kafka_would_refuse_are_refused() {
             topic: name.to_owned(),
             ..request([order("1", "a")])
         };
-        let refusal = refused(server.try_publish(with_topic).await, Code::InvalidArgument, "TOPIC_INVALID");
+        let refusal = refused(
+            server.try_publish(with_topic).await,
+            Code::InvalidArgument,
+            "TOPIC_INVALID",
+        );
         assert_eq!(fields(&refusal), ["topic"], "{name}");
     }
     let longest = PublishRequest {
@@ -177,6 +223,10 @@ async fn calls_that_do_not_exist_are_unimplemented_with_a_reason() {
     let server = Server::start().await;
     for path in ["/tidings.v1.PublisherService/Nothing", "/tidings.v1.NoService/Publish"] {
         let refusal = server.raw_unary(path, Bytes::new()).await.expect_err("refused");
-        assert_eq!(reason(&refusal), (Code::Unimplemented, "NOT_SUPPORTED".to_owned()), "{path}");
+        assert_eq!(
+            reason(&refusal),
+            (Code::Unimplemented, "NOT_SUPPORTED".to_owned()),
+            "{path}"
+        );
     }
 }

@@ -73,7 +73,11 @@ async fn a_larger_event_is_refused_with_its_size_and_the_limit() {
         let told = &bad.field_violations[0];
         assert_eq!(told.field, "events[1]");
         assert!(told.description.contains("1048576") && told.description.contains("max_event_bytes"));
-        assert!(told.description.contains(&bytes.to_string()[..3]), "{}", told.description);
+        assert!(
+            told.description.contains(&bytes.to_string()[..3]),
+            "{}",
+            told.description
+        );
     }
     let (answer, _) = stream_one(&server, request([with_data(MIB)])).await;
     assert!(matches!(answer, Answer::Error(error) if error.message.contains("1048576")));
@@ -85,7 +89,11 @@ async fn a_larger_event_is_refused_with_its_size_and_the_limit() {
 async fn a_request_over_4_mib_is_refused_with_its_size_and_the_limit() {
     let server = Server::start().await;
     let large = request((0..5).map(|_| with_data(900 * 1024)));
-    let refusal = refused(server.try_publish(large).await, Code::InvalidArgument, "REQUEST_TOO_LARGE");
+    let refusal = refused(
+        server.try_publish(large).await,
+        Code::InvalidArgument,
+        "REQUEST_TOO_LARGE",
+    );
     let text = refusal.message();
     assert!(text.contains("4194304") && text.contains("46"), "{text}");
 }
@@ -108,7 +116,11 @@ async fn ten_thousand_events_pass_and_one_more_does_not() {
     let server = Server::start().await;
     let events = |count: usize| request((0..count).map(|n| order(&n.to_string(), &(n % 10).to_string())));
     server.try_publish(events(10_000)).await.expect("10,000 events");
-    let refusal = refused(server.try_publish(events(10_001)).await, Code::InvalidArgument, "REQUEST_TOO_LARGE");
+    let refusal = refused(
+        server.try_publish(events(10_001)).await,
+        Code::InvalidArgument,
+        "REQUEST_TOO_LARGE",
+    );
     let text = refusal.message();
     assert!(text.contains("10001") && text.contains("10000"), "{text}");
 }
@@ -119,8 +131,14 @@ async fn requests_may_be_compressed_and_sizes_are_checked_after_inflating() {
     for encoding in [CompressionEncoding::Gzip, CompressionEncoding::Zstd] {
         let mut publisher = server.publisher().send_compressed(encoding);
         let small = request([with_data(100_000)]);
-        within("a publish", publisher.publish(small)).await.expect("publish compressed");
-        for (bytes, code) in [(2 * MIB, "EVENT_TOO_LARGE"), (6 * MIB, "REQUEST_TOO_LARGE"), (40 * MIB, "REQUEST_TOO_LARGE")] {
+        within("a publish", publisher.publish(small))
+            .await
+            .expect("publish compressed");
+        for (bytes, code) in [
+            (2 * MIB, "EVENT_TOO_LARGE"),
+            (6 * MIB, "REQUEST_TOO_LARGE"),
+            (40 * MIB, "REQUEST_TOO_LARGE"),
+        ] {
             let result = within("a publish", publisher.publish(request([with_data(bytes)]))).await;
             refused(result, Code::InvalidArgument, code);
         }
@@ -141,7 +159,9 @@ async fn stream_many(server: &Server, publishes: Vec<PublishRequest>) -> Result<
         timeout: None,
     });
     let requests = tokio_stream::iter(requests.collect::<Vec<_>>());
-    let mut stream = within("a stream", server.publisher().publish_stream(requests)).await?.into_inner();
+    let mut stream = within("a stream", server.publisher().publish_stream(requests))
+        .await?
+        .into_inner();
     let mut answers = Vec::new();
     while let Some(answer) = within("an answer", stream.message()).await? {
         answers.push((answer.result.expect("a result"), answer.sequence));
