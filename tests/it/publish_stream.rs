@@ -75,7 +75,9 @@ async fn answers_come_in_the_order_of_the_requests_and_half_closing_answers_all(
     stream.half_close();
     for expected in 0..300 {
         let (sequence, answer) = stream.answer().await;
-        let Answer::Response(response) = answer else { panic!("{answer:?}") };
+        let Answer::Response(response) = answer else {
+            panic!("{answer:?}")
+        };
         let offset = response.results[0].position.as_ref().expect("a position").offset;
         assert_eq!((sequence, offset), (expected, i64::try_from(expected).expect("small")));
     }
@@ -104,10 +106,22 @@ async fn a_refused_request_fails_alone() {
     stream.send(1, one("1"));
     stream.send(2, Some(request([order("good", "a"), bad])));
     stream.send(3, None);
-    stream.send(4, Some(PublishRequest { atomic: true, ..request([order("4", "a")]) }));
+    stream.send(
+        4,
+        Some(PublishRequest {
+            atomic: true,
+            ..request([order("4", "a")])
+        }),
+    );
     stream.send_for(5, one("5"), Some(prost_types::Duration { seconds: 0, nanos: 0 }));
     stream.send_for(6, one("6"), Some(prost_types::Duration { seconds: -1, nanos: 0 }));
-    stream.send(7, Some(PublishRequest { topic: "a/b".to_owned(), ..request([order("7", "a")]) }));
+    stream.send(
+        7,
+        Some(PublishRequest {
+            topic: "a/b".to_owned(),
+            ..request([order("7", "a")])
+        }),
+    );
     stream.send(8, one("8"));
     stream.half_close();
     let mut codes = Vec::new();
@@ -123,7 +137,16 @@ async fn a_refused_request_fails_alone() {
     use Code::{InvalidArgument, Ok, Unimplemented};
     assert_eq!(
         codes,
-        [Ok, InvalidArgument, InvalidArgument, Unimplemented, InvalidArgument, InvalidArgument, InvalidArgument, Ok]
+        [
+            Ok,
+            InvalidArgument,
+            InvalidArgument,
+            Unimplemented,
+            InvalidArgument,
+            InvalidArgument,
+            InvalidArgument,
+            Ok
+        ]
     );
     assert_eq!(server.read_all(ORDERS).await.len(), 2);
 }
@@ -152,8 +175,15 @@ async fn bytes_that_are_no_request_end_the_stream_after_what_came_before_is_answ
     let messages = [first.encode_to_vec().into(), (&b"\xff\xff\xff"[..]).into()];
     let messages = tokio_stream::iter(messages).chain(tokio_stream::pending());
     let mut answers = server.raw_stream(PUBLISH_STREAM, messages).await.expect("a stream");
-    within("the answer", answers.message()).await.expect("no end").expect("an answer");
-    refused(within("the end", answers.message()).await, Code::InvalidArgument, "FRAME_UNEXPECTED");
+    within("the answer", answers.message())
+        .await
+        .expect("no end")
+        .expect("an answer");
+    refused(
+        within("the end", answers.message()).await,
+        Code::InvalidArgument,
+        "FRAME_UNEXPECTED",
+    );
 }
 
 #[tokio::test]
@@ -179,7 +209,9 @@ async fn a_client_that_reads_no_answers_is_held_up_and_loses_none() {
     let data = "x".repeat(50_000);
     for sequence in 0..400 {
         let mut event = order(&sequence.to_string(), "a");
-        event.data = Some(tidings::proto::io::cloudevents::v1::cloud_event::Data::TextData(data.clone()));
+        event.data = Some(tidings::proto::io::cloudevents::v1::cloud_event::Data::TextData(
+            data.clone(),
+        ));
         stream.send(sequence, Some(request([event])));
     }
     stream.half_close();

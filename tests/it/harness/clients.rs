@@ -70,7 +70,12 @@ impl Server {
             topics: vec![topic.to_owned()],
             ..Default::default()
         };
-        self.read(request).await.expect("read").rest().await.expect("read to the end")
+        self.read(request)
+            .await
+            .expect("read")
+            .rest()
+            .await
+            .expect("read to the end")
     }
 
     pub(crate) async fn read(&self, request: ReadRequest) -> Result<Reading, Status> {

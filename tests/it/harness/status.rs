@@ -9,7 +9,11 @@ pub(crate) fn reason(status: &Status) -> (Code, String) {
         panic!("a status without ErrorInfo: {status:?}");
     };
     assert_eq!(info.domain, "tidings");
-    assert!(status.details().len() < 4_096, "{} bytes of details", status.details().len());
+    assert!(
+        status.details().len() < 4_096,
+        "{} bytes of details",
+        status.details().len()
+    );
     (status.code(), info.reason)
 }
 
