@@ -14,12 +14,13 @@ use tonic::{
     service::Routes,
     transport::{Server, server::TcpIncoming},
 };
+use tower::util::MapResponseLayer;
 
 use crate::{
     bus::Bus,
     config::Config,
     error::{Error, Reason, Result},
-    grpc::{Health, Services},
+    grpc::{Health, Services, in_our_words},
     log::embedded,
 };
 
@@ -96,6 +97,8 @@ async fn serve(listener: TcpListener, routes: Routes, config: &Config, stop: imp
         .http2_max_header_list_size(MAX_HEADER_BYTES)
         // Outermost: every answer, errors too, carries the caller's request id.
         .layer(tower_http::request_id::PropagateRequestIdLayer::x_request_id())
+        // Around the services: what tonic refuses before them gets a reason too.
+        .layer(MapResponseLayer::new(in_our_words))
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, stop)
         .await

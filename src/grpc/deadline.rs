@@ -34,6 +34,18 @@ pub(super) fn end_of_stream(metadata: &MetadataMap) -> Option<Instant> {
     timeout(metadata).map(|timeout| Instant::now() + less_margin(timeout))
 }
 
+/// Runs the beginning of a stream until the stream must end.
+pub(super) async fn before<T>(
+    end_at: Option<Instant>,
+    begin: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    let Some(end_at) = end_at else { return begin.await };
+    match timeout_at(end_at, begin).await {
+        Ok(begun) => begun,
+        Err(_) => Err(status(&exceeded())),
+    }
+}
+
 /// Ends a stream shortly before its deadline, if it has one.
 pub(super) fn cut<T: Send + 'static>(
     messages: impl Stream<Item = Result<T, Status>> + Send + 'static,

@@ -7,6 +7,7 @@
 pub(crate) mod clients;
 pub(crate) mod raw;
 pub(crate) mod status;
+pub(crate) mod wire;
 mod stderr;
 
 use std::{

@@ -6,6 +6,7 @@ mod harness;
 
 mod bad_events;
 mod cli;
+mod deadlines;
 mod docs;
 mod log;
 mod embedded;

@@ -202,8 +202,12 @@ async fn the_topics_of_the_bus_are_not_for_publishing() {
     }
     let mut event = order("1", "a");
     event.r#type = "tidings.groups.created".to_owned();
-    let result = server.try_publish(request([event])).await;
-    refused(result, Code::InvalidArgument, "EVENT_INVALID");
+    let refusal = refused(
+        server.try_publish(request([event])).await,
+        Code::InvalidArgument,
+        "EVENT_INVALID",
+    );
+    assert_eq!(fields(&refusal), ["events[0].type"]);
 }
 
 #[tokio::test]
