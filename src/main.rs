@@ -94,11 +94,10 @@ fn log_to_stderr(telemetry: &Telemetry) {
         LogLevel::Debug => "debug",
         LogLevel::Trace => "trace",
     };
-    let colored = io::stderr().is_terminal();
     let lines = fmt()
         .with_env_filter(EnvFilter::new(level))
-        .with_writer(io::stderr)
-        .with_ansi(colored);
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
     match telemetry.log_format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),

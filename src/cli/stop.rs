@@ -22,7 +22,7 @@ pub fn on_signal() -> Result<CancellationToken> {
         tell("tidings: aborted by a second signal");
         #[expect(
             clippy::disallowed_methods,
-            reason = "the second signal means: at once, whatever is lost"
+            reason = "whoever signals twice asks for just that: no more waiting"
         )]
         std::process::exit(1);
     });

@@ -9,6 +9,8 @@
 mod calls;
 mod groups;
 mod coordinator;
+mod verify;
+mod report;
 mod topics;
 mod writer;
 mod group;
@@ -56,6 +58,10 @@ use self::{
     groups::Groups,
     table::Shared,
     writer::{Item, Trouble, Writer},
+};
+pub use self::{
+    report::{Finding, JournalReport, Kind, LostRecords, PartitionReport, Report},
+    verify::verify,
 };
 use crate::error::{Error, Reason, Result};
 
