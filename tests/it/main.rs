@@ -10,6 +10,7 @@ mod deadlines;
 mod docs;
 mod log;
 mod embedded;
+mod fanout;
 mod harness_works;
 mod publish;
 mod publish_stream;
