@@ -2,13 +2,17 @@
 
 mod harness;
 
+mod acks;
 mod bad_events;
 mod cli;
+mod credits;
 mod deadlines;
 mod docs;
 mod log;
 mod embedded;
+mod frames;
 mod harness_works;
+mod heartbeats;
 mod publish;
 mod publish_stream;
 mod sizes;
