@@ -6,7 +6,7 @@
 mod ops;
 mod parts;
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{future::Future, net::SocketAddr, path::Path, time::Duration};
 
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -21,6 +21,7 @@ use crate::{
     config::Config,
     error::{Error, Reason, Result},
     grpc::{Health, Services, in_our_words},
+    log::embedded,
 };
 
 /// After the streams had their time to settle: for what is still on its way.
@@ -67,6 +68,11 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> Resul
     let _ = timeout(LAST_WORDS, tasks.wait()).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What lies in an embedded log's directory, and what is damaged there. The directory must not be in use.
+pub fn verify_log(directory: &Path) -> Result<embedded::Report> {
+    embedded::verify(directory)
 }
 
 async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener> {

@@ -9,6 +9,8 @@
 mod calls;
 mod groups;
 mod coordinator;
+mod verify;
+mod report;
 mod topics;
 mod writer;
 mod group;
@@ -56,6 +58,10 @@ use self::{
     groups::Groups,
     table::Shared,
     writer::{Item, Trouble, Writer},
+};
+pub use self::{
+    report::{Finding, JournalReport, Kind, LostRecords, PartitionReport, Report},
+    verify::verify,
 };
 use crate::error::{Error, Reason, Result};
 
@@ -211,6 +217,7 @@ fn start(options: Options, files: Arc<dyn Files>, lock: Option<fs::File>) -> Res
     let found = recovery::recover(&shared, None)?;
     shared.change_state(|state| *state = found.state);
     shared.refresh(&found.partitions);
+    #[expect(clippy::disallowed_methods, reason = "`room` bounds the bytes of what waits")]
     let (sender, queue) = mpsc::channel();
     let writer = Writer {
         segments: segments::Segments::new(&shared),

@@ -1,6 +1,8 @@
 //! What the embedded log promises beyond any log: files, crashes, damage, limits.
 
 mod reopen;
+mod damage;
+mod kill;
 
 use std::{path::Path, sync::Arc};
 

@@ -1,5 +1,7 @@
 //! Integration tests, one file per capability.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails right there")]
+
 mod harness;
 
 mod acks;

@@ -228,13 +228,16 @@ impl Subscription {
     /// Exactly so many deliveries, other frames passed over.
     pub(crate) async fn deliveries(&mut self, count: usize) -> Vec<Delivery> {
         let mut got = Vec::new();
-        while got.len() < count {
-            match self.next().await {
-                Ok(Some(Frame::Deliveries(Deliveries { deliveries }))) => got.extend(deliveries),
-                Ok(Some(_)) => {}
-                end => panic!("the stream ended after {} of {count} deliveries: {end:?}", got.len()),
+        within(&format!("{count} deliveries"), async {
+            while got.len() < count {
+                match self.next().await {
+                    Ok(Some(Frame::Deliveries(Deliveries { deliveries }))) => got.extend(deliveries),
+                    Ok(Some(_)) => {}
+                    end => panic!("the stream ended after {} of {count} deliveries: {end:?}", got.len()),
+                }
             }
-        }
+        })
+        .await;
         assert_eq!(got.len(), count, "more deliveries than expected: {got:?}");
         got
     }
@@ -302,7 +305,10 @@ impl Subscription {
 
     /// Passes over frames until the stream ends: OK or the status.
     pub(crate) async fn end(&mut self) -> Result<(), Status> {
-        while self.next().await?.is_some() {}
-        Ok(())
+        within("the end of a stream", async {
+            while self.next().await?.is_some() {}
+            Ok(())
+        })
+        .await
     }
 }
