@@ -25,7 +25,9 @@ async fn with_events(count: usize) -> Server {
         settings: Some(settings),
     };
     server.topics().create_topic(request).await.expect("create the topic");
-    server.publish((0..count).map(|n| order(&n.to_string(), &n.to_string())).collect()).await;
+    server
+        .publish((0..count).map(|n| order(&n.to_string(), &n.to_string())).collect())
+        .await;
     server
 }
 
@@ -33,8 +35,19 @@ async fn committed(server: &Server) -> i64 {
     let request = GetGroupRequest {
         group: "group".to_owned(),
     };
-    let group = server.groups().get_group(request).await.expect("the group").into_inner().group;
-    group.expect("a group").partitions.iter().filter_map(|row| row.committed).sum()
+    let group = server
+        .groups()
+        .get_group(request)
+        .await
+        .expect("the group")
+        .into_inner()
+        .group;
+    group
+        .expect("a group")
+        .partitions
+        .iter()
+        .filter_map(|row| row.committed)
+        .sum()
 }
 
 async fn ack(stream: &mut Subscription, ids: &[u64]) -> AckResult {
@@ -61,7 +74,10 @@ async fn ids_are_below_2_to_the_53_and_new_with_each_sending() {
     let mut seen = HashSet::new();
     for attempt in 1..=3 {
         let got = stream.deliveries(20).await;
-        assert!(got.iter().all(|delivery| delivery.attempt == attempt && delivery.id < 1 << 53));
+        assert!(
+            got.iter()
+                .all(|delivery| delivery.attempt == attempt && delivery.id < 1 << 53)
+        );
         assert!(got.iter().all(|delivery| seen.insert(delivery.id)), "an id came twice");
         nack_now(&stream, &got);
     }
@@ -92,7 +108,11 @@ async fn wrong_ids_are_answered_and_the_stream_goes_on() {
     assert_eq!(reasons, HashSet::from([Reason::Settled, Reason::Unknown]));
     stream.ack(&own[2..]);
     stream.close().await;
-    assert_eq!(committed(&server).await, 4, "the wrong acks took nothing from the others");
+    assert_eq!(
+        committed(&server).await,
+        4,
+        "the wrong acks took nothing from the others"
+    );
 }
 
 #[tokio::test]
@@ -103,7 +123,10 @@ async fn wrong_ids_are_answered_without_a_sequence_too_and_right_ones_are_not() 
     stream.ack(&got[..1]);
     stream.ack(&got[..1]);
     let result = stream.ack_result().await;
-    assert_eq!((result.sequence, faults(&result)), (0, vec![(got[0].id, got[0].id, Reason::Settled)]));
+    assert_eq!(
+        (result.sequence, faults(&result)),
+        (0, vec![(got[0].id, got[0].id, Reason::Settled)])
+    );
 }
 
 #[tokio::test]
@@ -168,7 +191,10 @@ async fn acks_are_committed_after_a_while_without_being_asked_for() {
     let got = stream.deliveries(3).await;
     stream.ack(&got);
     let group = &server;
-    eventually(SOON, "the commit", || async move { (committed(group).await == 3).then_some(()) }).await;
+    eventually(SOON, "the commit", || async move {
+        (committed(group).await == 3).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -197,7 +223,10 @@ async fn after_close_nothing_comes_and_acks_count_until_the_stream_ends_ok() {
     assert_eq!(committed(&server).await, 4);
     let again = server.subscribe(open("group")).await.deliveries(6).await;
     assert_eq!(ids(&again)[0], "4");
-    assert_eq!(again.iter().map(|delivery| delivery.attempt).collect::<Vec<_>>()[1..], [1; 5]);
+    assert_eq!(
+        again.iter().map(|delivery| delivery.attempt).collect::<Vec<_>>()[1..],
+        [1; 5]
+    );
 }
 
 #[tokio::test]
@@ -211,7 +240,10 @@ async fn half_closing_gives_what_is_not_acked_to_the_other_streams_with_the_next
     leaving.end().await.expect("OK");
     assert_eq!(committed(&server).await, 3);
     let rest = staying.deliveries(7).await;
-    assert!(rest.iter().all(|delivery| (delivery.attempt, delivery.failures) == (2, 0)));
+    assert!(
+        rest.iter()
+            .all(|delivery| (delivery.attempt, delivery.failures) == (2, 0))
+    );
     assert_eq!(ids(&rest), (3..10).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 

@@ -1,6 +1,8 @@
 //! Credits: a stream is sent what it asked for, in events and in bytes, and no more.
 
-use tidings::proto::tidings::v1::{Credit, CreditMode, GetInfoRequest, Nack, Open, Waiting, subscribe_request::Frame as Sent};
+use tidings::proto::tidings::v1::{
+    Credit, CreditMode, GetInfoRequest, Nack, Open, Waiting, subscribe_request::Frame as Sent,
+};
 
 use crate::harness::{
     Server,
@@ -25,7 +27,9 @@ fn alive() -> Open {
 
 async fn with_events(count: usize) -> Server {
     let server = Server::start().await;
-    server.publish((0..count).map(|n| order(&n.to_string(), &n.to_string())).collect()).await;
+    server
+        .publish((0..count).map(|n| order(&n.to_string(), &n.to_string())).collect())
+        .await;
     server
 }
 
@@ -74,7 +78,13 @@ async fn bytes_may_fall_below_zero_by_one_event_so_that_a_large_one_never_stalls
     let mut stream = server.subscribe(with_credit(100, 1)).await;
     let size = i64::from(stream.deliveries(1).await[0].size);
     assert!(size > 50, "key, value and headers: {size}");
-    assert_eq!(starved(&mut stream).await, Credit { events: 99, bytes: 1 - size });
+    assert_eq!(
+        starved(&mut stream).await,
+        Credit {
+            events: 99,
+            bytes: 1 - size
+        }
+    );
     stream.grant(0, size - 1);
     assert_eq!(starved(&mut stream).await.bytes, 0);
     stream.grant(0, size + 1);
@@ -137,8 +147,16 @@ async fn with_on_settle_acks_and_nacks_give_the_credit_back() {
 #[tokio::test]
 async fn credit_is_clamped_and_opened_says_to_what() {
     let server = Server::start_with("[limits]\nmax_credit_events = 5\nmax_credit_bytes = 100000\n").await;
-    server.publish((0..20).map(|n| order(&n.to_string(), &n.to_string())).collect()).await;
-    let limits = server.system().get_info(GetInfoRequest {}).await.expect("info").into_inner().limits;
+    server
+        .publish((0..20).map(|n| order(&n.to_string(), &n.to_string())).collect())
+        .await;
+    let limits = server
+        .system()
+        .get_info(GetInfoRequest {})
+        .await
+        .expect("info")
+        .into_inner()
+        .limits;
     let most = Some(Credit {
         events: 5,
         bytes: 100_000,

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use prost::Message as _;
 use tidings::proto::tidings::v1::{
-    Action, Authenticate, CommandReply, Credit, Extend, Filter, Nack, Open, Retry, Start, SubscribeRequest, Undecodable,
-    filter::Dialect, start::At, subscribe_request::Frame as Sent,
+    Action, Authenticate, CommandReply, Credit, Extend, Filter, Nack, Open, Retry, Start, SubscribeRequest,
+    Undecodable, filter::Dialect, start::At, subscribe_request::Frame as Sent,
 };
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Status};
@@ -45,8 +45,14 @@ async fn a_frame_in_the_wrong_place_ends_the_stream() {
         vec![Sent::Ack(Default::default())],
         vec![Sent::Open(open("group")), credit(-1, 0)],
         vec![Sent::Open(open("group")), credit(0, -1)],
-        vec![Sent::Open(Open { credit: Some(Credit { events: -1, bytes: 0 }), ..open("group") })],
-        vec![Sent::Open(Open { credit: Some(Credit { events: 1, bytes: -1 }), ..open("group") })],
+        vec![Sent::Open(Open {
+            credit: Some(Credit { events: -1, bytes: 0 }),
+            ..open("group")
+        })],
+        vec![Sent::Open(Open {
+            credit: Some(Credit { events: 1, bytes: -1 }),
+            ..open("group")
+        })],
     ] {
         refused(end_of(&server, frames).await, Code::InvalidArgument, "FRAME_UNEXPECTED");
     }
@@ -59,7 +65,12 @@ async fn an_empty_frame_and_garbage_end_the_stream_before_and_after_open() {
         frame: Some(Sent::Open(open("group"))),
     };
     let opening = Bytes::from(opening.encode_to_vec());
-    for bad in [&b""[..], b"\xff\xff\xff\xff", b"\x0a\x7fshort", b"\x0a\x04\x0a\x02\xff\xff"] {
+    for bad in [
+        &b""[..],
+        b"\xff\xff\xff\xff",
+        b"\x0a\x7fshort",
+        b"\x0a\x04\x0a\x02\xff\xff",
+    ] {
         for before in [vec![], vec![opening.clone()]] {
             let frames = before.into_iter().chain([Bytes::from_static(bad)]).collect::<Vec<_>>();
             let frames = tokio_stream::iter(frames).chain(tokio_stream::pending());
@@ -87,7 +98,9 @@ async fn a_stream_without_open_ends_when_the_client_says_no_more() {
 #[tokio::test]
 async fn bad_frames_of_one_stream_are_not_felt_by_the_others() {
     let server = Server::start().await;
-    server.publish((0..10).map(|n| order(&n.to_string(), &n.to_string())).collect()).await;
+    server
+        .publish((0..10).map(|n| order(&n.to_string(), &n.to_string())).collect())
+        .await;
     let mut good = server.subscribe(open("group")).await;
     let got = good.deliveries(10).await;
     let bad = [Sent::Open(open("group")), Sent::Open(open("group"))];
@@ -100,17 +113,94 @@ async fn bad_frames_of_one_stream_are_not_felt_by_the_others() {
 async fn fields_of_open_that_break_their_rules_are_named() {
     let server = Server::start().await;
     let cases: [(&str, &str, Open); 11] = [
-        ("REQUEST_INVALID", "open.heartbeat_interval", Open { heartbeat_interval: period(0, 500_000_000), ..open("g") }),
-        ("REQUEST_INVALID", "open.heartbeat_interval", Open { heartbeat_interval: period(61, 0), ..open("g") }),
-        ("REQUEST_INVALID", "open.heartbeat_interval", Open { heartbeat_interval: period(-1, 0), ..open("g") }),
-        ("REQUEST_INVALID", "open.max_frame_bytes", Open { max_frame_bytes: 1_000, ..open("g") }),
-        ("REQUEST_INVALID", "open.max_frame_bytes", Open { max_frame_bytes: -1, ..open("g") }),
-        ("REQUEST_INVALID", "open.client_id", Open { client_id: "c".repeat(201), ..open("g") }),
-        ("REQUEST_INVALID", "open.on_gap", Open { on_gap: 99, ..open("g") }),
-        ("REQUEST_INVALID", "open.on_conflict", Open { on_conflict: 99, ..open("g") }),
-        ("REQUEST_INVALID", "open.credit_mode", Open { credit_mode: 99, ..open("g") }),
-        ("REQUEST_INVALID", "open.topics", Open { topics: vec![], ..open("new") }),
-        ("TOPIC_INVALID", "open.topics[1]", Open { topics: vec!["fine".into(), "a/b".into()], ..open("g") }),
+        (
+            "REQUEST_INVALID",
+            "open.heartbeat_interval",
+            Open {
+                heartbeat_interval: period(0, 500_000_000),
+                ..open("g")
+            },
+        ),
+        (
+            "REQUEST_INVALID",
+            "open.heartbeat_interval",
+            Open {
+                heartbeat_interval: period(61, 0),
+                ..open("g")
+            },
+        ),
+        (
+            "REQUEST_INVALID",
+            "open.heartbeat_interval",
+            Open {
+                heartbeat_interval: period(-1, 0),
+                ..open("g")
+            },
+        ),
+        (
+            "REQUEST_INVALID",
+            "open.max_frame_bytes",
+            Open {
+                max_frame_bytes: 1_000,
+                ..open("g")
+            },
+        ),
+        (
+            "REQUEST_INVALID",
+            "open.max_frame_bytes",
+            Open {
+                max_frame_bytes: -1,
+                ..open("g")
+            },
+        ),
+        (
+            "REQUEST_INVALID",
+            "open.client_id",
+            Open {
+                client_id: "c".repeat(201),
+                ..open("g")
+            },
+        ),
+        (
+            "REQUEST_INVALID",
+            "open.on_gap",
+            Open {
+                on_gap: 99,
+                ..open("g")
+            },
+        ),
+        (
+            "REQUEST_INVALID",
+            "open.on_conflict",
+            Open {
+                on_conflict: 99,
+                ..open("g")
+            },
+        ),
+        (
+            "REQUEST_INVALID",
+            "open.credit_mode",
+            Open {
+                credit_mode: 99,
+                ..open("g")
+            },
+        ),
+        (
+            "REQUEST_INVALID",
+            "open.topics",
+            Open {
+                topics: vec![],
+                ..open("new")
+            },
+        ),
+        (
+            "TOPIC_INVALID",
+            "open.topics[1]",
+            Open {
+                topics: vec!["fine".into(), "a/b".into()],
+                ..open("g")
+            },
+        ),
     ];
     for (reason, field, open) in cases {
         let refusal = refused(end_of_open(&server, open).await, Code::InvalidArgument, reason);
@@ -122,7 +212,11 @@ async fn fields_of_open_that_break_their_rules_are_named() {
 async fn group_names_against_the_rule_are_refused() {
     let server = Server::start().await;
     for name in ["", "a b", "a/b", "ä", &"g".repeat(201)] {
-        refused(end_of_open(&server, open(name)).await, Code::InvalidArgument, "GROUP_INVALID");
+        refused(
+            end_of_open(&server, open(name)).await,
+            Code::InvalidArgument,
+            "GROUP_INVALID",
+        );
     }
     server.subscribe(open(&"g".repeat(200))).await;
     server.subscribe(open("Group._-1")).await;
@@ -136,16 +230,76 @@ async fn fields_of_open_that_are_not_built_are_refused_by_name() {
     };
     let start = |at| Some(Start { at: Some(at) });
     for (named, open) in [
-        ("filter", Open { filter: Some(filter), ..open("g") }),
-        ("filter", Open { filter: Some(Filter::default()), ..open("g") }),
-        ("lease", Open { lease: period(30, 0), ..open("g") }),
-        ("retry", Open { retry: Some(Retry::default()), ..open("g") }),
-        ("commands", Open { commands: true, ..open("g") }),
-        ("DEAD_LETTER", Open { undecodable: Undecodable::DeadLetter.into(), ..open("g") }),
-        ("snapshot", Open { start: start(At::Snapshot("s".into())), ..open("g") }),
-        ("checkpoint", Open { start: start(At::Checkpoint("c".into())), ..open("g") }),
-        ("orders.*", Open { topics: vec!["orders.*".into()], ..open("g") }),
-        ("re:orders", Open { topics: vec!["re:orders".into()], ..open("g") }),
+        (
+            "filter",
+            Open {
+                filter: Some(filter),
+                ..open("g")
+            },
+        ),
+        (
+            "filter",
+            Open {
+                filter: Some(Filter::default()),
+                ..open("g")
+            },
+        ),
+        (
+            "lease",
+            Open {
+                lease: period(30, 0),
+                ..open("g")
+            },
+        ),
+        (
+            "retry",
+            Open {
+                retry: Some(Retry::default()),
+                ..open("g")
+            },
+        ),
+        (
+            "commands",
+            Open {
+                commands: true,
+                ..open("g")
+            },
+        ),
+        (
+            "DEAD_LETTER",
+            Open {
+                undecodable: Undecodable::DeadLetter.into(),
+                ..open("g")
+            },
+        ),
+        (
+            "snapshot",
+            Open {
+                start: start(At::Snapshot("s".into())),
+                ..open("g")
+            },
+        ),
+        (
+            "checkpoint",
+            Open {
+                start: start(At::Checkpoint("c".into())),
+                ..open("g")
+            },
+        ),
+        (
+            "orders.*",
+            Open {
+                topics: vec!["orders.*".into()],
+                ..open("g")
+            },
+        ),
+        (
+            "re:orders",
+            Open {
+                topics: vec!["re:orders".into()],
+                ..open("g")
+            },
+        ),
     ] {
         let refusal = refused(end_of_open(&server, open).await, Code::Unimplemented, "NOT_SUPPORTED");
         assert!(refusal.message().contains(named), "{named}: {}", refusal.message());
@@ -175,9 +329,18 @@ async fn frames_that_are_not_built_are_refused_by_name() {
 async fn nacks_that_break_their_rules_end_the_stream() {
     let server = Server::start().await;
     for nack in [
-        Nack { delay: period(24 * 3_600, 1), ..Default::default() },
-        Nack { delay: period(-1, 0), ..Default::default() },
-        Nack { action: 99, ..Default::default() },
+        Nack {
+            delay: period(24 * 3_600, 1),
+            ..Default::default()
+        },
+        Nack {
+            delay: period(-1, 0),
+            ..Default::default()
+        },
+        Nack {
+            action: 99,
+            ..Default::default()
+        },
     ] {
         let ended = end_of(&server, [Sent::Open(open("group")), Sent::Nack(nack)]).await;
         refused(ended, Code::InvalidArgument, "REQUEST_INVALID");

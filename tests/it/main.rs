@@ -13,6 +13,7 @@ mod docs;
 mod log;
 mod embedded;
 mod frames;
+mod groups;
 mod harness_works;
 mod heartbeats;
 mod publish;
