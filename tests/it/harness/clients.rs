@@ -93,6 +93,11 @@ impl Server {
         stream
     }
 
+    /// How a stream ends that the server should not open.
+    pub(crate) async fn open_refused(&self, open: Open) -> Result<(), Status> {
+        self.try_subscribe([Sent::Open(open)]).await?.end().await
+    }
+
     /// Starts the call with these frames and looks at no answer.
     pub(crate) async fn try_subscribe(&self, frames: impl IntoIterator<Item = Sent>) -> Result<Subscription, Status> {
         let (sender, receiver) = mpsc::channel(MOST_FRAMES);
