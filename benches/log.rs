@@ -89,7 +89,7 @@ fn batch_of(size: usize, name: &Topic, value: &Bytes, partitions: i32) -> Vec<Ne
     let record = |n: usize| NewRecord {
         topic: name.clone(),
         partition: Some(if size == 1 {
-            fastrand::i32(..partitions)
+            fastrand::i32(0..partitions)
         } else {
             n as i32 % partitions
         }),
