@@ -60,7 +60,7 @@ pub trait Log: Send + Sync + 'static {
 
     /// Reads a partition from an offset, in order, up to `until` (exclusive), or for ever: at the end it waits for more.
     ///
-    /// Yields batches of at most about 1 MiB (a larger record comes alone), never an empty one except to report progress
+    /// Yields batches of at most about 256 KiB (a larger record comes alone), never an empty one except to report progress
     /// over holes (`Batch::next`). Reads nothing ahead while not polled, beyond one batch. Ends after an error:
     /// `POSITION_GONE` if `from` lies before the start or behind the end, `TOPIC_NOT_FOUND`, `LOG_DAMAGED`,
     /// `LOG_UNAVAILABLE`. Only records that are durable are ever seen.

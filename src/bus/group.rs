@@ -9,8 +9,11 @@
 
 mod task;
 mod streams;
+mod deliveries;
 mod partitions;
+mod reading;
 mod commits;
+mod ending;
 mod progress;
 mod outbox;
 mod payload;
@@ -175,17 +178,24 @@ pub struct Control {
 }
 
 impl Control {
+    /// Waits while the client does not read its answers: they hold its frames up, not the server's memory.
+    pub async fn until_read(&self) {
+        self.outbox.until_read().await;
+    }
+
     pub async fn credit(&self, credit: Credit) {
         self.send(Command::Credit(self.key, credit)).await;
     }
 
     /// These are done. With a sequence that is not 0, an `AckReport` comes once that is committed.
     pub async fn ack(&self, ranges: Vec<IdRange>, sequence: u64) {
+        self.promise(sequence);
         self.send(Command::Ack(self.key, ranges, sequence)).await;
     }
 
     /// These failed, and go again after `delay`.
     pub async fn nack(&self, ranges: Vec<IdRange>, delay: Duration, sequence: u64) {
+        self.promise(sequence);
         self.send(Command::Nack(self.key, ranges, delay, sequence)).await;
     }
 
@@ -204,9 +214,13 @@ impl Control {
         self.send(Command::Fail(self.key, error)).await;
     }
 
+    fn promise(&self, sequence: u64) {
+        if sequence != 0 {
+            self.outbox.promise();
+        }
+    }
+
     async fn send(&self, command: Command) {
-        // Answers that the client does not read hold its frames up, not the server's memory.
-        self.outbox.until_read().await;
         // The task ends only after it has ended this stream.
         let _ = self.commands.send(command).await;
     }

@@ -98,8 +98,9 @@ impl Bus {
         let bus = &self.0;
         let (records, bytes) = bus.records(&new)?;
         let topics: Vec<Topic> = records.iter().map(|record| record.topic.clone()).collect();
+        let ensured = timeout_at(deadline, bus.ensure_topics(&topics)).await;
+        ensured.map_err(|_| too_late())??;
         let handing = async {
-            bus.ensure_topics(&topics).await?;
             let permit = bus.reserve(bytes).await?;
             let receipt = bus.log.append(records).await?;
             Ok((permit, receipt))
@@ -187,6 +188,10 @@ impl Inner {
 
     fn record(&self, event: &Event, new: &NewEvents) -> Result<(NewRecord, usize), Fault> {
         let route = self.routes.resolve(event, new.topic.as_ref(), new.key.as_ref())?;
+        if new.topic.is_none() && route.topic.is_internal() {
+            let rule = format!("names the topic {}, which belongs to the bus", route.topic);
+            return Err(Fault::new("type", rule));
+        }
         let encoded = convention::encode(event);
         let record = NewRecord {
             topic: route.topic,
@@ -206,6 +211,11 @@ impl Inner {
         let room = Arc::clone(&self.publish_bytes).acquire_many_owned(bytes).await;
         room.map_err(|_| super::draining())
     }
+}
+
+fn too_late() -> Error {
+    let text = "publish: the deadline passed before the topics were there; nothing was written";
+    Error::new(Reason::DeadlineExceeded, text)
 }
 
 fn busy() -> Error {
@@ -229,33 +239,32 @@ fn collect(topics: Vec<Topic>, outcomes: Vec<Outcome>) -> Result<Vec<Written>, P
             .collect());
     }
     let runs = runs(&outcomes);
-    let nothing_written = runs.iter().all(|run| run.state == RunState::Failed);
-    let unknown = runs.iter().any(|run| run.state == RunState::Unknown);
     let first = outcomes.into_iter().find_map(Result::err);
     let Some(cause) = first.map(|unwritten| unwritten.error) else {
         return Err(Error::new(Reason::Internal, "publish: an outcome is missing").into());
     };
-    // What is retryable may only be said where nothing is, or can still become, durable.
-    let reason = if nothing_written {
-        cause.reason()
+    Err(failed(runs, &cause))
+}
+
+/// What is retryable may only be said where nothing is, or can still become, durable.
+fn failed(runs: Vec<Run>, cause: &Error) -> PublishError {
+    let nothing_written = runs.iter().all(|run| run.state == RunState::Failed);
+    let (reason, runs, what) = if nothing_written {
+        (cause.reason(), Vec::new(), "nothing was written")
+    } else if runs.iter().any(|run| run.state == RunState::Unknown) {
+        (Reason::DeadlineExceeded, runs, "some events may not be durable")
     } else {
-        Reason::DeadlineExceeded
+        (Reason::DeadlineExceeded, runs, "some events were not written")
     };
-    let text = match (nothing_written, unknown) {
-        (true, _) => format!("publish: nothing was written: {cause}"),
-        (false, true) => format!("publish: some events may not be durable: {cause}"),
-        (false, false) => format!("publish: some events were not written: {cause}"),
-    };
-    let mut error = Error::new(reason, text);
+    let mut error = Error::new(reason, format!("publish: {what}: {cause}"));
     if let Some(delay) = cause.retry_delay() {
         error = error.retry_after(delay);
     }
-    let error = error.caused_by(Box::<dyn std::error::Error + Send + Sync>::from(cause.to_string()));
-    Err(PublishError {
+    PublishError {
         error,
-        runs: if nothing_written { Vec::new() } else { runs },
+        runs,
         was_writing: true,
-    })
+    }
 }
 
 fn runs(outcomes: &[Outcome]) -> Vec<Run> {

@@ -5,8 +5,8 @@ use std::{collections::VecDeque, time::Instant};
 use slab::Slab;
 
 use super::{
-    Arrival, Credit, IdFault, IdRange, Ledger, Limits, Oldest, PartitionId, Places, Sending, Settled, StreamId,
-    partition::{Partition, PartitionView},
+    Arrival, Credit, IdFault, IdRange, Ledger, Limits, PartitionId, Places, Sending, Settled, StreamId,
+    partition::Partition,
     scheduler::Scheduler,
     stream::{Out, Stream},
 };
@@ -211,46 +211,6 @@ impl<P> Dispatch<P> {
         }
     }
 
-    pub fn next_due(&self) -> Option<Instant> {
-        self.scheduler.next_due()
-    }
-
-    pub fn partition(&self, id: PartitionId) -> Option<PartitionView> {
-        self.partitions.get(id).map(Partition::view)
-    }
-
-    /// Events and bytes that the stream has and has not settled.
-    pub fn outstanding(&self, id: StreamId) -> (usize, i64) {
-        self.streams.get(id).map_or((0, 0), Stream::held)
-    }
-
-    pub fn credit_left(&self, id: StreamId) -> Credit {
-        self.streams
-            .get(id)
-            .map(|stream| stream.ledger.left())
-            .unwrap_or_default()
-    }
-
-    /// Whether events are ready that no stream takes.
-    pub fn has_ready(&self) -> bool {
-        self.scheduler.has_ready()
-    }
-
-    /// Whether another stream than this one could take an event now.
-    pub fn others_eligible(&self, id: StreamId) -> bool {
-        self.eligible.iter().any(|other| *other != id)
-    }
-
-    pub fn oldest(&self) -> Option<Oldest> {
-        self.scheduler.oldest_sent().map(|entry| Oldest {
-            partition: entry.partition,
-            offset: entry.arrival.offset,
-            first_sent: entry.first_sent.unwrap_or_else(Instant::now),
-            key_hash: entry.arrival.key.unwrap_or(0),
-            attempt: entry.attempt,
-        })
-    }
-
     /// Lets into the scheduler what fits into the window.
     fn admit(&mut self, id: PartitionId) {
         let (window, scheduler) = (self.limits.window, &mut self.scheduler);
@@ -306,6 +266,8 @@ impl<P> Dispatch<P> {
         }
     }
 }
+
+mod views;
 
 #[cfg(test)]
 #[path = "dispatch/tests.rs"]

@@ -30,6 +30,8 @@ struct State {
     frames: VecDeque<Frame>,
     bytes: usize,
     events: usize,
+    /// Answers that are to come.
+    promised: usize,
     ending: Option<Ending>,
     ended: bool,
     reader: Option<Waker>,
@@ -45,6 +47,7 @@ impl Outbox {
             frames: VecDeque::new(),
             bytes: 0,
             events: 0,
+            promised: 0,
             ending: None,
             ended: false,
             reader: None,
@@ -76,6 +79,9 @@ impl Outbox {
 
     pub(super) fn push(&self, frame: Frame) {
         let mut state = self.lock();
+        if matches!(&frame, Frame::AckResult(report) if report.sequence != 0) {
+            state.promised = state.promised.saturating_sub(1);
+        }
         if state.ending.is_none() && !state.ended {
             state.frames.push_back(frame);
             state.wake();
@@ -98,9 +104,10 @@ impl Outbox {
         self.lock().unread_since
     }
 
-    /// Takes the deliveries back that nobody has read.
-    pub(super) fn recall(&self) -> Vec<Delivery> {
+    /// Takes the deliveries back that nobody has read. `Signal::Room` comes when the client reads again.
+    pub(super) fn recall(&self, key: StreamKey) -> Vec<Delivery> {
         let mut state = self.lock();
+        state.wanted = Some(key);
         let mut recalled = Vec::new();
         state.frames.retain_mut(|frame| match frame {
             Frame::Deliveries(deliveries) => {
@@ -113,15 +120,22 @@ impl Outbox {
         recalled
     }
 
-    /// Waits while too many answers lie unread.
+    /// Nothing waits here.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().frames.is_empty()
+    }
+
+    /// An answer will come: it counts as if it lay here.
+    pub(super) fn promise(&self) {
+        self.lock().promised += 1;
+    }
+
+    /// Waits while too many answers are promised or lie unread.
     pub(super) async fn until_read(&self) {
         loop {
             let read = self.read.notified();
-            {
-                let state = self.lock();
-                if state.frames.len() < MAX_ANSWERS || state.ended || state.ending.is_some() {
-                    return;
-                }
+            if self.lock().takes_answers() {
+                return;
             }
             read.await;
         }
@@ -138,6 +152,10 @@ impl State {
         self.bytes < ROOM_BYTES && self.events < ROOM_EVENTS
     }
 
+    fn takes_answers(&self) -> bool {
+        self.frames.len() + self.promised < MAX_ANSWERS || self.ended || self.ending.is_some()
+    }
+
     fn wake(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.wake();
@@ -149,6 +167,23 @@ impl State {
         self.bytes -= bytes(deliveries);
         if self.events == 0 {
             self.unread_since = None;
+        }
+    }
+}
+
+impl State {
+    /// Nothing waits: the end, if it has come.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame>>> {
+        match self.ending.take() {
+            Some(ending) => {
+                self.ended = true;
+                Poll::Ready(ending.err().map(Err))
+            }
+            None if self.ended => Poll::Ready(None),
+            None => {
+                self.reader = Some(context.waker().clone());
+                Poll::Pending
+            }
         }
     }
 }
@@ -174,25 +209,18 @@ impl Stream for Frames {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut state = self.outbox.lock();
-        let Some(frame) = state.frames.pop_front() else {
-            return match state.ending.take() {
-                Some(ending) => {
-                    state.ended = true;
-                    Poll::Ready(ending.err().map(Err))
-                }
-                None if state.ended => Poll::Ready(None),
-                None => {
-                    state.reader = Some(context.waker().clone());
-                    Poll::Pending
-                }
-            };
-        };
-        if let Frame::Deliveries(deliveries) = &frame {
+        let frame = state.frames.pop_front();
+        if let Some(Frame::Deliveries(deliveries)) = &frame {
             state.took(deliveries);
-            if let Some(key) = state.wanted.take() {
-                let _ = self.outbox.signals.send(Signal::Room(key));
-            }
         }
+        if state.has_room()
+            && let Some(key) = state.wanted.take()
+        {
+            let _ = self.outbox.signals.send(Signal::Room(key));
+        }
+        let Some(frame) = frame else {
+            return state.poll_end(context);
+        };
         drop(state);
         self.outbox.read.notify_waiters();
         Poll::Ready(Some(Ok(frame)))

@@ -117,7 +117,7 @@ impl Task {
         let at_end = |(id, owned): (&PartitionId, &Owned)| {
             self.dispatch.partition(*id).is_none_or(|view| view.next >= owned.end)
         };
-        self.starting.is_empty() && self.owned.iter().all(at_end)
+        self.starting.is_empty() && !self.dispatch.has_unsent() && self.owned.iter().all(at_end)
     }
 
     /// Begins a round of heartbeats when the first is due: asks where the partitions end; `observed` goes on.
@@ -161,7 +161,8 @@ impl Task {
             forget_times(owned);
         }
         let oldest = self.oldest(now);
-        let is_due = |member: &Member| now >= member.last_frame + member.heartbeat_interval;
+        // Who has not read the last frames yet gets no more of these.
+        let is_due = |member: &Member| now >= member.last_frame + member.heartbeat_interval && member.outbox.is_empty();
         let due: Vec<_> = self
             .members
             .values()
@@ -181,7 +182,7 @@ impl Task {
             .values()
             .map(|member| member.last_frame + member.heartbeat_interval)
             .min();
-        self.next_heartbeat = next.unwrap_or(now).max(now + Duration::from_millis(10));
+        self.next_heartbeat = next.unwrap_or(now).max(now + Duration::from_millis(250));
     }
 
     fn heartbeat_for(&self, id: usize, oldest: Option<OldestUnacked>) -> Heartbeat {

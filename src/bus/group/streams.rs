@@ -8,11 +8,12 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
-    AckReport, Control, Delivery, Ending, Frame, Frames, NewStream, StreamKey, Subscription,
-    outbox::Outbox,
-    task::{Task, UNREAD},
+    AckReport, Control, Delivery, Ending, Frame, Frames, NewStream, StreamKey, Subscription, outbox::Outbox, task::Task,
 };
-use crate::bus::delivery::{Credit, IdRange, Ledger, Places, StreamId};
+use crate::bus::delivery::{Credit, IdRange, Ledger, Places};
+
+/// An answer names at most so many faults.
+const MAX_FAULTS: usize = 1_000;
 
 /// A stream that is in the group.
 pub(super) struct Member {
@@ -28,14 +29,42 @@ pub(super) struct Member {
     /// Its end waits for a commit.
     pub(super) finishing: bool,
     opened_at: Instant,
-    delivered: u64,
+    pub(super) delivered: u64,
     settled: u64,
     /// Deliveries of this round.
-    pending: Vec<Delivery>,
+    pub(super) pending: Vec<Delivery>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Member {
+    fn new(key: StreamKey, outbox: Arc<Outbox>, stream: NewStream) -> Self {
+        let NewStream {
+            opened,
+            client_id,
+            permit,
+            ..
+        } = stream;
+        let now = Instant::now();
+        let mut member = Self {
+            key,
+            outbox,
+            stream_id: opened.stream_id.clone(),
+            client_id,
+            heartbeat_interval: opened.heartbeat_interval,
+            last_frame: now,
+            seen: 0,
+            told_caught_up: false,
+            finishing: false,
+            opened_at: now,
+            delivered: 0,
+            settled: 0,
+            pending: Vec::new(),
+            _permit: permit,
+        };
+        member.push(Frame::Opened(Box::new(opened)));
+        member
+    }
+
     pub(super) fn push(&mut self, frame: Frame) {
         self.last_frame = Instant::now();
         self.outbox.push(frame);
@@ -52,14 +81,7 @@ impl Task {
     }
 
     pub(super) fn join(&mut self, stream: NewStream, reply: oneshot::Sender<Subscription>) {
-        let NewStream {
-            opened,
-            max_credit,
-            client_id,
-            permit,
-        } = stream;
-        let heartbeat_interval = opened.heartbeat_interval;
-        let ledger = Ledger::new(opened.credit, max_credit, opened.credit_mode);
+        let ledger = Ledger::new(stream.opened.credit, stream.max_credit, stream.opened.credit_mode);
         let id = self.dispatch.join(ledger, fastrand::u32(..));
         self.serial += 1;
         let key = StreamKey {
@@ -67,29 +89,13 @@ impl Task {
             serial: self.serial,
         };
         let outbox = Outbox::new(self.handle.signals.clone());
-        let now = Instant::now();
-        let mut member = Member {
-            key,
-            outbox: Arc::clone(&outbox),
-            stream_id: opened.stream_id.clone(),
-            client_id,
-            heartbeat_interval,
-            last_frame: now,
-            seen: 0,
-            told_caught_up: false,
-            finishing: false,
-            opened_at: now,
-            delivered: 0,
-            settled: 0,
-            pending: Vec::new(),
-            _permit: permit,
-        };
+        let member = Member::new(key, Arc::clone(&outbox), stream);
         tracing::info!(group = %self.identity.group, stream = %member.stream_id, client = %member.client_id, "stream opened");
-        member.push(Frame::Opened(Box::new(opened)));
-        self.next_heartbeat = self.next_heartbeat.min(now + heartbeat_interval);
-        if self.members.is_empty() {
-            self.next_heartbeat = now + heartbeat_interval;
-        }
+        let first_heartbeat = member.last_frame + member.heartbeat_interval;
+        self.next_heartbeat = match self.members.is_empty() {
+            true => first_heartbeat,
+            false => self.next_heartbeat.min(first_heartbeat),
+        };
         self.members.insert(id, member);
         self.uncaught += 1;
         if self.drain_until.is_some() {
@@ -120,7 +126,8 @@ impl Task {
         if !self.is_member(key) {
             return;
         }
-        let settled = self.dispatch.ack(key.id, ranges, places);
+        let mut settled = self.dispatch.ack(key.id, ranges, places);
+        settled.faults.truncate(MAX_FAULTS);
         self.commits.acked += settled.count;
         let Some(member) = self.members.get_mut(&key.id) else {
             return;
@@ -142,7 +149,8 @@ impl Task {
         if !self.is_member(key) {
             return;
         }
-        let settled = self.dispatch.nack(key.id, ranges, Instant::now() + delay);
+        let mut settled = self.dispatch.nack(key.id, ranges, Instant::now() + delay);
+        settled.faults.truncate(MAX_FAULTS);
         let Some(member) = self.members.get_mut(&key.id) else {
             return;
         };
@@ -213,77 +221,4 @@ impl Task {
         );
         member.outbox.finish(ending);
     }
-
-    /// Sends what may be sent.
-    pub(super) fn deliver(&mut self, now: Instant) {
-        while self.deliver_round(now) {}
-    }
-
-    fn deliver_round(&mut self, now: Instant) -> bool {
-        let (members, owned) = (&mut self.members, &self.owned);
-        let mut touched: Vec<StreamId> = Vec::new();
-        self.dispatch.pump(now, |stream, sending| {
-            let (Some(member), Some(partition)) = (members.get_mut(&stream), owned.get(&sending.partition)) else {
-                return false;
-            };
-            if member.pending.is_empty() {
-                touched.push(stream);
-            }
-            member.pending.push(Delivery {
-                id: sending.id,
-                attempt: sending.attempt,
-                failures: sending.failures,
-                partition: Arc::clone(&partition.partition),
-                payload: sending.payload.clone(),
-            });
-            member.pending.len() < MAX_ROUND
-        });
-        let any = !touched.is_empty();
-        for stream in touched {
-            let Some(member) = self.members.get_mut(&stream) else {
-                continue;
-            };
-            member.last_frame = now;
-            member.delivered += member.pending.len() as u64;
-            if member
-                .outbox
-                .deliver(member.key, std::mem::take(&mut member.pending), now)
-            {
-                self.dispatch.has_room(stream);
-            } else {
-                self.dispatch.no_room(stream);
-            }
-        }
-        if any {
-            self.unread_check.get_or_insert(now + UNREAD);
-        }
-        any
-    }
-
-    /// From time to time: what a stream has not read for a while goes to streams that read.
-    pub(super) fn recall_unread(&mut self, now: Instant) {
-        if self.unread_check.is_none_or(|at| now < at) {
-            return;
-        }
-        let unread = |member: &Member| Some((member.key.id, member.outbox.unread_since()?));
-        let unread: Vec<(StreamId, Instant)> = self.members.values().filter_map(unread).collect();
-        self.unread_check = (!unread.is_empty()).then_some(now + UNREAD);
-        for (id, since) in unread {
-            if now >= since + UNREAD && self.dispatch.others_eligible(id) {
-                self.take_back(id);
-            }
-        }
-    }
-
-    fn take_back(&mut self, id: StreamId) {
-        let Some(member) = self.members.get_mut(&id) else {
-            return;
-        };
-        let recalled = member.outbox.recall();
-        member.delivered -= recalled.len() as u64;
-        self.dispatch.recall(id, recalled.iter().map(|delivery| delivery.id));
-    }
 }
-
-/// The most deliveries that one round puts on one stream.
-const MAX_ROUND: usize = 1_024;

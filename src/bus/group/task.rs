@@ -1,6 +1,7 @@
 //! The task of a group: one loop over everything that can happen, each followed by settling up.
 
 use std::{
+    collections::VecDeque,
     sync::{Arc, atomic::AtomicUsize},
     time::{Duration, Instant},
 };
@@ -16,18 +17,18 @@ use tokio::{sync::mpsc, time::sleep_until};
 use super::{
     Command, Frame, Handle, Identity, Payload, Signal,
     commits::Commits,
-    partitions::{Owned, ReadDone, Started},
+    partitions::{Owned, Started},
     progress::Observation,
+    reading::ReadDone,
     streams::Member,
 };
 use crate::{
     bus::{
         Inner,
         delivery::{Dispatch, Limits, PartitionId, StreamId},
-        draining,
         groups::GroupRecord,
     },
-    error::{Error, Result},
+    error::Result,
     log::{self, Change, Membership},
     name::Group,
 };
@@ -50,6 +51,10 @@ pub(super) struct Task {
     pub(super) member: Option<Arc<dyn log::Member>>,
     pub(super) changes: Option<BoxStream<'static, Change>>,
     pub(super) reads: FuturesUnordered<BoxFuture<'static, ReadDone>>,
+    /// Partitions whose reader waits for room; the first is next.
+    pub(super) parked: VecDeque<PartitionId>,
+    /// Reads under way of partitions that are behind: each may bring a whole batch.
+    pub(super) reads_behind: usize,
     pub(super) starting: FuturesUnordered<BoxFuture<'static, Started>>,
     pub(super) observing: Option<BoxFuture<'static, Observation>>,
     pub(super) commits: Commits,
@@ -71,6 +76,7 @@ pub(super) struct Task {
 /// Starts a group's task on this replica.
 pub(in crate::bus) fn start(bus: &Arc<Inner>, group: &Group, record: Arc<GroupRecord>) -> Handle {
     let (commands, command_queue) = mpsc::channel(COMMANDS);
+    #[expect(clippy::disallowed_methods, reason = "each stream has at most two signals under way")]
     let (signals, signal_queue) = mpsc::unbounded_channel();
     let handle = Handle { commands, signals };
     let now = Instant::now();
@@ -90,6 +96,8 @@ pub(in crate::bus) fn start(bus: &Arc<Inner>, group: &Group, record: Arc<GroupRe
         member: None,
         changes: None,
         reads: FuturesUnordered::new(),
+        parked: VecDeque::new(),
+        reads_behind: 0,
         starting: FuturesUnordered::new(),
         observing: None,
         commits: Commits::new(now),
@@ -231,39 +239,6 @@ impl Task {
         if !same_topics {
             self.leave_log(super::LossReason::GroupChanged);
             self.rejoin_at = Some(Instant::now());
-        }
-    }
-
-    fn drain(&mut self) {
-        let timeout = self.bus.settings.drain_timeout;
-        self.drain_until = Some(Instant::now() + timeout);
-        for (id, member) in &mut self.members {
-            self.dispatch.close(*id);
-            member.push(Frame::Drain(timeout));
-        }
-    }
-
-    /// While draining: ends the streams that have nothing left, and all when the time is over.
-    fn end_drained(&mut self, now: Instant) {
-        let Some(until) = self.drain_until else { return };
-        let keys: Vec<_> = self
-            .members
-            .values()
-            .filter(|member| !member.finishing)
-            .map(|member| member.key)
-            .collect();
-        for key in keys {
-            if now >= until || self.dispatch.outstanding(key.id).0 == 0 {
-                self.end_after_commit(key, Err(draining()));
-            }
-        }
-    }
-
-    /// Ends all streams: the group cannot go on as asked.
-    pub(super) fn fail_all(&mut self, error: impl Fn() -> Error) {
-        let keys: Vec<_> = self.members.values().map(|member| member.key).collect();
-        for key in keys {
-            self.end(key, Err(error()));
         }
     }
 }

@@ -15,6 +15,7 @@ pub(in crate::bus) struct Active {
 #[derive(Default)]
 struct Slot {
     /// Held while a group is created, changed, or joined by a stream.
+    #[expect(clippy::disallowed_types, reason = "guards a sequence of calls to the log, not data")]
     lock: Arc<tokio::sync::Mutex<()>>,
     handle: Option<Handle>,
 }

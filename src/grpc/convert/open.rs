@@ -139,20 +139,14 @@ pub(in crate::grpc) fn credit(credit: wire::Credit) -> Result<Credit> {
     })
 }
 
-/// The ids of an ack or nack; runs of neighbors become one range.
+/// The ids of an ack or nack. Each single id is a range of its own: if it cannot be settled, that is told.
 pub(in crate::grpc) fn id_ranges(ids: &[u64], ranges: &[wire::DeliveryRange]) -> Vec<IdRange> {
-    let mut all: Vec<IdRange> = Vec::with_capacity(ranges.len() + 1);
-    for id in ids {
-        match all.last_mut() {
-            Some(run) if run.last.checked_add(1) == Some(*id) => run.last = *id,
-            _ => all.push(IdRange { first: *id, last: *id }),
-        }
-    }
-    all.extend(ranges.iter().map(|range| IdRange {
+    let ids = ids.iter().map(|id| IdRange { first: *id, last: *id });
+    let ranges = ranges.iter().map(|range| IdRange {
         first: range.first,
         last: range.last,
-    }));
-    all
+    });
+    ids.chain(ranges).collect()
 }
 
 /// How long a nacked event waits; `None` = unset.

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Bytes of a batch, unless one record alone is larger.
-pub(crate) const BATCH_BYTES: usize = 1 << 20;
+pub(crate) const BATCH_BYTES: usize = 256 << 10;
 
 pub(crate) fn read(shared: Arc<Shared>, partition: &TopicPartition, from: i64, until: Option<i64>) -> Reader {
     let found = shared.partition(partition);

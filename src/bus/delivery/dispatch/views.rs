@@ -1,0 +1,54 @@
+//! Looking at the dispatcher: where partitions and streams stand.
+
+use std::time::Instant;
+
+use super::{Dispatch, Stream};
+use crate::bus::delivery::{Credit, Oldest, PartitionId, PartitionView, StreamId, partition::Partition};
+
+impl<P> Dispatch<P> {
+    /// When the first delayed event may go.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.scheduler.next_due()
+    }
+
+    pub fn partition(&self, id: PartitionId) -> Option<PartitionView> {
+        self.partitions.get(id).map(Partition::view)
+    }
+
+    /// Events and bytes that the stream has and has not settled.
+    pub fn outstanding(&self, id: StreamId) -> (usize, i64) {
+        self.streams.get(id).map_or((0, 0), Stream::held)
+    }
+
+    pub fn credit_left(&self, id: StreamId) -> Credit {
+        self.streams
+            .get(id)
+            .map(|stream| stream.ledger.left())
+            .unwrap_or_default()
+    }
+
+    /// Whether events are ready that no stream takes.
+    pub fn has_ready(&self) -> bool {
+        self.scheduler.has_ready()
+    }
+
+    /// Whether an event was never sent: no stream takes it, or it waits for one of its key.
+    pub fn has_unsent(&self) -> bool {
+        self.scheduler.has_unsent()
+    }
+
+    /// Whether another stream than this one could take an event now.
+    pub fn others_eligible(&self, id: StreamId) -> bool {
+        self.eligible.iter().any(|other| *other != id)
+    }
+
+    pub fn oldest(&self) -> Option<Oldest> {
+        self.scheduler.oldest_sent().map(|entry| Oldest {
+            partition: entry.partition,
+            offset: entry.arrival.offset,
+            first_sent: entry.first_sent.unwrap_or_else(Instant::now),
+            key_hash: entry.arrival.key.unwrap_or(0),
+            attempt: entry.attempt,
+        })
+    }
+}

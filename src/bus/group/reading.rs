@@ -1,0 +1,163 @@
+//! Reading the partitions of a group, as far as there is room, and over what is gone.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Payload,
+    payload::Held,
+    task::{RETRY, Task},
+};
+use crate::{
+    bus::{
+        delivery::{Arrival, PartitionId},
+        feed::{Chunk, FeedReader},
+        key_hash,
+        start::Gap,
+    },
+    error::{Reason, Result},
+};
+
+/// A reading that ended; `None` = the partition has left meanwhile.
+pub(super) struct ReadDone {
+    id: PartitionId,
+    serial: u64,
+    is_behind: bool,
+    outcome: Option<(FeedReader, Option<Result<Chunk>>)>,
+}
+
+impl Task {
+    /// Reads on where there is room, the partition first that has waited longest.
+    pub(super) fn read_on(&mut self) {
+        let limit = self.bus.settings.group_buffer_bytes;
+        let held = self.held.load(Ordering::Relaxed);
+        if held >= limit || self.drain_until.is_some() {
+            return;
+        }
+        let most_behind = ((limit - held) / BATCH_BYTES).max(1);
+        for _ in 0..self.parked.len() {
+            let Some(id) = self.parked.pop_front() else { return };
+            let Some(owned) = self.owned.get_mut(&id) else { continue };
+            let is_behind = owned
+                .parked
+                .as_ref()
+                .is_some_and(|reader| reader.position() < owned.end);
+            if !self.dispatch.wants_more(id) || (is_behind && self.reads_behind >= most_behind) {
+                self.parked.push_back(id);
+                continue;
+            }
+            if let Some(reader) = owned.parked.take() {
+                self.reads_behind += usize::from(is_behind);
+                self.reads.push(Box::pin(read(
+                    (id, owned.serial, is_behind),
+                    reader,
+                    owned.stop.clone(),
+                )));
+            }
+        }
+    }
+
+    fn park(&mut self, id: PartitionId, reader: FeedReader) {
+        if let Some(owned) = self.owned.get_mut(&id) {
+            owned.parked = Some(reader);
+            self.parked.push_back(id);
+        }
+    }
+
+    pub(super) async fn received(&mut self, read: ReadDone) {
+        self.reads_behind -= usize::from(read.is_behind);
+        let Some((reader, outcome)) = read.outcome else { return };
+        let Some(owned) = self.owned.get_mut(&read.id).filter(|owned| owned.serial == read.serial) else {
+            return;
+        };
+        match outcome {
+            Some(Ok(chunk)) => {
+                self.arrived(read.id, chunk);
+                self.park(read.id, reader);
+            }
+            Some(Err(error)) if error.reason() == Reason::PositionGone => self.over_gap(read.id, reader).await,
+            // The log says with a change of its own that the topic is gone.
+            Some(Err(error)) if error.reason() == Reason::TopicNotFound => {}
+            Some(Err(error)) => {
+                tracing::warn!(group = %self.identity.group, %error, "cannot read, trying again");
+                let (id, serial, stop) = (read.id, read.serial, owned.stop.clone());
+                self.reads.push(Box::pin(async move {
+                    tokio::time::sleep(RETRY).await;
+                    self::read((id, serial, false), reader, stop).await
+                }));
+            }
+            None => {}
+        }
+    }
+
+    fn arrived(&mut self, id: PartitionId, chunk: Chunk) {
+        let Some(owned) = self.owned.get_mut(&id) else { return };
+        self.version += 1;
+        owned.changed = self.version;
+        owned.end = owned.end.max(chunk.batch.end);
+        let held = Held::new(Arc::clone(&chunk.batch), &self.held);
+        if let Some(first) = chunk
+            .batch
+            .items
+            .get(chunk.range.start)
+            .filter(|_| !chunk.range.is_empty())
+        {
+            owned.times.push_back((first.offset, first.log_time));
+        }
+        for index in chunk.range {
+            let item = &chunk.batch.items[index];
+            self.dispatch.arrive(
+                id,
+                Arrival {
+                    offset: item.offset,
+                    key: item.key.as_ref().map(key_hash),
+                    size: item.size,
+                    payload: Payload {
+                        held: Arc::clone(&held),
+                        index,
+                    },
+                },
+            );
+        }
+        self.dispatch.skip_to(id, chunk.next);
+    }
+
+    /// Retention overtook the group.
+    async fn over_gap(&mut self, id: PartitionId, reader: FeedReader) {
+        let Some(owned) = self.owned.get_mut(&id) else { return };
+        let partition = reader.partition().clone();
+        let bounds = self.bus.log.bounds(std::slice::from_ref(&partition)).await;
+        let gap = bounds
+            .ok()
+            .and_then(|bounds| Gap::at(&partition, reader.position(), bounds[0]));
+        let Some(gap) = gap else {
+            return self.park(id, reader);
+        };
+        owned.must_commit = true;
+        self.park(id, self.bus.feeds.reader(partition, gap.to, None));
+        self.dispatch.skip_to(id, gap.to);
+        self.commits.acked += 1;
+        self.tell_gap(&gap);
+    }
+}
+
+async fn read(
+    (id, serial, is_behind): (PartitionId, u64, bool),
+    mut reader: FeedReader,
+    stop: CancellationToken,
+) -> ReadDone {
+    let outcome = tokio::select! {
+        () = stop.cancelled() => None,
+        outcome = reader.next() => Some(outcome),
+    };
+    ReadDone {
+        id,
+        serial,
+        is_behind,
+        outcome: outcome.map(|outcome| (reader, outcome)),
+    }
+}
+
+/// About what a batch of the log holds at most.
+const BATCH_BYTES: usize = 256 * 1024;
