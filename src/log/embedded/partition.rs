@@ -102,6 +102,20 @@ impl Partition {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Becomes what recovery found.
+    pub(crate) fn adopt(&self, found: &Self) {
+        if std::ptr::eq(self, found) {
+            return;
+        }
+        let found = std::mem::take(&mut *found.lock());
+        let mut inner = self.lock();
+        if inner.gone.is_none() {
+            *inner = found;
+        }
+        drop(inner);
+        self.changed.notify_waiters();
+    }
+
     pub(crate) fn end(&self, gone: Gone) {
         let mut inner = self.lock();
         inner.gone.get_or_insert(gone);

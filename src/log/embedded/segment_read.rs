@@ -43,15 +43,7 @@ pub(crate) struct Read {
 /// Reads records of a range of offsets, as many as one piece has.
 pub(crate) fn batch(shared: &Shared, segment: &Segment, range: Range<i64>, cursor: Option<Cursor>) -> Result<Read> {
     let file = open(shared, segment.name)?;
-    let goes_on = cursor.filter(|cursor| cursor.name == segment.name && cursor.offset == range.start);
-    let (mut place, mut len) = match goes_on {
-        Some(cursor) => (cursor.place, BATCH_BYTES),
-        None => {
-            check_header(shared, segment.name, &*file)?;
-            let place = place_before(shared, segment, |entry| entry.offset <= range.start);
-            (place, FIRST_BYTES)
-        }
-    };
+    let (mut place, mut len) = begin(shared, segment, &*file, (range.start, cursor))?;
     let mut records = Vec::new();
     while place < segment.known.len && records.is_empty() {
         let bytes = piece(shared, segment, &*file, place, len)?;
@@ -81,6 +73,18 @@ pub(crate) fn batch(shared: &Shared, segment: &Segment, range: Range<i64>, curso
         place,
     });
     Ok(Read { records, next, cursor })
+}
+
+/// Where to read first, and how much.
+fn begin(shared: &Shared, segment: &Segment, file: &dyn File, from: (i64, Option<Cursor>)) -> Result<(u64, usize)> {
+    let (offset, cursor) = from;
+    let goes_on = cursor.filter(|cursor| cursor.name == segment.name && cursor.offset == offset);
+    if let Some(cursor) = goes_on {
+        return Ok((cursor.place, BATCH_BYTES));
+    }
+    check_header(shared, segment.name, file)?;
+    let place = place_before(shared, segment, |entry| entry.offset <= offset);
+    Ok((place, FIRST_BYTES))
 }
 
 /// Whether the walk has ended where it was asked to.

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, atomic::Ordering},
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
@@ -11,7 +11,7 @@ use super::{
     fault::{self, At},
     files::{self, SegmentName},
     journal::Journal,
-    partition::{Gone, Partition},
+    partition::Gone,
     recovery::{self, Recovered},
     sheet::{self, Checkpoint, Manifest},
     writer::{Trouble, Unsure, Writer},
@@ -129,7 +129,7 @@ impl Writer {
         self.shared.refresh(&found.partitions);
         for partition in self.shared.partitions() {
             if let Some(found) = found.partitions.get(&(partition.topic, partition.number)) {
-                adopt(&partition, found);
+                partition.adopt(found);
             }
         }
     }
@@ -287,17 +287,4 @@ impl Writer {
         self.shared.handles.forget(|_| true);
         let _ = self.shared.health.send_replace(super::closed());
     }
-}
-
-fn adopt(partition: &Arc<Partition>, found: &Arc<Partition>) {
-    if Arc::ptr_eq(partition, found) {
-        return;
-    }
-    let mut found = found.lock();
-    let mut inner = partition.lock();
-    if inner.gone.is_none() {
-        *inner = std::mem::take(&mut *found);
-    }
-    drop(inner);
-    partition.changed.notify_waiters();
 }
