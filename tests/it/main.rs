@@ -18,6 +18,7 @@ mod harness_works;
 mod heartbeats;
 mod publish;
 mod publish_stream;
+mod sharing;
 mod sizes;
 mod subscribe;
 mod tidy;
