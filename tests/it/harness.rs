@@ -96,7 +96,10 @@ impl Server {
     pub(crate) fn memory(&self) -> usize {
         let id = self.process.id().expect("the server runs");
         let status = fs::read_to_string(format!("/proc/{id}/status")).expect("a process");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .expect("its memory");
         let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number");
         kib * 1024
     }
