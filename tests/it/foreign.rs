@@ -110,7 +110,9 @@ async fn with_foreign_records() -> Server {
     server.topics().create_topic(request).await.expect("create the topic");
     server.publish(vec![order("before", "a")]).await;
     assert!(server.stop().await.success());
-    let log = EmbeddedLog::open(Options::new(server.data())).await.expect("open the log");
+    let log = EmbeddedLog::open(Options::new(server.data()))
+        .await
+        .expect("open the log");
     let record = |case: Case| NewRecord {
         topic: Topic::new(ORDERS).expect("a topic"),
         partition: Some(0),
@@ -118,7 +120,10 @@ async fn with_foreign_records() -> Server {
         value: case.value.map(Bytes::from_static),
         headers: case.headers,
     };
-    let receipt = log.append(cases().into_iter().map(record).collect()).await.expect("hand over");
+    let receipt = log
+        .append(cases().into_iter().map(record).collect())
+        .await
+        .expect("hand over");
     assert!(receipt.await.iter().all(Result::is_ok));
     log.close().await;
     drop(log);
@@ -132,13 +137,24 @@ fn check(case: &Case, event: Option<CloudEvent>, fault: Option<DecodeFault>) {
     let field = fault.as_ref().map(|fault| fault.field.as_str());
     match case.fault {
         // What a parser says of broken JSON is its own affair.
-        Some("") => assert!(fault.as_ref().is_some_and(|fault| !fault.rule.is_empty()), "{}", case.what),
+        Some("") => assert!(
+            fault.as_ref().is_some_and(|fault| !fault.rule.is_empty()),
+            "{}",
+            case.what
+        ),
         expected => assert_eq!(field, expected, "{}: {fault:?}", case.what),
     }
     assert_eq!((event.id.as_str(), &event.data), (case.id, &case.data), "{}", case.what);
-    assert!(!event.source.is_empty() && !event.r#type.is_empty() && event.spec_version == "1.0", "{}", case.what);
+    assert!(
+        !event.source.is_empty() && !event.r#type.is_empty() && event.spec_version == "1.0",
+        "{}",
+        case.what
+    );
     if case.id.starts_with("0:") {
-        assert_eq!((event.source, event.r#type), (format!("topic:{ORDERS}"), ORDERS.to_owned()));
+        assert_eq!(
+            (event.source, event.r#type),
+            (format!("topic:{ORDERS}"), ORDERS.to_owned())
+        );
     }
 }
 
@@ -150,7 +166,10 @@ async fn a_reader_gets_every_record_whatever_it_is() {
     for (case, read) in cases().iter().zip(&there[1..]) {
         check(case, read.event.clone(), read.fault.clone());
     }
-    assert_eq!(there.last().expect("the last").event.as_ref().expect("an event").id, "after");
+    assert_eq!(
+        there.last().expect("the last").event.as_ref().expect("an event").id,
+        "after"
+    );
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! Read: events without a group, from a start to an end or for ever; everybody sees everything.
 
 use tidings::proto::tidings::v1::{
-    CaughtUp, Committed, CreateTopicRequest, DeleteTopicRequest, End, Filter, GapReason, Position, Positions, ReadEvent,
-    ReadRequest, Start, TopicSettings, UpdateTopicRequest, Waiting, end::Until, read_response::Frame, start::At,
+    CaughtUp, Committed, CreateTopicRequest, DeleteTopicRequest, End, Filter, GapReason, Position, Positions,
+    ReadEvent, ReadRequest, Start, TopicSettings, UpdateTopicRequest, Waiting, end::Until, read_response::Frame,
+    start::At,
 };
 use tonic::Code;
 
@@ -82,7 +83,13 @@ fn positions(places: &[(i32, i64)]) -> Positions {
 }
 
 async fn read(server: &Server, request: ReadRequest) -> Vec<(i32, i64)> {
-    let events = server.read(request).await.expect("read").rest().await.expect("to its end");
+    let events = server
+        .read(request)
+        .await
+        .expect("read")
+        .rest()
+        .await
+        .expect("to its end");
     events.iter().map(place).collect()
 }
 
@@ -104,8 +111,15 @@ async fn a_read_without_more_words_gives_all_there_is_in_the_order_of_each_parti
     for partition in 0..2 {
         let of_one: Vec<_> = there.iter().filter(|read| place(read).0 == partition).collect();
         let offsets: Vec<_> = of_one.iter().map(|read| place(read).1).collect();
-        assert_eq!(offsets, (0..i64::try_from(of_one.len()).expect("few")).collect::<Vec<_>>());
-        assert!(of_one.iter().all(|read| read.key.is_some() && read.log_time.is_some() && read.fault.is_none()));
+        assert_eq!(
+            offsets,
+            (0..i64::try_from(of_one.len()).expect("few")).collect::<Vec<_>>()
+        );
+        assert!(
+            of_one
+                .iter()
+                .all(|read| read.key.is_some() && read.log_time.is_some() && read.fault.is_none())
+        );
     }
 }
 
@@ -126,7 +140,10 @@ async fn starts_are_inclusive() {
     got.sort_unstable();
     assert_eq!((got[0], got.len()), ((0, 3), 37));
     assert!(got.contains(&(1, 0)), "partitions not named start at the earliest");
-    let at_the_ends: Vec<_> = (0..).zip(ends).map(|(partition, end)| (partition, i64::try_from(end).expect("few"))).collect();
+    let at_the_ends: Vec<_> = (0..)
+        .zip(ends)
+        .map(|(partition, end)| (partition, i64::try_from(end).expect("few")))
+        .collect();
     assert_eq!(read(&server, from(At::Positions(positions(&at_the_ends)))).await, []);
 }
 
@@ -157,11 +174,16 @@ async fn times_mean_the_logs_clock_and_bound_both_ends() {
     assert_eq!(read(&server, from(At::Time(at))).await.len(), later);
     assert_eq!(read(&server, until(Until::Time(at))).await.len(), 60 - later);
     let both = ReadRequest {
-        end: Some(End { until: Some(Until::Time(at)) }),
+        end: Some(End {
+            until: Some(Until::Time(at)),
+        }),
         ..from(At::Time(at))
     };
     assert_eq!(read(&server, both).await, []);
-    let far = prost_types::Timestamp { seconds: 1 << 33, nanos: 0 };
+    let far = prost_types::Timestamp {
+        seconds: 1 << 33,
+        nanos: 0,
+    };
     assert_eq!(read(&server, from(At::Time(far))).await, []);
 }
 
@@ -198,7 +220,12 @@ async fn several_topics_are_read_together_and_a_topic_named_twice_once() {
 async fn a_follower_starts_at_the_latest_catches_up_once_and_gets_what_comes() {
     let server = with_events(10).await;
     let mut follower = server.read(following()).await.expect("read");
-    let ends: i64 = caught_up(&mut follower).await.positions.iter().map(|position| position.offset).sum();
+    let ends: i64 = caught_up(&mut follower)
+        .await
+        .positions
+        .iter()
+        .map(|position| position.offset)
+        .sum();
     assert_eq!(ends, 10);
     for round in 1..5 {
         publish(&server, round * 10..round * 10 + 10).await;
@@ -241,7 +268,11 @@ async fn an_idle_follower_gets_heartbeats_with_where_it_can_resume() {
     };
     assert_eq!(beat.waiting(), Waiting::CaughtUp);
     assert_eq!(beat.partitions.iter().map(|row| row.next).sum::<i64>(), 10);
-    assert!(beat.partitions.iter().all(|row| row.committed.is_none() && row.lag_events == 0));
+    assert!(
+        beat.partitions
+            .iter()
+            .all(|row| row.committed.is_none() && row.lag_events == 0)
+    );
 }
 
 #[tokio::test]
@@ -309,32 +340,74 @@ async fn what_a_read_cannot_mean_is_refused_by_name() {
         ("start", from(At::Committed(Committed {}))),
         ("start", from(At::Time(bad_time))),
         ("end", with_end),
-        ("topics", ReadRequest { topics: vec![], ..reading() }),
-        ("max_events", ReadRequest { max_events: -1, ..reading() }),
+        (
+            "topics",
+            ReadRequest {
+                topics: vec![],
+                ..reading()
+            },
+        ),
+        (
+            "max_events",
+            ReadRequest {
+                max_events: -1,
+                ..reading()
+            },
+        ),
         ("start.positions[0]", from(At::Positions(positions(&[(9, 0)])))),
         ("start.positions[1]", from(At::Positions(positions(&[(0, 1), (0, 1)])))),
         ("end.positions[0]", until(Until::Positions(positions(&[(0, -1)])))),
     ] {
-        let refusal = refused(read_result(&server, request).await, Code::InvalidArgument, "REQUEST_INVALID");
+        let refusal = refused(
+            read_result(&server, request).await,
+            Code::InvalidArgument,
+            "REQUEST_INVALID",
+        );
         assert_eq!(fields(&refusal), [field]);
     }
     let topics = vec!["nothing".to_owned()];
     let unknown = ReadRequest { topics, ..reading() };
     let refusal = refused(read_result(&server, unknown).await, Code::NotFound, "TOPIC_NOT_FOUND");
-    assert!(refusal.message().contains("tidings topics create nothing"), "{}", refusal.message());
+    assert!(
+        refusal.message().contains("tidings topics create nothing"),
+        "{}",
+        refusal.message()
+    );
 }
 
 #[tokio::test]
 async fn what_is_not_built_is_refused_by_name() {
     let server = with_events(1).await;
     for (named, request) in [
-        ("filter", ReadRequest { filter: Some(Filter::default()), ..reading() }),
+        (
+            "filter",
+            ReadRequest {
+                filter: Some(Filter::default()),
+                ..reading()
+            },
+        ),
         ("snapshot", from(At::Snapshot("s".into()))),
         ("checkpoint", from(At::Checkpoint("c".into()))),
-        ("**", ReadRequest { topics: vec!["**".into()], ..reading() }),
-        ("re:.", ReadRequest { topics: vec!["re:.".into()], ..reading() }),
+        (
+            "**",
+            ReadRequest {
+                topics: vec!["**".into()],
+                ..reading()
+            },
+        ),
+        (
+            "re:.",
+            ReadRequest {
+                topics: vec!["re:.".into()],
+                ..reading()
+            },
+        ),
     ] {
-        let refusal = refused(read_result(&server, request).await, Code::Unimplemented, "NOT_SUPPORTED");
+        let refusal = refused(
+            read_result(&server, request).await,
+            Code::Unimplemented,
+            "NOT_SUPPORTED",
+        );
         assert!(refusal.message().contains(named), "{}", refusal.message());
     }
 }

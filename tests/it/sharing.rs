@@ -46,7 +46,9 @@ async fn more_streams_than_partitions_all_get_work() {
     for _ in 0..8 {
         streams.push(server.subscribe(with_credit(5)).await);
     }
-    server.publish((0..40).map(|n| order(&n.to_string(), &n.to_string())).collect()).await;
+    server
+        .publish((0..40).map(|n| order(&n.to_string(), &n.to_string())).collect())
+        .await;
     for stream in &mut streams {
         stream.deliveries(5).await;
     }
@@ -144,7 +146,13 @@ async fn events_of_a_key_come_in_order_under_nacks_and_streams_that_come_and_go(
     let server = Arc::new(with_partitions(4).await);
     let seen = Arc::new(Mutex::new(Seen::default()));
     let workers: Vec<_> = (0..4)
-        .map(|seed| tokio::spawn(work(Arc::clone(&server), Arc::clone(&seen), fastrand::Rng::with_seed(seed))))
+        .map(|seed| {
+            tokio::spawn(work(
+                Arc::clone(&server),
+                Arc::clone(&seen),
+                fastrand::Rng::with_seed(seed),
+            ))
+        })
         .collect();
     for chunk in (0..EVENTS).collect::<Vec<_>>().chunks(100) {
         let event = |n: &usize| order(&n.to_string(), &format!("key-{}", n % KEYS));
@@ -160,7 +168,9 @@ async fn events_of_a_key_come_in_order_under_nacks_and_streams_that_come_and_go(
 #[tokio::test]
 async fn a_client_that_vanishes_leaves_its_events_to_the_others() {
     let server = with_partitions(2).await;
-    server.publish((0..20).map(|n| order(&n.to_string(), &n.to_string())).collect()).await;
+    server
+        .publish((0..20).map(|n| order(&n.to_string(), &n.to_string())).collect())
+        .await;
     let connection = Connection::open(&server).await;
     let mut call = connection.call("/tidings.v1.SubscriberService/Subscribe", &[]).await;
     call.send(&SubscribeRequest {
@@ -176,7 +186,11 @@ async fn a_client_that_vanishes_leaves_its_events_to_the_others() {
         .await;
     let mut bytes = 0;
     while bytes < 20 * 60 {
-        bytes += within("deliveries", body.data()).await.expect("more").expect("data").len();
+        bytes += within("deliveries", body.data())
+            .await
+            .expect("more")
+            .expect("data")
+            .len();
     }
     drop(connection);
     other.grant(100, 0);
@@ -192,7 +206,9 @@ async fn a_stream_that_stops_reading_keeps_what_it_was_sent_and_the_rest_goes_to
     for chunk in (0..EVENTS).collect::<Vec<_>>().chunks(300) {
         let event = |n: &usize| {
             let mut event = order(&n.to_string(), &n.to_string());
-            event.data = Some(tidings::proto::io::cloudevents::v1::cloud_event::Data::TextData(data.clone()));
+            event.data = Some(tidings::proto::io::cloudevents::v1::cloud_event::Data::TextData(
+                data.clone(),
+            ));
             event
         };
         server.publish(chunk.iter().map(event).collect()).await;
@@ -222,7 +238,9 @@ async fn a_stream_that_stops_reading_keeps_what_it_was_sent_and_the_rest_goes_to
 async fn partitions_that_come_later_are_delivered_from_their_start() {
     let server = with_partitions(1).await;
     let mut stream = server.subscribe(open("group")).await;
-    server.publish((0..10).map(|n| order(&n.to_string(), &n.to_string())).collect()).await;
+    server
+        .publish((0..10).map(|n| order(&n.to_string(), &n.to_string())).collect())
+        .await;
     let got = stream.deliveries(10).await;
     stream.ack(&got);
     let grow = UpdateTopicRequest {
@@ -230,9 +248,13 @@ async fn partitions_that_come_later_are_delivered_from_their_start() {
         settings: settings(6),
     };
     server.topics().update_topic(grow).await.expect("more partitions");
-    server.publish((10..60).map(|n| order(&n.to_string(), &n.to_string())).collect()).await;
+    server
+        .publish((10..60).map(|n| order(&n.to_string(), &n.to_string())).collect())
+        .await;
     let got = stream.deliveries(50).await;
-    let partitions: std::collections::HashSet<_> =
-        got.iter().map(|delivery| delivery.position.as_ref().expect("set").partition).collect();
+    let partitions: std::collections::HashSet<_> = got
+        .iter()
+        .map(|delivery| delivery.position.as_ref().expect("set").partition)
+        .collect();
     assert!(partitions.len() > 3, "{partitions:?}");
 }
