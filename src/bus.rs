@@ -127,8 +127,13 @@ impl Bus {
         self.0.log.health()
     }
 
+    /// Set when the bus begins to drain.
+    pub fn draining(&self) -> CancellationToken {
+        self.0.draining.clone()
+    }
+
     /// Ends reads, tells subscribers, lets them settle what they have for `Settings::drain_timeout`, commits, ends them.
-    /// Publishing goes on until the door closes.
+    /// Calls of Publish go on until the door closes; publish streams end by `draining`.
     pub async fn drain(&self) {
         self.0.draining.cancel();
         self.0.tasks.close();
@@ -153,7 +158,8 @@ impl Inner {
     }
 }
 
-fn draining() -> Error {
+/// What ends a stream while the bus drains.
+pub fn draining() -> Error {
     Error::new(
         Reason::Draining,
         "the server is stopping; open again elsewhere or later",

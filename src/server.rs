@@ -42,7 +42,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> Resul
     let (tasks, ops_address) = (TaskTracker::new(), address(&ops)?);
     let (serving, is_serving) = watch::channel(true);
     let stopping = CancellationToken::new();
-    tasks.spawn(ops::serve(ops, bus.health(), is_serving.clone(), stopping.clone()));
+    let stopped = CancellationToken::new();
+    tasks.spawn(ops::serve(ops, bus.health(), is_serving.clone(), stopped.clone()));
     tasks.spawn(ops::follow_log(bus.health(), serving, stopping.clone()));
     let services = Services::new(bus.clone(), parts::request_limits(&config), "embedded", tasks.clone());
     let routes = services.routes(Health::new(is_serving))?;
@@ -64,6 +65,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> Resul
     }
     stopping.cancel();
     log.close().await;
+    stopped.cancel();
     tasks.close();
     let _ = timeout(LAST_WORDS, tasks.wait()).await;
     tracing::info!("stopped");

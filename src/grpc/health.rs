@@ -26,6 +26,14 @@ impl Health {
     }
 }
 
+impl Health {
+    /// Whoever knows whether the server serves is gone: it stops.
+    fn until_stop(&self) -> impl Future<Output = ()> + use<> {
+        let mut serving = self.0.clone();
+        async move { while serving.changed().await.is_ok() {} }
+    }
+}
+
 fn response(serving: bool) -> HealthCheckResponse {
     let status = if serving {
         ServingStatus::Serving
@@ -61,8 +69,9 @@ impl HealthService for Health {
             let unknown = HealthCheckResponse {
                 status: ServingStatus::ServiceUnknown.into(),
             };
+            let until_stop = self.until_stop();
             return Ok(Response::new(Box::pin(
-                stream::iter([Ok(unknown)]).chain(stream::pending()),
+                stream::iter([Ok(unknown)]).chain(stream::pending().take_until(until_stop)),
             )));
         }
         let mut serving = self.0.clone();

@@ -12,6 +12,7 @@ use std::{collections::VecDeque, time::Duration};
 use futures_util::{Stream, future::BoxFuture, stream};
 use prost::Message as _;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use super::{
@@ -20,7 +21,7 @@ use super::{
     status::{Room, publish_rpc_status, status},
 };
 use crate::{
-    bus::{HandedOver, PublishError, Written},
+    bus::{self, HandedOver, PublishError, Written},
     error::{Error, Reason, Result},
     proto::tidings::v1::{PublishStreamRequest, PublishStreamResponse, publish_stream_response},
 };
@@ -36,6 +37,7 @@ pub(super) struct PublishSession {
     waiting: VecDeque<Waiting>,
     /// Of requests that are not answered.
     bytes: usize,
+    draining: CancellationToken,
     /// No more requests are taken; `Some` is how the stream ends.
     ending: Option<Result<(), Error>>,
 }
@@ -56,6 +58,7 @@ struct Waiting {
 impl PublishSession {
     pub(super) fn new(services: Services, requests: Streaming<PublishStreamRequest>) -> Self {
         Self {
+            draining: services.bus().draining(),
             services,
             requests,
             last_sequence: None,
@@ -93,6 +96,8 @@ impl PublishSession {
                     return Some(Ok(self.answer(sequence, outcome)));
                 }
                 (handing, handed) = hand(&mut self.handing), if self.handing.is_some() => self.handed(handing, handed),
+                // What the client has sent and nobody has read is not written: it sends it again.
+                () = self.draining.cancelled(), if self.ending.is_none() => self.ending = Some(Err(bus::draining())),
                 request = self.requests.message(), if may_read => self.take(request),
             }
         }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 type LogHealth = watch::Receiver<Result<(), Arc<str>>>;
 
-/// Serves until `stop`, and a little longer: who asks while the server drains is told so.
+/// Serves until `stop`, which comes after the drain: who asks while the server drains is told so.
 pub(super) async fn serve(
     listener: TcpListener,
     log: LogHealth,

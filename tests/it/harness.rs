@@ -92,6 +92,18 @@ impl Server {
             .expect("wait for the server")
     }
 
+    /// The memory that it has, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        let id = self.process.id().expect("the server runs");
+        let status = fs::read_to_string(format!("/proc/{id}/status")).expect("a process");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .expect("its memory");
+        let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib * 1024
+    }
+
     /// A connection that all clients of this server share.
     pub(crate) fn channel(&self) -> Channel {
         self.channel.clone()
