@@ -38,11 +38,19 @@ fn topic(name: &str) -> Topic {
 }
 
 fn at(name: &str, partition: i32) -> TopicPartition {
-    TopicPartition { topic: topic(name), partition }
+    TopicPartition {
+        topic: topic(name),
+        partition,
+    }
 }
 
 fn settings(partitions: i32) -> TopicSettings {
-    TopicSettings { partitions, retention: None, retention_bytes: None, cleanup: Cleanup::Delete }
+    TopicSettings {
+        partitions,
+        retention: None,
+        retention_bytes: None,
+        cleanup: Cleanup::Delete,
+    }
 }
 
 fn record(name: &str, partition: i32, value: String) -> NewRecord {

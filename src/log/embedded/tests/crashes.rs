@@ -30,11 +30,16 @@ async fn work(log: &EmbeddedLog, promised: &mut Promised) -> Result<()> {
             let value = |n: usize| format!("{}-{}", number + n, "x".repeat(150));
             let records = (0..3).map(|n| record("t", (n % 2) as i32, value(n))).collect();
             for (n, outcome) in append(log, records).await?.into_iter().enumerate() {
-                let placed = outcome.map_err(|unwritten| crate::error::Error::new(unwritten.error.reason(), "unwritten"))?;
+                let placed =
+                    outcome.map_err(|unwritten| crate::error::Error::new(unwritten.error.reason(), "unwritten"))?;
                 promised.records.insert((placed.partition, placed.offset), value(n));
             }
         }
-        let commit = Commit { partition: at("t", 0), offset: promised.committed + 1, note: "note".into() };
+        let commit = Commit {
+            partition: at("t", 0),
+            offset: promised.committed + 1,
+            note: "note".into(),
+        };
         log.commit(&group(), vec![commit]).await?;
         promised.committed += 1;
         promised.has_other = None;
@@ -76,14 +81,23 @@ async fn check(log: &EmbeddedLog, promised: &Promised, context: &str) {
     for (place, value) in &promised.records {
         assert_eq!(found.get(place), Some(value), "{context}: lost {place:?}");
     }
-    assert!(found.len() <= promised.handed_over, "{context}: more than was handed over");
+    assert!(
+        found.len() <= promised.handed_over,
+        "{context}: more than was handed over"
+    );
     let committed = log.committed(&group(), &[at("t", 0)]).await.unwrap()[0].clone();
     let committed = committed.map_or(0, |committed| committed.offset);
-    assert!((promised.committed..=promised.committed + 1).contains(&committed), "{context}: committed {committed}");
+    assert!(
+        (promised.committed..=promised.committed + 1).contains(&committed),
+        "{context}: committed {committed}"
+    );
     if let Some(has_other) = promised.has_other {
         let exists = log.topic(&topic("other")).await.unwrap().is_some();
         // The step after the last acknowledged one may have been done.
-        assert!(exists == has_other || promised.handed_over % 12 != 0 || committed > promised.committed, "{context}");
+        assert!(
+            exists == has_other || promised.handed_over % 12 != 0 || committed > promised.committed,
+            "{context}"
+        );
     }
 }
 
@@ -97,18 +111,29 @@ async fn crash(step: usize, random: &mut fastrand::Rng, is_power_loss: bool) {
         let _ = work(&log, &mut promised).await;
         log.close().await;
     }
-    let disk = if is_power_loss { disk.lose_power(random) } else { disk.keep_all() };
+    let disk = if is_power_loss {
+        disk.lose_power(random)
+    } else {
+        disk.keep_all()
+    };
     let log = open(&disk).await.unwrap_or_else(|error| panic!("{context}: {error}"));
     check(&log, &promised, &context).await;
     let end = promised.handed_over;
-    log.create_topic(&topic("t"), settings(2)).await.or_else(exists).unwrap();
+    log.create_topic(&topic("t"), settings(2))
+        .await
+        .or_else(exists)
+        .unwrap();
     let outcomes = append(&log, vec![record("t", 0, "after".into())]).await.unwrap();
-    let placed = outcomes[0].as_ref().unwrap_or_else(|_| panic!("{context}: cannot append"));
+    let placed = outcomes[0]
+        .as_ref()
+        .unwrap_or_else(|_| panic!("{context}: cannot append"));
     promised.records.insert((0, placed.offset), "after".into());
     promised.handed_over = end + 1;
     promised.has_other = None;
     log.close().await;
-    let log = open(&disk.lose_power(random)).await.unwrap_or_else(|error| panic!("{context}, again: {error}"));
+    let log = open(&disk.lose_power(random))
+        .await
+        .unwrap_or_else(|error| panic!("{context}, again: {error}"));
     check(&log, &promised, &context).await;
 }
 
@@ -159,7 +184,9 @@ async fn power_lost_at_any_step_of_recovery_loses_nothing_acknowledged() {
             if let Ok(log) = opened {
                 log.close().await;
             }
-            let log = open(&disk.lose_power(&mut random)).await.unwrap_or_else(|error| panic!("{first}, {second}: {error}"));
+            let log = open(&disk.lose_power(&mut random))
+                .await
+                .unwrap_or_else(|error| panic!("{first}, {second}: {error}"));
             check(&log, &promised, &format!("crash at step {first}, then {second}")).await;
             if !has_crashed {
                 break;

@@ -95,7 +95,12 @@ impl Disk {
 
     /// Lets the next `times` such steps on files whose path contains the name fail.
     pub(crate) fn fail(&self, step: Step, name: &'static str, kind: io::ErrorKind, times: usize) {
-        self.world().faults.push(Fault { step, name, kind, times });
+        self.world().faults.push(Fault {
+            step,
+            name,
+            kind,
+            times,
+        });
     }
 
     pub(crate) fn set_full(&self, is_full: bool) {
@@ -127,8 +132,17 @@ impl Disk {
         }
         let files = world.files.iter().map(|file| file.after_power_loss(random)).collect();
         drop(world);
-        let names: BTreeMap<_, _> = names.clone().into_iter().filter(|(path, _)| is_reachable(&names, path)).collect();
-        Self(Arc::new(Mutex::new(World { durable_names: names.clone(), names, files, ..World::default() })))
+        let names: BTreeMap<_, _> = names
+            .clone()
+            .into_iter()
+            .filter(|(path, _)| is_reachable(&names, path))
+            .collect();
+        Self(Arc::new(Mutex::new(World {
+            durable_names: names.clone(),
+            names,
+            files,
+            ..World::default()
+        })))
     }
 
     /// What is left after `kill -9`: everything.
@@ -151,7 +165,10 @@ impl Disk {
             return Err(io::Error::other("crashed"));
         }
         let text = path.to_string_lossy().into_owned();
-        let fault = world.faults.iter_mut().find(|fault| fault.step == step && text.contains(fault.name) && fault.times > 0);
+        let fault = world
+            .faults
+            .iter_mut()
+            .find(|fault| fault.step == step && text.contains(fault.name) && fault.times > 0);
         if let Some(fault) = fault {
             fault.times -= 1;
             return Err(fault.kind.into());
@@ -161,7 +178,10 @@ impl Disk {
 }
 
 fn is_reachable(names: &BTreeMap<PathBuf, Option<usize>>, path: &Path) -> bool {
-    path.ancestors().skip(1).filter(|dir| dir.starts_with("/data/log")).all(|dir| names.contains_key(dir))
+    path.ancestors()
+        .skip(1)
+        .filter(|dir| dir.starts_with("/data/log"))
+        .all(|dir| names.contains_key(dir))
 }
 
 fn set_name(names: &mut BTreeMap<PathBuf, Option<usize>>, path: &Path, number: Option<Option<usize>>) {
@@ -187,7 +207,11 @@ impl Stored {
                 Change::Len(_) => {}
             }
         }
-        Self { live: durable.clone(), durable, pending: Vec::new() }
+        Self {
+            live: durable.clone(),
+            durable,
+            pending: Vec::new(),
+        }
     }
 
     fn change(&mut self, change: Change) {
@@ -231,18 +255,34 @@ impl Files for Disk {
                 number
             }
         };
-        Ok(Arc::new(Open { disk: self.clone(), path: path.to_path_buf(), number }))
+        Ok(Arc::new(Open {
+            disk: self.clone(),
+            path: path.to_path_buf(),
+            number,
+        }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let number = self.world().names.get(path).copied().flatten().ok_or(io::ErrorKind::NotFound)?;
-        Ok(Arc::new(Open { disk: self.clone(), path: path.to_path_buf(), number }))
+        let number = self
+            .world()
+            .names
+            .get(path)
+            .copied()
+            .flatten()
+            .ok_or(io::ErrorKind::NotFound)?;
+        Ok(Arc::new(Open {
+            disk: self.clone(),
+            path: path.to_path_buf(),
+            number,
+        }))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let world = self.world();
         let names = world.names.keys().filter(|path| path.parent() == Some(dir));
-        Ok(names.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect())
+        Ok(names
+            .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
+            .collect())
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
@@ -272,7 +312,12 @@ impl Files for Disk {
 
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
         let mut world = self.step(Step::Remove, dir)?;
-        let all: Vec<PathBuf> = world.names.keys().filter(|path| path.starts_with(dir)).cloned().collect();
+        let all: Vec<PathBuf> = world
+            .names
+            .keys()
+            .filter(|path| path.starts_with(dir))
+            .cloned()
+            .collect();
         all.iter().rev().for_each(|path| world.rename(path, None));
         Ok(())
     }
@@ -317,7 +362,11 @@ impl File for Open {
         let is_full = world.is_full;
         let bytes = if is_full { &bytes[..bytes.len() / 2] } else { bytes };
         world.files[self.number].change(Change::Write(at, bytes.to_vec()));
-        if is_full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        if is_full {
+            Err(io::ErrorKind::StorageFull.into())
+        } else {
+            Ok(())
+        }
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
