@@ -12,6 +12,7 @@ mod health;
 mod deadline;
 mod page;
 mod convert;
+mod foreign;
 mod status;
 
 use std::{
@@ -22,6 +23,7 @@ use std::{
 use tokio_util::task::TaskTracker;
 use tonic::{codec::CompressionEncoding, service::Routes};
 
+pub use foreign::in_our_words;
 pub use health::Health;
 
 use crate::{

@@ -1,12 +1,16 @@
 //! The program: parse the command line, call one function.
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, IsTerminal as _},
+    path::Path,
+    process::ExitCode,
+};
 
 use clap::{CommandFactory as _, Parser as _};
 use tidings::{
     cli::{
         self,
-        arguments::{Arguments, Command, ConfigCommand, Format, Serve, Sources},
+        arguments::{Arguments, Command, ConfigCommand, Format, LogCommand, Serve, Sources},
         failure::{Failure, Result},
         output::{Output, tell},
         stop,
@@ -38,6 +42,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Command::Client(command) => runtime()?.block_on(cli::run(command, &arguments.global)),
 
         Command::Config(command) => configuration(command),
+        Command::Log(LogCommand::Verify { data }) => verify(&data, arguments.global.output),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "tidings", &mut script);
@@ -54,6 +59,22 @@ fn serve(command: Serve) -> Result<()> {
         let served = server::run(config, stop.cancelled_owned()).await;
         served.map_err(|error| Failure::local("serve", error))
     })
+}
+
+/// Ends well only if nothing is damaged.
+fn verify(directory: &Path, format: Format) -> Result<()> {
+    let report = server::verify_log(directory).map_err(|error| Failure::local("log verify", error))?;
+    match format {
+        Format::Text => print(&report)?,
+        Format::Json => {
+            let json = serde_json::to_string(&report).map_err(|error| Failure::local("log verify", error))?;
+            print(json)?;
+        }
+    }
+    match report.is_sound() {
+        true => Ok(()),
+        false => Err(Failure::local("log verify", "the log is damaged")),
+    }
 }
 
 fn configuration(command: ConfigCommand) -> Result<()> {
@@ -91,7 +112,10 @@ fn log_to_stderr(telemetry: &Telemetry) {
         LogLevel::Debug => "debug",
         LogLevel::Trace => "trace",
     };
-    let lines = fmt().with_env_filter(EnvFilter::new(level)).with_writer(io::stderr);
+    let lines = fmt()
+        .with_env_filter(EnvFilter::new(level))
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
     match telemetry.log_format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),

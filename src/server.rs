@@ -6,7 +6,7 @@
 mod ops;
 mod parts;
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{future::Future, net::SocketAddr, path::Path, time::Duration};
 
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -14,12 +14,14 @@ use tonic::{
     service::Routes,
     transport::{Server, server::TcpIncoming},
 };
+use tower::util::MapResponseLayer;
 
 use crate::{
     bus::Bus,
     config::Config,
     error::{Error, Reason, Result},
-    grpc::{Health, Services},
+    grpc::{Health, Services, in_our_words},
+    log::embedded,
 };
 
 /// After the streams had their time to settle: for what is still on its way.
@@ -68,6 +70,11 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> Resul
     Ok(())
 }
 
+/// What lies in an embedded log's directory, and what is damaged there. The directory must not be in use.
+pub fn verify_log(directory: &Path) -> Result<embedded::Report> {
+    embedded::verify(directory)
+}
+
 async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener> {
     let failed = |error| Error::new(Reason::Internal, format!("listen on {key} = {address}: {error}"));
     TcpListener::bind(address).await.map_err(failed)
@@ -90,6 +97,8 @@ async fn serve(listener: TcpListener, routes: Routes, config: &Config, stop: imp
         .http2_max_header_list_size(MAX_HEADER_BYTES)
         // Outermost: every answer, errors too, carries the caller's request id.
         .layer(tower_http::request_id::PropagateRequestIdLayer::x_request_id())
+        // Around the services: what tonic refuses before them gets a reason too.
+        .layer(MapResponseLayer::new(in_our_words))
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, stop)
         .await

@@ -98,8 +98,9 @@ impl Bus {
         let bus = &self.0;
         let (records, bytes) = bus.records(&new)?;
         let topics: Vec<Topic> = records.iter().map(|record| record.topic.clone()).collect();
+        let ensured = timeout_at(deadline, bus.ensure_topics(&topics)).await;
+        ensured.map_err(|_| too_late())??;
         let handing = async {
-            bus.ensure_topics(&topics).await?;
             let permit = bus.reserve(bytes).await?;
             let receipt = bus.log.append(records).await?;
             Ok((permit, receipt))
@@ -187,6 +188,10 @@ impl Inner {
 
     fn record(&self, event: &Event, new: &NewEvents) -> Result<(NewRecord, usize), Fault> {
         let route = self.routes.resolve(event, new.topic.as_ref(), new.key.as_ref())?;
+        if new.topic.is_none() && route.topic.is_internal() {
+            let rule = format!("names the topic {}, which belongs to the bus", route.topic);
+            return Err(Fault::new("type", rule));
+        }
         let encoded = convention::encode(event);
         let record = NewRecord {
             topic: route.topic,
@@ -206,6 +211,11 @@ impl Inner {
         let room = Arc::clone(&self.publish_bytes).acquire_many_owned(bytes).await;
         room.map_err(|_| super::draining())
     }
+}
+
+fn too_late() -> Error {
+    let text = "publish: the deadline passed before the topics were there; nothing was written";
+    Error::new(Reason::DeadlineExceeded, text)
 }
 
 fn busy() -> Error {

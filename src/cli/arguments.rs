@@ -68,6 +68,9 @@ pub enum Command {
     /// Shows and checks configurations
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Looks through an embedded log's files
+    #[command(subcommand)]
+    Log(LogCommand),
     /// Prints a completion script for a shell
     Completions {
         #[arg(value_enum)]
@@ -115,6 +118,16 @@ pub struct Sources {
     /// The address that clients reach the bus at [server.listen]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LogCommand {
+    /// Says what is there, what is damaged, and what would be lost by cutting; changes nothing. No server may have it open
+    Verify {
+        /// The directory of the log
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -20,6 +20,8 @@ use crate::{
 
 /// How much of data that is no text people see.
 const PREVIEW_BYTES: usize = 48;
+/// How much of data that is text people see.
+const PREVIEW_CHARACTERS: usize = 2_000;
 
 /// What came from the server, of Read or Subscribe.
 pub(super) struct Received {
@@ -106,7 +108,13 @@ fn headline(event: &Event) -> String {
 fn push_data(text: &mut String, event: &Event) {
     match event.data() {
         Data::None => {}
-        Data::Text(data) => push_lines(text, data),
+        Data::Text(data) => match data.char_indices().nth(PREVIEW_CHARACTERS) {
+            None => push_lines(text, data),
+            Some((end, _)) => {
+                push_lines(text, &data[..end]);
+                push_lines(text, &format!("... ({} bytes; --output json prints all)", data.len()));
+            }
+        },
         Data::Binary(data) | Data::Proto(data) => {
             let kind = event.text_of("dataschema").or_else(|| event.text_of("datacontenttype"));
             let kind = kind.map_or_else(String::new, |kind| format!(" of {kind}"));
@@ -180,6 +188,18 @@ mod tests {
     fn people_get_a_headline_and_the_data() {
         let text = "orders/2/17  [7]  io.shop.orders.created  /shop  7\n    {\"total\":3}\n";
         assert_eq!(print(Format::Text), text);
+    }
+
+    #[test]
+    fn people_see_the_beginning_of_long_data() {
+        let mut output = String::new();
+        let line = LINE.replace(r#"{"total":3}"#, &format!("{:?}", "ä".repeat(10_000)));
+        push_data(&mut output, &json::from_json(line.as_bytes()).expect("an event"));
+        assert!(
+            output.ends_with("\n    ... (20002 bytes; --output json prints all)\n"),
+            "{output}"
+        );
+        assert!(output.chars().count() < 2_100);
     }
 
     #[test]

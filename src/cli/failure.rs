@@ -71,9 +71,14 @@ impl fmt::Display for Failure {
             Self::Usage(text) | Self::NotFound(text) | Self::Local(text) => f.write_str(text),
             Self::OutputClosed => f.write_str("output closed"),
             Self::Call { what, status } => {
-                write!(f, "{what}: {} ({})", message(status), reason_or_code(status))?;
-                for violation in violations(status) {
-                    write!(f, "\n  {violation}")?;
+                let message = message(status);
+                write!(f, "{what}: {message} ({})", reason_or_code(status))?;
+                let violations = violations(status);
+                // A single one is the message already.
+                if violations.len() > 1 || violations.iter().any(|violation| !message.contains(violation)) {
+                    violations
+                        .iter()
+                        .try_for_each(|violation| write!(f, "\n  {violation}"))?;
                 }
                 outcomes(status)
                     .iter()
@@ -182,11 +187,18 @@ mod tests {
     fn a_refusal_is_told_with_reason_and_violations() {
         let mut details = ErrorDetails::with_error_info("EVENT_INVALID", "tidings", []);
         details.add_bad_request_violation("events[0].id", "must not be empty");
-        let status = Status::with_error_details(Code::InvalidArgument, "events[0].id: must not be empty", details);
-        let failure = Failure::call("publish")(status);
-        let text = "publish: events[0].id: must not be empty (EVENT_INVALID)\n  events[0].id: must not be empty";
-        assert_eq!(failure.to_string(), text);
-        assert_eq!(failure.exit_status(), 1);
+        let status = |details: &ErrorDetails| {
+            Status::with_error_details(
+                Code::InvalidArgument,
+                "events[0].id: must not be empty",
+                details.clone(),
+            )
+        };
+        let first = "publish: events[0].id: must not be empty (EVENT_INVALID)";
+        assert_eq!(Failure::call("publish")(status(&details)).to_string(), first);
+        details.add_bad_request_violation("events[1].id", "must not be long");
+        let text = format!("{first}\n  events[0].id: must not be empty\n  events[1].id: must not be long");
+        assert_eq!(Failure::call("publish")(status(&details)).to_string(), text);
     }
 
     #[test]

@@ -22,7 +22,10 @@ fn text(info: &GetInfoResponse) -> String {
         ("version", info.server_version.clone()),
         ("replica", info.replica_id.clone()),
         ("log", info.log_backend.clone()),
-        ("features", info.features.join(" ")),
+        (
+            "features",
+            words::or_dash((!info.features.is_empty()).then(|| info.features.join(" "))),
+        ),
         ("started", words::time(info.start_time.as_ref())),
         ("largest event", words::size_or(limits.max_event_bytes, "-")),
         ("largest request", words::size_or(limits.max_request_bytes, "-")),

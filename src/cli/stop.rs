@@ -20,6 +20,10 @@ pub fn on_signal() -> Result<CancellationToken> {
         stopped.cancel();
         either(&mut interrupt, &mut terminate).await;
         tell("tidings: aborted by a second signal");
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "whoever signals twice asks for just that: no more waiting"
+        )]
         std::process::exit(1);
     });
     Ok(stop)

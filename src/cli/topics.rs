@@ -237,7 +237,7 @@ mod tests {
             }],
             create_time: None,
         };
-        let expected = "topic       orders\npartitions  1\nretention   7d 0h, 1GiB\ncleanup     delete\ncreated     -\n\
+        let expected = "topic       orders\npartitions  1\nretention   7d, 1GiB\ncleanup     delete\ncreated     -\n\
             \nPARTITION  START  END  EVENTS\n        0      3   10       7\n";
         assert_eq!(text(&topic), expected);
     }

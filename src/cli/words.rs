@@ -98,17 +98,22 @@ pub(super) fn time(time: Option<&Timestamp>) -> String {
     time.map_or_else(|| "-".to_owned(), Timestamp::to_string)
 }
 
-/// `3d 4h`, `2m 5s`, `1.5s`, `12ms`: the two greatest units.
+/// `3d 4h`, `2m 5s`, `1.5s`, `12ms`: the two greatest units, as far as there is something of them.
 pub(super) fn duration(duration: Option<&prost_types::Duration>) -> String {
     let Some(duration) = duration else {
         return "-".to_owned();
     };
     let seconds = duration.seconds;
-    match seconds {
-        86_400.. => format!("{}d {}h", seconds / 86_400, seconds / 3_600 % 24),
-        3_600.. => format!("{}h {}m", seconds / 3_600, seconds / 60 % 60),
-        60.. => format!("{}m {}s", seconds / 60, seconds % 60),
-        1.. => format!("{seconds}.{}s", duration.nanos / 100_000_000),
+    let two = |unit: i64, name: &str, small: i64, small_name: &str| match seconds % unit / small {
+        0 => format!("{}{name}", seconds / unit),
+        rest => format!("{}{name} {rest}{small_name}", seconds / unit),
+    };
+    match (seconds, duration.nanos / 100_000_000) {
+        (86_400.., _) => two(86_400, "d", 3_600, "h"),
+        (3_600.., _) => two(3_600, "h", 60, "m"),
+        (60.., _) => two(60, "m", 1, "s"),
+        (1.., 0) => format!("{seconds}s"),
+        (1.., tenths) => format!("{seconds}.{tenths}s"),
         _ => format!("{}ms", duration.nanos / 1_000_000),
     }
 }
@@ -172,6 +177,8 @@ mod tests {
         for (seconds, nanos, text) in [
             (0, 12_000_000, "12ms"),
             (1, 500_000_000, "1.5s"),
+            (30, 0, "30s"),
+            (604_800, 0, "7d"),
             (125, 0, "2m 5s"),
             (7_300, 0, "2h 1m"),
             (86_400 * 3 + 3_600 * 4, 0, "3d 4h"),

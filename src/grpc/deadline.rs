@@ -1,6 +1,6 @@
 //! The caller's deadline: the server answers shortly before it, so that the caller sees the details.
 
-use std::time::Duration;
+use std::{future::ready, time::Duration};
 
 use futures_util::{Stream, StreamExt as _, stream, stream::BoxStream};
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -34,14 +34,28 @@ pub(super) fn end_of_stream(metadata: &MetadataMap) -> Option<Instant> {
     timeout(metadata).map(|timeout| Instant::now() + less_margin(timeout))
 }
 
+/// Runs the beginning of a stream until the stream must end.
+pub(super) async fn before<T>(
+    end_at: Option<Instant>,
+    begin: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    let Some(end_at) = end_at else { return begin.await };
+    match timeout_at(end_at, begin).await {
+        Ok(begun) => begun,
+        Err(_) => Err(status(&exceeded())),
+    }
+}
+
 /// Ends a stream shortly before its deadline, if it has one.
 pub(super) fn cut<T: Send + 'static>(
     messages: impl Stream<Item = Result<T, Status>> + Send + 'static,
     end_at: Option<Instant>,
 ) -> BoxStream<'static, Result<T, Status>> {
     let Some(end_at) = end_at else { return messages.boxed() };
-    let end = stream::once(async { Err(status(&exceeded())) });
-    messages.take_until(sleep_until(end_at)).chain(end).boxed()
+    let done = stream::iter([None]);
+    let late = stream::iter([Some(Err(status(&exceeded())))]);
+    let until_late = messages.map(Some).chain(done).take_until(sleep_until(end_at));
+    until_late.chain(late).scan((), |(), message| ready(message)).boxed()
 }
 
 fn exceeded() -> Error {
@@ -89,6 +103,25 @@ mod tests {
         for bad in ["", "m", "1", "1x", "-1S", "123456789S", "1.5S", "1 S"] {
             assert_eq!(parsed(bad), None, "{bad}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_ends_before_its_deadline_ends_as_it_did() {
+        let far = Some(Instant::now() + Duration::from_secs(3_600));
+        let messages = cut(stream::iter([Ok(1), Ok(2)]), far).map(|message| message.expect("no error"));
+        assert_eq!(messages.collect::<Vec<_>>().await, [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_open_at_its_deadline_ends_with_an_error() {
+        let endless = stream::iter([Ok(1)]).chain(stream::pending());
+        let mut messages = cut(endless, Some(Instant::now() + Duration::from_millis(1)));
+        let mut last = messages.next().await;
+        while let Some(message) = messages.next().await {
+            last = Some(message);
+        }
+        let code = last.map(|message: Result<i32, Status>| message.expect_err("the deadline").code());
+        assert_eq!(code, Some(tonic::Code::DeadlineExceeded));
     }
 
     #[test]

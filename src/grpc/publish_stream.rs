@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
 use super::{
-    Services, convert, deadline,
+    Services, convert, deadline, foreign,
     publisher::{new_events, response},
     status::{Room, publish_rpc_status, status},
 };
@@ -102,7 +102,10 @@ impl PublishSession {
     fn take(&mut self, request: Result<Option<PublishStreamRequest>, Status>) {
         match request {
             Ok(Some(request)) => self.begin(request),
-            Ok(None) | Err(_) => self.ending = Some(Ok(())),
+            Ok(None) => self.ending = Some(Ok(())),
+            Err(broken) => {
+                self.ending = Some(foreign::unreadable(&broken, Reason::FrameUnexpected).map_or(Ok(()), Err))
+            }
         }
     }
 

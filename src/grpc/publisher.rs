@@ -1,6 +1,6 @@
 //! PublisherService: checks requests, hands events to the bus, tells what became of them.
 
-use futures_util::{StreamExt as _, stream::BoxStream};
+use futures_util::stream::BoxStream;
 use prost::Message as _;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -41,8 +41,9 @@ impl PublisherService for Services {
         &self,
         request: Request<Streaming<PublishStreamRequest>>,
     ) -> Result<Response<Self::PublishStreamStream>, Status> {
+        let end_at = deadline::end_of_stream(request.metadata());
         let session = PublishSession::new(self.clone(), request.into_inner());
-        Ok(Response::new(session.answers().boxed()))
+        Ok(Response::new(deadline::cut(session.answers(), end_at)))
     }
 }
 

@@ -12,6 +12,7 @@ use tonic::{Status, Streaming};
 
 use super::{
     convert::{self, FrameParts},
+    foreign,
     status::status,
 };
 use crate::{
@@ -92,13 +93,11 @@ pub(super) async fn steer(mut inbound: Streaming<SubscribeRequest>, control: Con
         let result = match message {
             Ok(Some(request)) => take(request, &control).await,
             Ok(None) => return control.half_close().await,
-            // The client is gone; the outbound side is dropped with the call, and leaves.
-            Err(broken) if broken.code() == tonic::Code::Cancelled => return,
-            Err(broken) => Err(Error::fault(
-                Reason::FrameUnexpected,
-                "frame",
-                broken.message().to_owned(),
-            )),
+            Err(broken) => match foreign::unreadable(&broken, Reason::FrameUnexpected) {
+                Some(error) => Err(error),
+                // The client is gone; the outbound side is dropped with the call, and leaves.
+                None => return,
+            },
         };
         if let Err(error) = result {
             return control.fail(error).await;

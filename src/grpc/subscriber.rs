@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use futures_util::stream::BoxStream;
 use tokio::time::timeout;
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     DEFAULT_FRAME_BYTES, Services,
     convert::{self, FrameParts},
-    deadline, read_stream,
+    deadline, foreign, read_stream,
     status::status,
     subscribe_stream::{self, Outbound},
 };
@@ -35,9 +35,13 @@ impl SubscriberService for Services {
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let end_at = deadline::end_of_stream(request.metadata());
         let mut inbound = request.into_inner();
-        let open = first_frame(&mut inbound).await?;
-        let (options, max_frame_bytes) = convert::open(open).map_err(|error| status(&error))?;
-        let subscription = self.bus().subscribe(options).await.map_err(|error| status(&error))?;
+        let opening = deadline::before(end_at, async {
+            let open = first_frame(&mut inbound).await?;
+            let (options, max_frame_bytes) = convert::open(open).map_err(|error| status(&error))?;
+            let subscription = self.bus().subscribe(options).await.map_err(|error| status(&error))?;
+            Ok((subscription, max_frame_bytes))
+        });
+        let (subscription, max_frame_bytes) = opening.await?;
         let parts = FrameParts {
             max_frame_bytes,
             replica_id: self.bus().replica_id().to_owned(),
@@ -52,11 +56,11 @@ impl SubscriberService for Services {
 
     async fn read(&self, request: Request<ReadRequest>) -> Result<Response<Self::ReadStream>, Status> {
         let end_at = deadline::end_of_stream(request.metadata());
-        let started = async {
-            let options = convert::read_options(request.into_inner())?;
-            self.bus().read(options).await
-        };
-        let session = started.await.map_err(|error| status(&error))?;
+        let starting = deadline::before(end_at, async {
+            let options = convert::read_options(request.into_inner()).map_err(|error| status(&error))?;
+            self.bus().read(options).await.map_err(|error| status(&error))
+        });
+        let session = starting.await?;
         Ok(Response::new(deadline::cut(
             read_stream::messages(session, DEFAULT_FRAME_BYTES),
             end_at,
@@ -72,7 +76,9 @@ async fn first_frame(inbound: &mut Streaming<SubscribeRequest>) -> Result<Open, 
             frame: Some(Frame::Open(open)),
         }))) => Ok(open),
         Ok(Ok(_)) => Err(unexpected("the first frame is open")),
-        Ok(Err(broken)) if broken.code() == Code::Internal => Err(unexpected(broken.message())),
-        Ok(Err(broken)) => Err(broken),
+        Ok(Err(broken)) => match foreign::unreadable(&broken, Reason::FrameUnexpected) {
+            Some(error) => Err(status(&error)),
+            None => Err(broken),
+        },
     }
 }

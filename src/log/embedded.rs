@@ -9,6 +9,8 @@
 mod calls;
 mod groups;
 mod coordinator;
+mod verify;
+mod report;
 mod topics;
 mod writer;
 mod group;
@@ -24,6 +26,7 @@ mod segments;
 mod index;
 mod partition;
 mod partitioner;
+mod retention;
 mod cache;
 mod handles;
 mod table;
@@ -49,15 +52,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use self::{
     files::{Files, RealFiles},
     groups::Groups,
-    table::Shared,
+    table::{Health, Shared},
     writer::{Item, Trouble, Writer},
 };
-use crate::error::{Error, Reason, Result};
+pub use self::{
+    report::{Finding, JournalReport, Kind, LostRecords, PartitionReport, Report},
+    verify::verify,
+};
+use crate::{
+    error::{Error, Reason, Result},
+    log::LogTime,
+};
+
+/// How often retention is applied.
+const HOUSEKEEPING: Duration = Duration::from_secs(30);
 
 /// Where the log lies and what it may use.
 #[derive(Clone, Debug)]
@@ -130,6 +143,7 @@ impl EmbeddedLog {
         let started = tokio::task::spawn_blocking(start).await;
         let (shared, queue, thread) =
             started.map_err(|error| Error::new(Reason::Internal, format!("open the log: {error}")))??;
+        tokio::spawn(keep_house(queue.clone(), shared.health.subscribe()));
         Ok(Arc::new(Self {
             groups: Groups::start(shared.clone(), queue.clone()),
             shared,
@@ -161,6 +175,11 @@ impl EmbeddedLog {
         }
     }
 
+    /// Deletes what retention says at this time; it is done now and then by itself. Says how many bytes came free.
+    pub async fn retain(&self, now: LogTime) -> Result<u64> {
+        self.on_writer(move |writer| writer.retain(now.0)).await?
+    }
+
     async fn stop(&self) {
         if !self.is_closed.swap(true, Ordering::SeqCst) {
             self.groups.close();
@@ -180,6 +199,35 @@ impl Drop for EmbeddedLog {
             let _ = self.queue.send(Item::Close);
         }
     }
+}
+
+/// Has the writer look after retention every so often, until the writer is gone.
+async fn keep_house(queue: mpsc::Sender<Item>, mut health: watch::Receiver<Health>) {
+    let mut rounds = tokio::time::interval(HOUSEKEEPING);
+    rounds.tick().await;
+    loop {
+        // Both arms are cancel-safe.
+        tokio::select! {
+            _ = rounds.tick() => {}
+            changed = health.changed() => match changed {
+                Ok(()) if *health.borrow() == closed() => return,
+                Ok(()) => continue,
+                Err(_) => return,
+            },
+        }
+        let round = Item::Task(Box::new(|writer: &mut Writer| {
+            if let Err(error) = writer.retain(writer::now()) {
+                tracing::warn!(%error, "retention could not be applied: {error}");
+            }
+        }));
+        if queue.send(round).is_err() {
+            return;
+        }
+    }
+}
+
+fn closed() -> Health {
+    Err("the log is closed".into())
 }
 
 fn lock(options: &Options) -> Result<fs::File> {
@@ -211,6 +259,7 @@ fn start(options: Options, files: Arc<dyn Files>, lock: Option<fs::File>) -> Res
     let found = recovery::recover(&shared, None)?;
     shared.change_state(|state| *state = found.state);
     shared.refresh(&found.partitions);
+    #[expect(clippy::disallowed_methods, reason = "`room` bounds the bytes of what waits")]
     let (sender, queue) = mpsc::channel();
     let writer = Writer {
         segments: segments::Segments::new(&shared),

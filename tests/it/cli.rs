@@ -1,10 +1,18 @@
 //! The command line as scripts and people use it: the real binary, its output and its exit status.
 
-use std::process::Output;
+use std::process::{Output, Stdio};
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::harness::{tidings, within};
+use crate::harness::{Server, tidings, within};
+
+const ORDERS: &str = "io.shop.orders.resource";
 
 #[tokio::test]
 async fn bad_usage_is_64_and_help_is_0() {
@@ -68,6 +76,207 @@ async fn what_is_in_force_is_shown_with_its_origin() {
     let shown = text(&output.stdout);
     assert!(shown.contains("\nstreams = 5  # TIDINGS_LIMITS__STREAMS\n"), "{shown}");
     assert!(shown.contains("\ndirectory = \"here\"  # --data\n"), "{shown}");
+}
+
+#[tokio::test]
+async fn what_is_published_from_a_file_is_read_back_member_for_member() {
+    let server = Server::start().await;
+    let mut lines = String::from("# two events, and a comment\n\n");
+    for (id, data) in [("1", r#"{"b": 1.50, "a": [null, "ä"]}"#), ("2", r#""text""#)] {
+        lines.push_str(&format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"/shop","type":"io.shop.orders.created","subject":"7","time":"2026-01-01T00:00:00.123456789+01:00","tenant":"a","datacontenttype":"application/json","data":{data}}}"#
+        ));
+        lines.push('\n');
+    }
+    let file = Written::new(&lines);
+    let published = server
+        .run(["publish", "--output", "json", "--from", &file.path()])
+        .await;
+    assert_eq!(text(&published.stderr), "published 2 events\n");
+    assert_eq!(json(&published).len(), 2);
+    let read = server.run(["read", ORDERS, "--output", "json"]).await;
+    let expected: Vec<Value> = lines
+        .lines()
+        .skip(2)
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(json(&read), expected);
+}
+
+#[tokio::test]
+async fn a_group_goes_on_after_what_max_ended_with() {
+    let server = Server::start().await;
+    for id in ["1", "2", "3"] {
+        let line = [
+            "publish",
+            "--type",
+            "io.shop.orders.created",
+            "--source",
+            "/shop",
+            "--subject",
+            "7",
+            "--id",
+            id,
+        ];
+        assert_eq!(server.run(line).await.status.code(), Some(0));
+    }
+    let first = server
+        .run(["subscribe", "--group", "g", ORDERS, "--max", "2", "--output", "json"])
+        .await;
+    assert_eq!(ids(&first), ["1", "2"]);
+    let rest = server
+        .run(["subscribe", "--group", "g", ORDERS, "--max", "1", "--output", "json"])
+        .await;
+    assert_eq!(ids(&rest), ["3"]);
+    let group = json(&server.run(["groups", "show", "g", "--output", "json"]).await);
+    assert_eq!(group[0]["lagEvents"], "0");
+}
+
+#[tokio::test]
+async fn a_signal_ends_a_subscription_with_its_acks_committed() {
+    let server = Server::start().await;
+    let line = [
+        "publish",
+        "--type",
+        "io.shop.orders.created",
+        "--source",
+        "/shop",
+        "--id",
+        "1",
+    ];
+    assert_eq!(server.run(line).await.status.code(), Some(0));
+    let mut subscribe = server.command(["subscribe", "--group", "g", ORDERS, "--output", "json"]);
+    let mut process = subscribe.stdout(Stdio::piped()).spawn().expect("subscribe");
+    let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
+    within("an event", lines.next_line())
+        .await
+        .expect("read")
+        .expect("a line");
+    let id = process.id().expect("it runs").cast_signed();
+    kill(Pid::from_raw(id), Signal::SIGTERM).expect("signal");
+    let status = within("the end of subscribe", process.wait()).await.expect("wait");
+    assert_eq!(status.code(), Some(0));
+    let group = json(&server.run(["groups", "show", "g", "--output", "json"]).await);
+    assert_eq!(group[0]["lagEvents"], "0");
+}
+
+#[tokio::test]
+async fn a_command_that_fails_gets_its_event_again() {
+    let server = Server::start().await;
+    server
+        .run([
+            "publish",
+            "--type",
+            "io.shop.orders.created",
+            "--source",
+            "/shop",
+            "--data",
+            "x",
+        ])
+        .await;
+    let marker = Written::new("");
+    let command = format!("rm {0} 2>/dev/null && exit 1; cat", marker.path());
+    let line = ["subscribe", "--group", "g", ORDERS, "--max", "1", "--exec", &command];
+    let output = server.run(line).await;
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        text(&output.stderr).contains("exit status: 1 in attempt 1"),
+        "{}",
+        text(&output.stderr)
+    );
+    assert_eq!(json(&output)[0]["data"], "x");
+}
+
+#[tokio::test]
+async fn topics_are_created_listed_and_deleted() {
+    let server = Server::start().await;
+    let create = [
+        "topics",
+        "create",
+        "t",
+        "--partitions",
+        "2",
+        "--retention",
+        "7d",
+        "--output",
+        "json",
+    ];
+    let created = json(&server.run(create).await);
+    assert_eq!(
+        (
+            &created[0]["settings"]["partitions"],
+            &created[0]["settings"]["retention"]
+        ),
+        (&2.into(), &"604800s".into())
+    );
+    assert_eq!(server.run(create).await.status.code(), Some(1));
+    assert!(text(&server.run(["topics", "list"]).await.stdout).contains("\nt "));
+    assert_eq!(server.run(["topics", "delete", "t"]).await.status.code(), Some(64));
+    assert_eq!(
+        server.run(["topics", "delete", "t", "--yes"]).await.status.code(),
+        Some(0)
+    );
+    let missing = server.run(["topics", "show", "t"]).await;
+    assert_eq!(missing.status.code(), Some(2));
+    let told =
+        "tidings: show topic t: topic t does not exist; create it with: tidings topics create t (TOPIC_NOT_FOUND)\n";
+    assert_eq!(text(&missing.stderr), told);
+}
+
+#[tokio::test]
+async fn the_load_tool_measures_both_ways() {
+    let server = Server::start().await;
+    let published = json(
+        &server
+            .run([
+                "bench", "publish", "--events", "500", "--size", "64", "--output", "json",
+            ])
+            .await,
+    );
+    let unary = [
+        "bench",
+        "publish",
+        "--unary",
+        "--callers",
+        "4",
+        "--events",
+        "50",
+        "--output",
+        "json",
+    ];
+    assert_eq!(
+        (&published[0]["events"], &json(&server.run(unary).await)[0]["events"]),
+        (&500.into(), &50.into())
+    );
+    let subscribe = [
+        "bench",
+        "subscribe",
+        "--events",
+        "550",
+        "--streams",
+        "2",
+        "--output",
+        "json",
+    ];
+    let received = json(&server.run(subscribe).await);
+    assert_eq!(received[0]["events"], 550);
+    assert!(received[0]["latencyMilliseconds"]["p99"].as_f64() > Some(0.0));
+    let info = json(&server.run(["info", "--output", "json"]).await);
+    assert_eq!(info[0]["logBackend"], "embedded");
+}
+
+fn ids(output: &Output) -> Vec<String> {
+    json(output)
+        .iter()
+        .map(|event| event["id"].as_str().unwrap_or_default().to_owned())
+        .collect()
+}
+
+/// What was printed, one JSON value a line.
+fn json(output: &Output) -> Vec<Value> {
+    let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    text(&output.stdout).lines().map(parse).collect()
 }
 
 async fn run(line: &str) -> Output {

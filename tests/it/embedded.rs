@@ -1,6 +1,9 @@
 //! What the embedded log promises beyond any log: files, crashes, damage, limits.
 
 mod reopen;
+mod damage;
+mod kill;
+mod limits;
 
 use std::{path::Path, sync::Arc};
 

@@ -53,6 +53,8 @@ pub(super) struct Scheduler<P> {
     entries: Slab<Entry<P>>,
     lanes: FxHashMap<LaneKey, Lane>,
     ready: VecDeque<EntryId>,
+    /// How many were never sent.
+    unsent: usize,
     delayed: BinaryHeap<Reverse<(Instant, EntryId)>>,
 }
 
@@ -62,6 +64,7 @@ impl<P> Default for Scheduler<P> {
             entries: Slab::new(),
             lanes: FxHashMap::default(),
             ready: VecDeque::new(),
+            unsent: 0,
             delayed: BinaryHeap::new(),
         }
     }
@@ -75,6 +78,11 @@ impl<P> Scheduler<P> {
 
     pub(super) fn has_ready(&self) -> bool {
         !self.ready.is_empty()
+    }
+
+    /// Whether an event was never sent: it has no stream yet, or waits for one of its key.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.unsent > 0
     }
 
     /// When the first delayed event may go.
@@ -94,6 +102,7 @@ impl<P> Scheduler<P> {
             out: false,
             lane,
         });
+        self.unsent += 1;
         match lane.map(|lane| self.lanes.entry(lane)) {
             Some(hash_map::Entry::Occupied(mut behind)) => behind.get_mut().push_back(id),
             Some(hash_map::Entry::Vacant(free)) => {
@@ -108,6 +117,7 @@ impl<P> Scheduler<P> {
     pub(super) fn send_next(&mut self, now: Instant) -> Option<(EntryId, &Entry<P>)> {
         let id = self.ready.pop_front()?;
         let entry = self.entries.get_mut(id)?;
+        self.unsent -= usize::from(entry.attempt == 0);
         entry.attempt += 1;
         entry.out = true;
         entry.first_sent.get_or_insert(now);
@@ -140,6 +150,7 @@ impl<P> Scheduler<P> {
     pub(super) fn unsend(&mut self, id: EntryId) {
         if let Some(entry) = self.entries.get_mut(id) {
             entry.attempt = entry.attempt.saturating_sub(1);
+            self.unsent += usize::from(entry.attempt == 0);
             entry.out = false;
             self.ready.push_front(id);
         }
@@ -197,6 +208,7 @@ impl<P> Scheduler<P> {
         self.ready.retain(|id| stays_id(*id));
         self.delayed.retain(|Reverse((_, id))| stays_id(*id));
         self.entries.retain(|_, entry| stays(entry));
+        self.unsent = self.entries.iter().filter(|(_, entry)| entry.attempt == 0).count();
     }
 }
 

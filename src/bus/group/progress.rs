@@ -117,7 +117,7 @@ impl Task {
         let at_end = |(id, owned): (&PartitionId, &Owned)| {
             self.dispatch.partition(*id).is_none_or(|view| view.next >= owned.end)
         };
-        self.starting.is_empty() && self.owned.iter().all(at_end)
+        self.starting.is_empty() && !self.dispatch.has_unsent() && self.owned.iter().all(at_end)
     }
 
     /// Begins a round of heartbeats when the first is due: asks where the partitions end; `observed` goes on.

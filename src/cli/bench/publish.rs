@@ -135,8 +135,8 @@ impl Load {
         }
     }
 
-    /// The next request, when it is due, and since when its latency counts: with a rate since it was due, so that a
-    /// server that stalls is not flattered by requests that were never sent.
+    /// The next request, when it is due, and since when its latency counts: where a server that stalls makes us late, since
+    /// it was due, so that the server is not flattered by what was sent late; what our own timer oversleeps does not count.
     async fn next(&self) -> Option<(PublishRequest, Instant)> {
         let first = self.claimed.fetch_add(self.batch, Ordering::Relaxed);
         if first >= self.events {
@@ -144,8 +144,13 @@ impl Load {
         }
         let mut since = Instant::now();
         if let Some(rate) = self.rate {
-            since = self.started + Duration::from_secs_f64(first as f64 / f64::from(rate));
-            sleep_until(since.into()).await;
+            let due = self.started + Duration::from_secs_f64(first as f64 / f64::from(rate));
+            if due > since {
+                sleep_until(due.into()).await;
+                since = Instant::now();
+            } else {
+                since = due;
+            }
         }
         let count = self.batch.min(self.events - first);
         let request = PublishRequest {
@@ -198,7 +203,8 @@ async fn call(load: Arc<Load>, client: Client) -> Result<Tally> {
 /// One stream: a task sends, this one takes the answers.
 async fn stream(load: Arc<Load>, client: Client, in_flight: usize) -> Result<Tally> {
     let (requests, receiver) = mpsc::channel(in_flight);
-    let (sent, mut since) = mpsc::unbounded_channel();
+    // As many as there are permits: sending to it never waits.
+    let (sent, mut since) = mpsc::channel(in_flight);
     tokio::spawn(send(load.clone(), Semaphore::new(in_flight), requests, sent));
     let failed = Failure::call("bench publish");
     let call = client.publisher().publish_stream(ReceiverStream::new(receiver)).await;
@@ -223,7 +229,7 @@ async fn send(
     load: Arc<Load>,
     in_flight: Semaphore,
     requests: mpsc::Sender<PublishStreamRequest>,
-    sent: mpsc::UnboundedSender<(Instant, OwnedSemaphorePermit)>,
+    sent: mpsc::Sender<(Instant, OwnedSemaphorePermit)>,
 ) {
     let in_flight = Arc::new(in_flight);
     let mut sequence = 0;
@@ -236,7 +242,7 @@ async fn send(
             publish: Some(publish),
             timeout: None,
         };
-        if sent.send((since, permit)).is_err() || requests.send(request).await.is_err() {
+        if sent.send((since, permit)).await.is_err() || requests.send(request).await.is_err() {
             return;
         }
     }

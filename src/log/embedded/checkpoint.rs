@@ -13,7 +13,6 @@ use std::{
 
 use super::{
     files::{self, Files, Layout, SegmentName},
-    handles::Handles,
     sheet::{self, Checkpoint},
     writer::{Item, Writer},
 };
@@ -22,7 +21,6 @@ use super::{
 pub(crate) struct Job {
     pub(crate) files: Arc<dyn Files>,
     pub(crate) layout: Layout,
-    pub(crate) handles: Arc<Handles>,
     pub(crate) dirty: Vec<SegmentName>,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) number: u64,
@@ -42,7 +40,8 @@ impl Job {
     pub(crate) fn run(&self) -> Result<(), Failed> {
         let mut dirs = BTreeSet::new();
         for name in &self.dirty {
-            match self.handles.get(*name) {
+            // Not through the cache of handles, which would keep what is deleted meanwhile.
+            match self.files.open(&self.layout.segment(*name)) {
                 Ok(file) => file.sync().map_err(Failed::Sync)?,
                 // Its topic was deleted meanwhile, or retention took it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,

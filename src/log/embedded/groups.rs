@@ -59,6 +59,10 @@ impl Groups {
     }
 
     pub(crate) fn join(self: &Arc<Self>, group: &Group, topics: &[Topic]) -> Membership {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the coordinator must not wait for a member, and changes are few"
+        )]
         let (sender, changes) = mpsc::unbounded_channel();
         let id = self.turn(group, |running| {
             let id = running.coordinator.join(topics);

@@ -187,7 +187,7 @@ fn exists(shared: &Shared, path: &std::path::Path) -> Result<bool> {
     }
 }
 
-fn apply_ops(state: &mut State, end: &mut i64, frame: &Frame, records: &[u8]) -> Result<(), String> {
+pub(crate) fn apply_ops(state: &mut State, end: &mut i64, frame: &Frame, records: &[u8]) -> Result<(), String> {
     if frame.base > *end {
         return Err("operations before it are missing".into());
     }

@@ -202,7 +202,6 @@ impl<'a> Replay<'a> {
         let job = Job {
             files: self.shared.files.clone(),
             layout: self.shared.layout.clone(),
-            handles: self.shared.handles.clone(),
             dirty: self.segments.dirty.drain().collect(),
             checkpoint: Checkpoint {
                 state: state.clone(),

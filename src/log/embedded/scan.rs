@@ -54,59 +54,75 @@ pub(crate) type Visit<'a> = &'a mut dyn FnMut(&Frame, &[u8]) -> Result<()>;
 /// Shows each whole frame, and says where they stop.
 pub(crate) fn scan(files: &dyn Files, path: &Path, ending: Ending, visit: Visit<'_>) -> Result<(JournalHeader, Stop)> {
     let file = files.open(path).at("open", path)?;
-    let mut window = Window {
-        file: &*file,
-        path,
-        start: 0,
-        bytes: Vec::new(),
-    };
-    let header = JournalHeader::decode(window.get(0, JOURNAL_HEADER)?).map_err(|what| fault::damaged(path, 0, what))?;
-    let limit = match ending {
-        Ending::Sealed(len) => len,
-        Ending::Open => u64::MAX,
-    };
-    let mut place = JOURNAL_HEADER as u64;
-    let what = loop {
-        if place >= limit {
-            break "there is more than there should be";
-        }
-        match whole_frame(&mut window, place, header.nonce)? {
-            Ok(frame) => {
-                let records = window.get(place + HEADER as u64, frame.len as usize)?;
-                visit(&frame, records)?;
-                place = frame.end();
+    let mut scanner = Scanner::new(&*file, path)?;
+    let stop = scanner.frames(JOURNAL_HEADER as u64, ending, visit)?;
+    Ok((scanner.header, stop))
+}
+
+pub(crate) struct Scanner<'a> {
+    window: Window<'a>,
+    header: JournalHeader,
+}
+
+impl<'a> Scanner<'a> {
+    pub(crate) fn new(file: &'a dyn File, path: &'a Path) -> Result<Self> {
+        let mut window = Window {
+            file,
+            path,
+            start: 0,
+            bytes: Vec::new(),
+        };
+        let header = window.get(0, JOURNAL_HEADER)?;
+        let header = JournalHeader::decode(header).map_err(|what| fault::damaged(path, 0, what))?;
+        Ok(Self { window, header })
+    }
+
+    /// Shows the whole frames from a place on.
+    pub(crate) fn frames(&mut self, from: u64, ending: Ending, visit: Visit<'_>) -> Result<Stop> {
+        let limit = match ending {
+            Ending::Sealed(len) => len,
+            Ending::Open => u64::MAX,
+        };
+        let mut place = from;
+        let what = loop {
+            if place >= limit {
+                break "there is more than there should be";
             }
-            Err(Bad::Wrong(what)) => break what,
-            Err(Bad::Short(_)) => break "the file is cut",
-        }
-    };
-    let later = match ending {
-        Ending::Open => find_later(&mut window, place, header.nonce)?,
-        Ending::Sealed(_) => None,
-    };
-    Ok((header, Stop { place, what, later }))
-}
+            match self.whole_frame(place)? {
+                Ok(frame) => {
+                    let records = self.window.get(place + HEADER as u64, frame.len as usize)?;
+                    visit(&frame, records)?;
+                    place = frame.end();
+                }
+                Err(Bad::Wrong(what)) => break what,
+                Err(Bad::Short(_)) => break "the file is cut",
+            }
+        };
+        let later = if place == limit { None } else { self.find_later(place)? };
+        Ok(Stop { place, what, later })
+    }
 
-fn whole_frame(window: &mut Window<'_>, place: u64, nonce: u64) -> Result<Result<Frame, Bad>> {
-    let frame = match Frame::decode(window.get(place, HEADER)?, place, nonce) {
-        Ok(frame) => frame,
-        Err(bad) => return Ok(Err(bad)),
-    };
-    let records = window.get(place + HEADER as u64, frame.len as usize)?;
-    Ok(frame.check_records(records).map(|()| frame))
-}
+    fn whole_frame(&mut self, place: u64) -> Result<Result<Frame, Bad>> {
+        let frame = match Frame::decode(self.window.get(place, HEADER)?, place, self.header.nonce) {
+            Ok(frame) => frame,
+            Err(bad) => return Ok(Err(bad)),
+        };
+        let records = self.window.get(place + HEADER as u64, frame.len as usize)?;
+        Ok(frame.check_records(records).map(|()| frame))
+    }
 
-fn find_later(window: &mut Window<'_>, bad: u64, nonce: u64) -> Result<Option<u64>> {
-    let mut place = bad;
-    loop {
-        let bytes = window.get(place, WINDOW)?;
-        if let Some(found) = frame::find_later(bytes, place, nonce, bad) {
-            return Ok(Some(found));
+    fn find_later(&mut self, bad: u64) -> Result<Option<u64>> {
+        let mut place = bad;
+        loop {
+            let bytes = self.window.get(place, WINDOW)?;
+            if let Some(found) = frame::find_later(bytes, place, self.header.nonce, bad) {
+                return Ok(Some(found));
+            }
+            if bytes.len() < WINDOW {
+                return Ok(None);
+            }
+            place += (WINDOW - HEADER) as u64;
         }
-        if bytes.len() < WINDOW {
-            return Ok(None);
-        }
-        place += (WINDOW - HEADER) as u64;
     }
 }
 

@@ -188,3 +188,36 @@ pub(crate) fn walk(bytes: &[u8], mut see: impl FnMut(&Head, usize) -> bool) -> W
     };
     Walked { len, stop }
 }
+
+/// Walks all records. Says where the first bad one lies, and why; `next` is then the first offset not seen.
+pub(crate) fn first_bad(
+    file: &dyn File,
+    path: &std::path::Path,
+    len: u64,
+    next: &mut i64,
+) -> Result<Option<(u64, &'static str)>> {
+    let mut place = segments::HEADER;
+    let mut size = 1 << 20;
+    while place < len {
+        let mut bytes = vec![0; size.min(usize::try_from(len - place).unwrap_or(size))];
+        let read = file.read_at(&mut bytes, place).at("read", path)?;
+        let is_cut = read < bytes.len();
+        bytes.truncate(read);
+        let mut is_ordered = true;
+        let walked = walk(&bytes, |head, _| {
+            is_ordered = head.offset >= *next;
+            *next = head.offset + 1;
+            is_ordered
+        });
+        place += walked.len as u64;
+        match walked.stop {
+            Stop::Wrong(what) => return Ok(Some((place, what))),
+            _ if !is_ordered => return Ok(Some((place, "a record's offset is out of order"))),
+            Stop::Short(_) | Stop::End if is_cut => return Ok(Some((place, "the file is shorter than it was"))),
+            Stop::Short(needed) if place + needed as u64 > len => return Ok(Some((place, "a record is cut"))),
+            Stop::Short(needed) => size = needed.max(1 << 20),
+            Stop::End | Stop::Asked => {}
+        }
+    }
+    Ok(None)
+}

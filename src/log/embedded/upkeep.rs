@@ -198,7 +198,6 @@ impl Writer {
         Some(Job {
             files: self.shared.files.clone(),
             layout: self.shared.layout.clone(),
-            handles: self.shared.handles.clone(),
             dirty: self.segments.dirty.drain().collect(),
             checkpoint: Checkpoint {
                 state: self.shared.read_state(Clone::clone),
@@ -279,7 +278,7 @@ impl Writer {
             partition.end(Gone::Closed);
         }
         self.shared.handles.forget(|_| true);
-        let _ = self.shared.health.send_replace(Err("the log is closed".into()));
+        let _ = self.shared.health.send_replace(super::closed());
     }
 }
 

@@ -33,11 +33,14 @@ class Server:
         self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         self.address = address(self.process.stderr)
         # What it logs from here on is read so that it never waits for us.
-        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+        self.reader = threading.Thread(target=self.process.stderr.read)
+        self.reader.start()
 
     def stop(self):
         self.process.terminate()
         status = self.process.wait(timeout=60)
+        self.reader.join()
+        self.process.stderr.close()
         assert status == 0, f"the server ended with status {status}"
 
 

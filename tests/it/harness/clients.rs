@@ -6,9 +6,10 @@ use tidings::proto::{
         cloud_event::{CloudEventAttributeValue, Data, cloud_event_attribute_value::Attr},
     },
     tidings::v1::{
-        Ack, Close, Credit, Deliveries, Delivery, Open, Opened, PublishRequest, SubscribeRequest, SubscribeResponse,
+        Ack, AckResult, Close, Credit, Deliveries, Delivery, Heartbeat, Open, Opened, Position, PublishRequest,
+        ReadEvent, ReadEvents, ReadRequest, ReadResponse, SubscribeRequest, SubscribeResponse,
         offset_service_client::OffsetServiceClient, publisher_service_client::PublisherServiceClient,
-        subscribe_request::Frame as Sent, subscribe_response::Frame,
+        read_response::Frame as ReadFrame, subscribe_request::Frame as Sent, subscribe_response::Frame,
         subscriber_service_client::SubscriberServiceClient, system_service_client::SystemServiceClient,
         topic_service_client::TopicServiceClient,
     },
@@ -57,6 +58,31 @@ impl Server {
             .expect("publish");
     }
 
+    pub(crate) async fn try_publish(&self, request: PublishRequest) -> Result<Vec<Position>, Status> {
+        let answer = within("a publish", self.publisher().publish(request)).await?;
+        let results = answer.into_inner().results.into_iter();
+        Ok(results.map(|result| result.position.expect("a position")).collect())
+    }
+
+    /// Reads topics from their start to their end.
+    pub(crate) async fn read_all(&self, topic: &str) -> Vec<ReadEvent> {
+        let request = ReadRequest {
+            topics: vec![topic.to_owned()],
+            ..Default::default()
+        };
+        self.read(request)
+            .await
+            .expect("read")
+            .rest()
+            .await
+            .expect("read to the end")
+    }
+
+    pub(crate) async fn read(&self, request: ReadRequest) -> Result<Reading, Status> {
+        let answers = within("a read", self.subscriber().read(request)).await?;
+        Ok(Reading(answers.into_inner()))
+    }
+
     /// Opens a stream, and fails the test if the server refuses it.
     pub(crate) async fn subscribe(&self, open: Open) -> Subscription {
         let mut stream = self.try_subscribe([Sent::Open(open)]).await.expect("subscribe");
@@ -65,6 +91,11 @@ impl Server {
             other => panic!("the first frame was not Opened: {other:?}"),
         }
         stream
+    }
+
+    /// How a stream ends that the server should not open.
+    pub(crate) async fn open_refused(&self, open: Open) -> Result<(), Status> {
+        self.try_subscribe([Sent::Open(open)]).await?.end().await
     }
 
     /// Starts the call with these frames and looks at no answer.
@@ -119,6 +150,56 @@ pub(crate) fn open(group: &str) -> Open {
     }
 }
 
+/// Events of the text data `id`, in a request.
+pub(crate) fn request(events: impl IntoIterator<Item = CloudEvent>) -> PublishRequest {
+    PublishRequest {
+        events: events.into_iter().collect(),
+        ..Default::default()
+    }
+}
+
+/// The ids of the events that were delivered.
+pub(crate) fn ids(deliveries: &[Delivery]) -> Vec<String> {
+    let id = |delivery: &Delivery| delivery.event.as_ref().expect("an event").id.clone();
+    deliveries.iter().map(id).collect()
+}
+
+/// A read in progress. Dropping it cancels the call.
+pub(crate) struct Reading(Streaming<ReadResponse>);
+
+impl Reading {
+    /// The next frame; `None` = the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<ReadFrame>, Status> {
+        let message = within("a frame of a read", self.0.message()).await?;
+        Ok(message.and_then(|message| message.frame))
+    }
+
+    /// All events to the end, other frames passed over.
+    pub(crate) async fn rest(mut self) -> Result<Vec<ReadEvent>, Status> {
+        let mut got = Vec::new();
+        while let Some(frame) = self.next().await? {
+            if let ReadFrame::ReadEvents(ReadEvents { events }) = frame {
+                got.extend(events);
+            }
+        }
+        Ok(got)
+    }
+
+    /// Exactly so many events, other frames passed over.
+    pub(crate) async fn events(&mut self, count: usize) -> Vec<ReadEvent> {
+        let mut got = Vec::new();
+        while got.len() < count {
+            match self.next().await {
+                Ok(Some(ReadFrame::ReadEvents(ReadEvents { events }))) => got.extend(events),
+                Ok(Some(_)) => {}
+                end => panic!("the read ended after {} of {count} events: {end:?}", got.len()),
+            }
+        }
+        assert_eq!(got.len(), count, "more events than expected");
+        got
+    }
+}
+
 /// One subscribed stream. Dropping it cancels the call.
 pub(crate) struct Subscription {
     pub(crate) opened: Opened,
@@ -152,15 +233,68 @@ impl Subscription {
     /// Exactly so many deliveries, other frames passed over.
     pub(crate) async fn deliveries(&mut self, count: usize) -> Vec<Delivery> {
         let mut got = Vec::new();
-        while got.len() < count {
-            match self.next().await {
-                Ok(Some(Frame::Deliveries(Deliveries { deliveries }))) => got.extend(deliveries),
-                Ok(Some(_)) => {}
-                end => panic!("the stream ended after {} of {count} deliveries: {end:?}", got.len()),
+        within(&format!("{count} deliveries"), async {
+            while got.len() < count {
+                match self.next().await {
+                    Ok(Some(Frame::Deliveries(Deliveries { deliveries }))) => got.extend(deliveries),
+                    Ok(Some(_)) => {}
+                    end => panic!("the stream ended after {} of {count} deliveries: {end:?}", got.len()),
+                }
             }
-        }
+        })
+        .await;
         assert_eq!(got.len(), count, "more deliveries than expected: {got:?}");
         got
+    }
+
+    /// Waits for the first frame that is of interest; the others are passed over.
+    pub(crate) async fn until<T>(&mut self, what: &str, pick: impl Fn(Frame) -> Option<T>) -> T {
+        let search = async {
+            loop {
+                match self.next().await {
+                    Ok(Some(frame)) => {
+                        if let Some(found) = pick(frame) {
+                            return found;
+                        }
+                    }
+                    end => panic!("the stream ended before {what}: {end:?}"),
+                }
+            }
+        };
+        within(what, search).await
+    }
+
+    pub(crate) async fn heartbeat(&mut self) -> Heartbeat {
+        self.until("a heartbeat", |frame| match frame {
+            Frame::Heartbeat(beat) => Some(beat),
+            _ => None,
+        })
+        .await
+    }
+
+    pub(crate) async fn ack_result(&mut self) -> AckResult {
+        self.until("an answer to an ack", |frame| match frame {
+            Frame::AckResult(result) => Some(result),
+            _ => None,
+        })
+        .await
+    }
+
+    /// More deliveries, as they come, until this many were had; other frames passed over.
+    pub(crate) async fn at_least(&mut self, count: usize) -> Vec<Delivery> {
+        let mut got = Vec::new();
+        while got.len() < count {
+            let more = |frame| match frame {
+                Frame::Deliveries(Deliveries { deliveries }) => Some(deliveries),
+                _ => None,
+            };
+            got.extend(self.until("deliveries", more).await);
+        }
+        got
+    }
+
+    pub(crate) fn grant(&self, events: i64, bytes: i64) {
+        self.send(Sent::Credit(Credit { events, bytes }));
     }
 
     /// No more deliveries, no more acks: waits for the server's OK, which says that everything acked is committed.
@@ -176,7 +310,10 @@ impl Subscription {
 
     /// Passes over frames until the stream ends: OK or the status.
     pub(crate) async fn end(&mut self) -> Result<(), Status> {
-        while self.next().await?.is_some() {}
-        Ok(())
+        within("the end of a stream", async {
+            while self.next().await?.is_some() {}
+            Ok(())
+        })
+        .await
     }
 }

@@ -32,6 +32,11 @@ impl<P> Dispatch<P> {
         self.scheduler.has_ready()
     }
 
+    /// Whether an event was never sent: no stream takes it, or it waits for one of its key.
+    pub fn has_unsent(&self) -> bool {
+        self.scheduler.has_unsent()
+    }
+
     /// Whether another stream than this one could take an event now.
     pub fn others_eligible(&self, id: StreamId) -> bool {
         self.eligible.iter().any(|other| *other != id)

@@ -1,0 +1,375 @@
+//! Groups: their topics and settings, where they start, and what happens if streams disagree.
+
+use std::time::Duration;
+
+use tidings::proto::tidings::v1::{
+    Committed, Delivery, GetGroupRequest, LostReason, OnConflict, OnGap, Open, Position, Positions, Start, start::At,
+    subscribe_response::Frame,
+};
+use tonic::Code;
+
+use crate::harness::{
+    SOON, Server,
+    clients::{ORDERS, ids, open, order, request},
+    eventually,
+    status::refused,
+};
+
+const USERS: &str = "io.shop.users.resource";
+
+fn starting(group: &str, at: At) -> Open {
+    Open {
+        start: Some(Start { at: Some(at) }),
+        ..open(group)
+    }
+}
+
+async fn with_events(count: usize) -> Server {
+    let server = Server::start_with("[topics]\ndefault_partitions = 2\n").await;
+    server
+        .publish((0..count).map(|n| order(&n.to_string(), &n.to_string())).collect())
+        .await;
+    server
+}
+
+fn numbers(deliveries: &[Delivery]) -> Vec<usize> {
+    let mut numbers: Vec<_> = ids(deliveries).iter().map(|id| id.parse().expect("a number")).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+#[tokio::test]
+async fn streams_that_disagree_on_the_topics_are_refused_with_the_fields_named() {
+    let server = with_events(1).await;
+    let _first = server.subscribe(open("group")).await;
+    for (named, open) in [
+        (
+            "topics",
+            Open {
+                topics: vec![USERS.into()],
+                ..open("group")
+            },
+        ),
+        (
+            "topics",
+            Open {
+                topics: vec![ORDERS.into(), USERS.into()],
+                ..open("group")
+            },
+        ),
+        (
+            "on_gap",
+            Open {
+                on_gap: OnGap::Fail.into(),
+                ..open("group")
+            },
+        ),
+    ] {
+        let refusal = refused(
+            server.open_refused(open).await,
+            Code::FailedPrecondition,
+            "GROUP_CONFLICT",
+        );
+        assert!(refusal.message().contains(named), "{}", refusal.message());
+    }
+}
+
+#[tokio::test]
+async fn unset_fields_are_the_groups_and_the_order_of_topics_does_not_matter() {
+    let server = with_events(1).await;
+    let both = |topics: [&str; 2]| Open {
+        topics: topics.map(str::to_owned).to_vec(),
+        on_gap: OnGap::Fail.into(),
+        ..open("group")
+    };
+    let first = server.subscribe(both([ORDERS, USERS])).await;
+    assert_eq!((first.opened.group_created, first.opened.group_revision), (true, 1));
+    let swapped = server.subscribe(both([USERS, ORDERS])).await;
+    let unset = server
+        .subscribe(Open {
+            topics: vec![],
+            ..open("group")
+        })
+        .await;
+    for stream in [swapped, unset] {
+        let opened = &stream.opened;
+        assert_eq!((opened.group_created, opened.group_revision), (false, 1));
+        assert_eq!(opened.topics, [ORDERS, USERS]);
+        assert_eq!(opened.on_gap(), OnGap::Fail);
+    }
+}
+
+#[tokio::test]
+async fn replacing_the_topics_tells_the_other_streams_and_delivers_from_the_new_ones() {
+    let server = with_events(3).await;
+    let mut user = order("user", "u");
+    user.r#type = "io.shop.users.created".to_owned();
+    let mut first = server.subscribe(open("group")).await;
+    let got = first.deliveries(3).await;
+    first.ack(&got);
+    let replacing = Open {
+        topics: vec![USERS.to_owned()],
+        on_conflict: OnConflict::Replace.into(),
+        credit: None,
+        ..open("group")
+    };
+    let second = server.subscribe(replacing).await;
+    assert_eq!((second.opened.group_revision, second.opened.group_created), (2, false));
+    let changed = first
+        .until("the change", |frame| match frame {
+            Frame::GroupChanged(changed) => Some(changed),
+            _ => None,
+        })
+        .await;
+    assert_eq!((changed.group_revision, changed.topics), (2, vec![USERS.to_owned()]));
+    let lost = first
+        .until("the loss", |frame| match frame {
+            Frame::Assignment(change) if !change.lost.is_empty() => Some(change.lost),
+            _ => None,
+        })
+        .await;
+    assert!(lost.iter().all(|lost| lost.reason() == LostReason::GroupChanged));
+    server.publish(vec![order("4", "a"), user]).await;
+    assert_eq!(ids(&first.deliveries(1).await), ["user"]);
+    // The new settings hold for those who come later, and the old ones are refused.
+    refused(
+        server.open_refused(open("group")).await,
+        Code::FailedPrecondition,
+        "GROUP_CONFLICT",
+    );
+}
+
+#[tokio::test]
+async fn a_replaced_group_goes_on_where_it_stood_in_the_topics_that_stay() {
+    let server = with_events(10).await;
+    let mut first = server.subscribe(open("group")).await;
+    let got = first.deliveries(10).await;
+    first.ack(&got);
+    first.close().await;
+    let wider = Open {
+        topics: vec![ORDERS.to_owned(), USERS.to_owned()],
+        on_conflict: OnConflict::Replace.into(),
+        ..open("group")
+    };
+    let mut second = server.subscribe(wider).await;
+    server.publish(vec![order("10", "a")]).await;
+    assert_eq!(ids(&second.deliveries(1).await), ["10"]);
+}
+
+#[tokio::test]
+async fn a_new_group_starts_at_the_earliest_or_where_it_says() {
+    let server = with_events(10).await;
+    let there = server.read_all(ORDERS).await;
+    let middle = there[5].log_time.expect("a time");
+    let skipped: usize = there.iter().filter(|read| before(read.log_time, middle)).count();
+    assert_eq!(server.subscribe(open("a")).await.deliveries(10).await.len(), 10);
+    let earliest = starting("b", At::Earliest(()));
+    assert_eq!(server.subscribe(earliest).await.deliveries(10).await.len(), 10);
+    let by_time = starting("c", At::Time(middle));
+    server.subscribe(by_time).await.deliveries(10 - skipped).await;
+    let mut latest = server.subscribe(starting("d", At::Latest(()))).await;
+    assert!(
+        latest
+            .opened
+            .partitions
+            .iter()
+            .all(|row| row.committed == Some(row.end))
+    );
+    server.publish(vec![order("new", "a")]).await;
+    assert_eq!(ids(&latest.deliveries(1).await), ["new"]);
+}
+
+fn before(time: Option<prost_types::Timestamp>, other: prost_types::Timestamp) -> bool {
+    time.is_some_and(|time| (time.seconds, time.nanos) < (other.seconds, other.nanos))
+}
+
+#[tokio::test]
+async fn a_new_group_can_start_at_positions_and_the_partitions_not_named_at_the_earliest() {
+    let server = with_events(40).await;
+    let there = server.read_all(ORDERS).await;
+    let of_first = there
+        .iter()
+        .filter(|read| read.position.as_ref().expect("set").partition == 0)
+        .count();
+    assert!(of_first > 5);
+    let position = |partition, offset| Position {
+        topic: ORDERS.to_owned(),
+        partition,
+        offset,
+    };
+    let at = |positions| At::Positions(Positions { positions });
+    let mut stream = server.subscribe(starting("group", at(vec![position(0, 5)]))).await;
+    let got = stream.deliveries(35).await;
+    assert!(got.iter().all(|delivery| {
+        let position = delivery.position.as_ref().expect("set");
+        position.partition == 1 || position.offset >= 5
+    }));
+    for bad in [
+        vec![position(7, 0)],
+        vec![position(0, -1)],
+        vec![position(0, 1), position(0, 2)],
+    ] {
+        let refusal = server.open_refused(starting("bad", at(bad))).await;
+        refused(refusal, Code::InvalidArgument, "REQUEST_INVALID");
+    }
+}
+
+#[tokio::test]
+async fn where_a_group_starts_is_committed_before_anything_is_delivered() {
+    let mut server = with_events(10).await;
+    let without_credit = Open {
+        credit: None,
+        ..starting("group", At::Latest(()))
+    };
+    let stream = server.subscribe(without_credit).await;
+    drop(stream);
+    server.kill().await;
+    let server = server.restart().await;
+    let group = server
+        .groups()
+        .get_group(GetGroupRequest {
+            group: "group".to_owned(),
+        })
+        .await;
+    let rows = group
+        .expect("the group")
+        .into_inner()
+        .group
+        .expect("a group")
+        .partitions;
+    assert!(rows.len() == 2 && rows.iter().all(|row| row.committed == Some(row.end)));
+    server.publish(vec![order("new", "a")]).await;
+    assert_eq!(ids(&server.subscribe(open("group")).await.deliveries(1).await), ["new"]);
+}
+
+#[tokio::test]
+async fn a_second_start_is_ignored_and_opened_says_where_the_group_stands() {
+    let server = with_events(10).await;
+    let mut first = server.subscribe(open("group")).await;
+    let got = first.deliveries(10).await;
+    let (settled, rest): (Vec<_>, Vec<_>) = got.into_iter().partition(|delivery| {
+        let position = delivery.position.as_ref().expect("set");
+        position.offset < 2
+    });
+    first.ack(&settled);
+    first.close().await;
+    for at in [At::Latest(()), At::Earliest(()), At::Committed(Committed {})] {
+        let mut stream = server.subscribe(starting("group", at)).await;
+        assert!(!stream.opened.group_created);
+        assert!(
+            stream
+                .opened
+                .partitions
+                .iter()
+                .all(|row| row.committed == Some(2) && row.next == 2)
+        );
+        assert_eq!(numbers(&stream.deliveries(rest.len()).await), numbers(&rest));
+    }
+}
+
+#[tokio::test]
+async fn a_group_on_an_unknown_topic_waits_for_it_or_is_refused_without_auto_create() {
+    let server = Server::start().await;
+    let mut early = server.subscribe(open("group")).await;
+    server.publish(vec![order("1", "a")]).await;
+    early.deliveries(1).await;
+    let strict = Server::start_with("[topics]\nauto_create = false\n").await;
+    let refusal = refused(
+        strict.open_refused(open("group")).await,
+        Code::NotFound,
+        "TOPIC_NOT_FOUND",
+    );
+    assert!(
+        refusal.message().contains("tidings topics create"),
+        "{}",
+        refusal.message()
+    );
+    let listed = strict.run(["groups", "list", "--output", "json"]).await;
+    assert_eq!(String::from_utf8_lossy(&listed.stdout), "", "no group came to be");
+}
+
+#[tokio::test]
+async fn groups_see_every_event_each_on_its_own() {
+    let server = with_events(20).await;
+    let mut streams = Vec::new();
+    for n in 0..5 {
+        streams.push(server.subscribe(open(&format!("group-{n}"))).await);
+    }
+    for stream in &mut streams {
+        assert_eq!(numbers(&stream.deliveries(20).await), (0..20).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn a_stream_closed_and_reopened_at_once_gets_events_at_once() {
+    let server = with_events(1).await;
+    let mut stream = server.subscribe(open("group")).await;
+    let got = stream.deliveries(1).await;
+    stream.ack(&got);
+    for round in 0..50 {
+        if round % 2 == 0 {
+            stream.close().await;
+        } else {
+            drop(stream);
+        }
+        stream = server.subscribe(open("group")).await;
+        server
+            .try_publish(request([order(&format!("round-{round}"), "a")]))
+            .await
+            .expect("publish");
+        // A dropped stream may not have committed its ack, so the event before can come again, once.
+        let new = format!("round-{round}");
+        let arrival = async {
+            loop {
+                let got = stream.at_least(1).await;
+                stream.ack(&got);
+                if ids(&got).contains(&new) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(2), arrival)
+            .await
+            .unwrap_or_else(|_| panic!("round {round}"));
+    }
+}
+
+#[tokio::test]
+async fn a_listed_group_tells_where_it_stands() {
+    let server = with_events(10).await;
+    let mut stream = server.subscribe(open("group")).await;
+    let got = stream.deliveries(10).await;
+    let look = || async {
+        let request = GetGroupRequest {
+            group: "group".to_owned(),
+        };
+        server
+            .groups()
+            .get_group(request)
+            .await
+            .expect("the group")
+            .into_inner()
+            .group
+    };
+    let group = look().await.expect("a group");
+    assert_eq!(
+        (group.streams, group.lag_events, group.topics),
+        (1, 10, vec![ORDERS.to_owned()])
+    );
+    assert_eq!(group.partitions.iter().map(|row| row.outstanding).sum::<i64>(), 10);
+    stream.ack(&got);
+    stream.close().await;
+    eventually(SOON, "the group to be empty", || async {
+        let group = look().await.expect("a group");
+        ((group.streams, group.lag_events) == (0, 0)).then_some(())
+    })
+    .await;
+    let request = GetGroupRequest {
+        group: "nobody".to_owned(),
+    };
+    refused(
+        server.groups().get_group(request).await,
+        Code::NotFound,
+        "GROUP_NOT_FOUND",
+    );
+}
