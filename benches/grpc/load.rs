@@ -116,7 +116,13 @@ struct StreamAnswer {
 #[derive(Clone, PartialEq, prost::Message)]
 struct ReadMessage {
     #[prost(message, optional, tag = "1")]
-    events: Option<Deliveries>,
+    events: Option<ReadEvents>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ReadEvents {
+    #[prost(message, repeated, tag = "1")]
+    events: Vec<Nothing>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -131,7 +137,7 @@ struct Deliveries {
     deliveries: Vec<Delivery>,
 }
 
-/// Of a `Delivery` its id; of a `ReadEvent`, whose field 1 is a message, nothing is asked.
+/// Of a `Delivery` its id.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Delivery {
     #[prost(uint64, tag = "1")]
@@ -228,7 +234,7 @@ async fn read(server: &Server, topic: &str) -> Result<u64> {
         .into_inner();
     let mut count = 0;
     while let Some(message) = messages.next().await {
-        count += message?.events.map_or(0, |events| events.deliveries.len() as u64);
+        count += message?.events.map_or(0, |events| events.events.len() as u64);
     }
     Ok(count)
 }
