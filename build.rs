@@ -22,7 +22,12 @@ const PROTOS: [&str; 7] = [
 
 const CARRY_EVENTS: [&str; 2] = ["tidings/v1/publisher.proto", "tidings/v1/subscriber.proto"];
 
-const LEAN: [&str; 4] = ["PublishRequest", "PublishStreamRequest", "SubscribeResponse", "ReadResponse"];
+const LEAN: [&str; 4] = [
+    "PublishRequest",
+    "PublishStreamRequest",
+    "SubscribeResponse",
+    "ReadResponse",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");

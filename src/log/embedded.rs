@@ -1,7 +1,9 @@
 //! The embedded log: durable, in one directory, for one process.
 //!
-//!     append ▶ queue ▶ writer ▶ journal (fsynced, all partitions) ▶ memory ▶ segments (one file after another per partition)
-//!                                                                   └▶ readers ◀┘
+//! ```text
+//! append ▶ queue ▶ writer ▶ journal (fsynced, all partitions) ▶ memory ▶ segments (one file after another per partition)
+//!                                                               └▶ readers ◀┘
+//! ```
 //!
 //! An append that returned survives `kill -9` and power loss. Damage is found and named, never read as data nor skipped.
 //! docs/embedded-log.md describes the files, what is synced when, and what is done about damage.

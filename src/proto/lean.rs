@@ -7,7 +7,13 @@
 mod read;
 mod write;
 
-#[allow(clippy::all, clippy::too_many_lines, rustdoc::all, unused_imports, reason = "generated")]
+#[allow(
+    clippy::all,
+    clippy::too_many_lines,
+    rustdoc::all,
+    unused_imports,
+    reason = "generated"
+)]
 pub mod servers {
     include!(concat!(env!("OUT_DIR"), "/lean/tidings.v1.rs"));
 }

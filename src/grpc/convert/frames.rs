@@ -77,7 +77,10 @@ pub(in crate::grpc) fn read_events(events: &ReadEvents, max_bytes: usize) -> Res
         }
         Ok(message)
     };
-    parts(events.items(), max_bytes, size).into_iter().map(message).collect()
+    parts(events.items(), max_bytes, size)
+        .into_iter()
+        .map(message)
+        .collect()
 }
 
 /// Cuts what is to be sent into parts of about the target size, each of at least one.

@@ -1,6 +1,8 @@
 //! A checkpoint: the segments are synced, what lies in them is written down, and the journals before it are superfluous.
 //!
-//!     flush and note (writer) ▶ sync segments, write the checkpoint (in the background) ▶ manifest, delete journals (writer)
+//! ```text
+//! flush and note (writer) ▶ sync segments, write the checkpoint (in the background) ▶ manifest, delete journals (writer)
+//! ```
 //!
 //! Only journals sealed before the syncs began are deleted.
 

@@ -1,7 +1,9 @@
 //! One partition in memory: its bounds, what its segments hold, and its newest records, which may not lie in a segment yet.
 //!
-//!     start … segments … flushed … chunks … end
-//!                 chunks kept for readers may begin before `flushed`
+//! ```text
+//! start … segments … flushed … chunks … end
+//!             chunks kept for readers may begin before `flushed`
+//! ```
 //!
 //! Changed by the writer only; readers look and wait.
 

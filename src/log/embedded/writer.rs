@@ -1,6 +1,8 @@
 //! The one writer: a thread that takes what is queued and makes it durable together.
 //!
-//!     queue ▶ one write to the journal ▶ one fsync ▶ visible to readers ▶ answers ▶ segments (from memory, when enough)
+//! ```text
+//! queue ▶ one write to the journal ▶ one fsync ▶ visible to readers ▶ answers ▶ segments (from memory, when enough)
+//! ```
 //!
 //! Everything that changes the log runs on this thread, between two group commits.
 

@@ -1,8 +1,8 @@
 //! The lean messages say what the generated ones say.
 
 use bytes::Bytes;
-use prost::Message as _;
 use proptest::prelude::*;
+use prost::Message as _;
 
 use super::{EventsWriter, IncomingEvent, PublishRequest};
 use crate::{
@@ -56,6 +56,9 @@ proptest! {
 #[test]
 fn text_that_is_not_utf8_is_a_fault_that_names_the_attribute() {
     let bad = Bytes::from_static(&[0x0a, 1, 0xff, 0x2a, 7, 0x0a, 1, b'a', 0x12, 2, 0x1a, 0]);
-    let faults = IncomingEvent::decode(bad).expect("a message").check().expect_err("not UTF-8");
+    let faults = IncomingEvent::decode(bad)
+        .expect("a message")
+        .check()
+        .expect_err("not UTF-8");
     assert_eq!((faults[0].field.as_str(), &*faults[0].rule), ("id", "is not UTF-8"));
 }
