@@ -64,8 +64,13 @@ impl Bus {
                 permit,
             };
             let handle = match bus.groups.active.get(&options.group) {
-                Some(handle) => handle,
+                // A change of the group may have been cut off after it was written.
+                Some(handle) => {
+                    handle.replace(Arc::clone(&record)).await;
+                    handle
+                }
                 None => {
+                    bus.check_running_groups(&options.group)?;
                     let handle = group::start(bus, &options.group, Arc::clone(&record));
                     bus.groups.active.insert(&options.group, handle.clone());
                     handle
@@ -120,13 +125,6 @@ impl Inner {
             let rule = format!("group {group} does not exist yet; name the topics to create it with");
             return Err(Error::fault(Reason::RequestInvalid, "open.topics", rule));
         };
-        if self.groups.count() >= self.settings.groups {
-            let text = format!(
-                "create group {group}: there are limits.groups = {} groups",
-                self.settings.groups
-            );
-            return Err(Error::new(Reason::Limit, text).retry_after(Duration::from_secs(60)));
-        }
         self.ensure_topics(&topics).await?;
         let partitions = self.partitions_of(&topics).await?;
         let bounds = self.log.bounds(&partitions).await?;
@@ -153,6 +151,15 @@ impl Inner {
         let record = self.groups.put(group, record).await?;
         tracing::info!(%group, topics = ?record.settings.topics, "group created");
         Ok(record)
+    }
+
+    fn check_running_groups(&self, group: &Group) -> Result<()> {
+        let limit = self.settings.groups;
+        if self.groups.active.running() < limit {
+            return Ok(());
+        }
+        let text = format!("open group {group}: limits.groups = {limit} groups have open streams");
+        Err(Error::new(Reason::Limit, text).retry_after(Duration::from_secs(5)))
     }
 
     /// Where the group stands in each partition there is.

@@ -29,7 +29,7 @@ use crate::{
         groups::GroupRecord,
     },
     error::Result,
-    log::{self, Change, Membership},
+    log::{self, Change, Membership, TopicPartition},
     name::Group,
 };
 
@@ -56,6 +56,10 @@ pub(super) struct Task {
     /// Reads under way of partitions that are behind: each may bring a whole batch.
     pub(super) reads_behind: usize,
     pub(super) starting: FuturesUnordered<BoxFuture<'static, Started>>,
+    /// Partitions whose bounds are being asked for, each with the number of the latest asking.
+    pub(super) pending: FxHashMap<TopicPartition, u64>,
+    /// The group's topics changed: join anew once nothing of the old ones is left.
+    pub(super) rejoin_when_released: bool,
     pub(super) observing: Option<BoxFuture<'static, Observation>>,
     pub(super) commits: Commits,
     /// Bytes that the group holds.
@@ -99,6 +103,8 @@ pub(in crate::bus) fn start(bus: &Arc<Inner>, group: &Group, record: Arc<GroupRe
         parked: VecDeque::new(),
         reads_behind: 0,
         starting: FuturesUnordered::new(),
+        pending: FxHashMap::default(),
+        rejoin_when_released: false,
         observing: None,
         commits: Commits::new(now),
         held: Arc::default(),
@@ -195,7 +201,8 @@ impl Task {
             self.dispatch.next_due(),
             self.rejoin_at,
             self.commit_at(),
-            self.drain_until,
+            self.drain_until
+                .filter(|_| self.members.values().any(|member| !member.finishing)),
             self.release_at(),
             self.unread_check,
             (!self.members.is_empty() && self.observing.is_none()).then_some(self.next_heartbeat),
@@ -237,8 +244,7 @@ impl Task {
             });
         }
         if !same_topics {
-            self.leave_log(super::LossReason::GroupChanged);
-            self.rejoin_at = Some(Instant::now());
+            self.retire_all();
         }
     }
 }
