@@ -8,6 +8,7 @@
 
 mod calls;
 mod groups;
+mod members;
 mod coordinator;
 mod verify;
 mod report;
