@@ -46,6 +46,7 @@ async fn all() {
         append(&log, batch, callers, count).await;
         log.close().await;
     }
+    after_a_crash(dir.path()).await;
     many_partitions(&dir.path().join("many")).await;
     let full = dir.path().join("1000-4");
     let log = open(&full).await;
@@ -89,7 +90,7 @@ fn batch_of(size: usize, name: &Topic, value: &Bytes, partitions: i32) -> Vec<Ne
     let record = |n: usize| NewRecord {
         topic: name.clone(),
         partition: Some(if size == 1 {
-            fastrand::i32(..partitions)
+            fastrand::i32(0..partitions)
         } else {
             n as i32 % partitions
         }),
@@ -138,6 +139,20 @@ async fn many_partitions(dir: &Path) {
     start.tell("append, batch 1000 over 1000 partitions", count);
     log.close().await;
     reopen(dir, "1000 partitions, after a clean stop").await;
+}
+
+/// As much in the journals as there ever is.
+async fn after_a_crash(dir: &Path) {
+    let (running, crashed) = (dir.join("running"), dir.join("crashed"));
+    let log = open(&running).await;
+    append(&log, 1000, 1, 220_000).await;
+    let copied = std::process::Command::new("cp")
+        .args(["-r", "--sparse=always"])
+        .args([&running, &crashed])
+        .status();
+    assert!(copied.expect("cp runs").success());
+    log.close().await;
+    reopen(&crashed, "after a crash, 120 MB in journals at most").await;
 }
 
 async fn reopen(dir: &Path, what: &str) {

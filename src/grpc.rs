@@ -32,9 +32,9 @@ use crate::{
     proto::{
         DESCRIPTORS,
         health::health_server::HealthServer,
+        lean::{PublisherServiceServer, SubscriberServiceServer},
         tidings::v1::{
-            offset_service_server::OffsetServiceServer, publisher_service_server::PublisherServiceServer,
-            subscriber_service_server::SubscriberServiceServer, system_service_server::SystemServiceServer,
+            offset_service_server::OffsetServiceServer, system_service_server::SystemServiceServer,
             topic_service_server::TopicServiceServer,
         },
     },

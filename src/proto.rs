@@ -1,6 +1,7 @@
 //! The generated wire types, and the conversion of the one message that every door needs: the event.
 
 pub mod event;
+pub mod lean;
 
 #[allow(clippy::all, clippy::too_many_lines, rustdoc::all, reason = "generated")]
 pub mod tidings {

@@ -89,6 +89,9 @@ pub(super) struct FeedReader {
     source: Source,
 }
 
+/// A feed is started for a reader that is at most so many offsets behind.
+const NEAR: i64 = 1_000;
+
 enum Source {
     New,
     Own(Reader),
@@ -117,7 +120,7 @@ impl FeedReader {
             }
             let batch = match &mut self.source {
                 Source::New => {
-                    self.source = Source::Own(self.log.read(&self.partition, self.next, self.until));
+                    self.source = self.begin().await;
                     continue;
                 }
                 Source::Own(reader) => match reader.next().await {
@@ -134,6 +137,11 @@ impl FeedReader {
                         self.source = Source::New;
                         continue;
                     }
+                    // Whatever is wrong, reading the log says so.
+                    Next::Failed => {
+                        self.source = self.own();
+                        continue;
+                    }
                 },
             };
             if matches!(self.source, Source::Own(_)) && batch.next >= batch.end && self.until.is_none() {
@@ -143,6 +151,24 @@ impl FeedReader {
                 return Some(Ok(chunk));
             }
         }
+    }
+
+    /// Who begins near the end shares from the start.
+    async fn begin(&mut self) -> Source {
+        if self.until.is_some() {
+            return self.own();
+        }
+        let bounds = self.log.bounds(std::slice::from_ref(&self.partition)).await;
+        let to_catch_up = bounds.map_or(i64::MAX, |bounds| bounds[0].end - self.next);
+        let may_start = (0..=NEAR).contains(&to_catch_up);
+        match self.lives.covering(&self.partition, self.next, may_start) {
+            Some(live) => Source::Live(live),
+            None => self.own(),
+        }
+    }
+
+    fn own(&self) -> Source {
+        Source::Own(self.log.read(&self.partition, self.next, self.until))
     }
 
     fn cut(&mut self, batch: Arc<FeedBatch>) -> Option<Chunk> {

@@ -23,7 +23,10 @@ use super::{
 use crate::{
     bus::{self, HandedOver, PublishError, Written},
     error::{Error, Reason, Result},
-    proto::tidings::v1::{PublishStreamRequest, PublishStreamResponse, publish_stream_response},
+    proto::{
+        lean::PublishStreamRequest,
+        tidings::v1::{PublishStreamResponse, publish_stream_response},
+    },
 };
 
 type Outcome = Result<Vec<Written>, PublishError>;
@@ -124,7 +127,7 @@ impl PublishSession {
         self.last_sequence = Some(sequence);
         let bytes = request.encoded_len();
         self.bytes += bytes;
-        match self.check(request) {
+        match self.check(request, bytes) {
             Ok((new, timeout)) => {
                 let answer_by = Instant::now() + timeout;
                 let bus = self.services.bus().clone();
@@ -140,14 +143,14 @@ impl PublishSession {
         }
     }
 
-    fn check(&self, request: PublishStreamRequest) -> Result<(crate::bus::NewEvents, Duration)> {
+    fn check(&self, request: PublishStreamRequest, bytes: usize) -> Result<(crate::bus::NewEvents, Duration)> {
         let timeout = match convert::period(request.timeout, "timeout")? {
             None => self.services.limits().publish_timeout,
             Some(timeout) if timeout.is_zero() => return Err(convert::invalid("timeout", "is greater than zero")),
             Some(timeout) => deadline::less_margin(timeout),
         };
         let publish = request.publish.ok_or_else(|| convert::invalid("publish", "is set"))?;
-        Ok((new_events(publish, self.services.limits())?, timeout))
+        Ok((new_events(publish, bytes, self.services.limits())?, timeout))
     }
 
     fn handed(&mut self, handing: Handing, handed: Result<HandedOver>) {

@@ -14,11 +14,8 @@ use crate::{
     error::{Error, Fault, Reason, Result},
     event::Event,
     proto::{
-        event::from_proto,
-        tidings::v1::{
-            PublishRequest, PublishResponse, PublishResult, PublishStreamRequest, PublishStreamResponse,
-            publisher_service_server::PublisherService,
-        },
+        lean::{PublishRequest, PublishStreamRequest, PublisherService},
+        tidings::v1::{PublishResponse, PublishResult, PublishStreamResponse},
     },
 };
 
@@ -28,7 +25,9 @@ impl PublisherService for Services {
 
     async fn publish(&self, request: Request<PublishRequest>) -> Result<Response<PublishResponse>, Status> {
         let answer_by = deadline::answer_by(request.metadata(), self.limits().publish_timeout);
-        let new = new_events(request.into_inner(), self.limits()).map_err(|error| status(&error))?;
+        let request = request.into_inner();
+        let bytes = request.encoded_len();
+        let new = new_events(request, bytes, self.limits()).map_err(|error| status(&error))?;
         let written = self
             .bus()
             .publish(new, answer_by)
@@ -47,22 +46,22 @@ impl PublisherService for Services {
     }
 }
 
-/// Everything about a request that can be checked without the bus.
-pub(super) fn new_events(request: PublishRequest, limits: &Limits) -> Result<NewEvents> {
+/// Everything about a request of so many bytes that can be checked without the bus.
+pub(super) fn new_events(request: PublishRequest, bytes: usize, limits: &Limits) -> Result<NewEvents> {
     if request.atomic {
         return Err(Error::not_built("atomic"));
     }
     if request.events.is_empty() {
         return Err(convert::invalid("events", "has at least one event"));
     }
-    check_size(&request, limits)?;
+    check_size(request.events.len(), bytes, limits)?;
     let topic = match request.topic.as_str() {
         "" => None,
         name => Some(convert::topic(name, "topic")?),
     };
     let (mut events, mut faults): (Vec<Event>, Vec<Fault>) = (Vec::with_capacity(request.events.len()), Vec::new());
     for (index, event) in request.events.into_iter().enumerate() {
-        match from_proto(event) {
+        match event.check() {
             Ok(event) => events.push(event),
             Err(found) => {
                 let prefix = format!("events[{index}].");
@@ -80,15 +79,15 @@ pub(super) fn new_events(request: PublishRequest, limits: &Limits) -> Result<New
     })
 }
 
-fn check_size(request: &PublishRequest, limits: &Limits) -> Result<()> {
+fn check_size(count: usize, bytes: usize, limits: &Limits) -> Result<()> {
     let too_large = |rule: String| Error::fault(Reason::RequestTooLarge, "events", rule);
-    let (count, max) = (request.events.len(), limits.max_request_events);
+    let max = limits.max_request_events;
     if count > max {
         return Err(too_large(format!(
             "the request has {count} events; limits.max_request_events = {max}"
         )));
     }
-    let (bytes, max) = (request.encoded_len(), limits.max_request_bytes);
+    let max = limits.max_request_bytes;
     if bytes > max {
         return Err(too_large(format!(
             "the request has {bytes} bytes; limits.max_request_bytes = {max}"

@@ -9,7 +9,10 @@ use super::{convert, status::status};
 use crate::{
     bus::{ReadFrame, ReadSession},
     error::Result,
-    proto::tidings::v1::{self as wire, ReadResponse, read_response::Frame},
+    proto::{
+        lean::ReadResponse,
+        tidings::v1::{self as wire, read_response::Frame},
+    },
 };
 
 struct Reading {
@@ -65,6 +68,6 @@ impl Reading {
                 ..Default::default()
             }),
         };
-        Ok(vec![ReadResponse { frame: Some(frame) }])
+        Ok(vec![wire::ReadResponse { frame: Some(frame) }.into()])
     }
 }

@@ -18,7 +18,10 @@ use super::{
 use crate::{
     bus::{Control, Frames},
     error::{Error, Reason, Result},
-    proto::tidings::v1::{SubscribeRequest, SubscribeResponse, subscribe_request::Frame},
+    proto::{
+        lean::SubscribeResponse,
+        tidings::v1::{SubscribeRequest, subscribe_request::Frame},
+    },
 };
 
 /// Messages to the client. Dropped by tonic when the call ends, whoever ends it: then the stream leaves its group.

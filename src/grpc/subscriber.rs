@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     error::{Error, Reason, Result},
-    proto::tidings::v1::{
-        Open, ReadRequest, ReadResponse, SubscribeRequest, SubscribeResponse, subscribe_request::Frame,
-        subscriber_service_server::SubscriberService,
+    proto::{
+        lean::{ReadResponse, SubscribeResponse, SubscriberService},
+        tidings::v1::{Open, ReadRequest, SubscribeRequest, subscribe_request::Frame},
     },
 };
 

@@ -1,7 +1,9 @@
 //! The embedded log: durable, in one directory, for one process.
 //!
-//!     append ▶ queue ▶ writer ▶ journal (fsynced, all partitions) ▶ memory ▶ segments (one file after another per partition)
-//!                                                                   └▶ readers ◀┘
+//! ```text
+//! append ▶ queue ▶ writer ▶ journal (fsynced, all partitions) ▶ memory ▶ segments (one file after another per partition)
+//!                                                               └▶ readers ◀┘
+//! ```
 //!
 //! An append that returned survives `kill -9` and power loss. Damage is found and named, never read as data nor skipped.
 //! docs/embedded-log.md describes the files, what is synced when, and what is done about damage.
@@ -26,6 +28,10 @@ mod segments;
 mod index;
 mod partition;
 mod partitioner;
+mod retention;
+mod compaction;
+mod replacing;
+mod house;
 mod cache;
 mod handles;
 mod table;
@@ -51,19 +57,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
 use self::{
     files::{Files, RealFiles},
     groups::Groups,
-    table::Shared,
+    table::{Health, Shared},
     writer::{Item, Trouble, Writer},
 };
 pub use self::{
     report::{Finding, JournalReport, Kind, LostRecords, PartitionReport, Report},
     verify::verify,
 };
-use crate::error::{Error, Reason, Result};
+use crate::{
+    error::{Error, Reason, Result},
+    log::LogTime,
+};
 
 /// Where the log lies and what it may use.
 #[derive(Clone, Debug)]
@@ -136,6 +145,7 @@ impl EmbeddedLog {
         let started = tokio::task::spawn_blocking(start).await;
         let (shared, queue, thread) =
             started.map_err(|error| Error::new(Reason::Internal, format!("open the log: {error}")))??;
+        tokio::spawn(house::keep(shared.clone(), queue.clone()));
         Ok(Arc::new(Self {
             groups: Groups::start(shared.clone(), queue.clone()),
             shared,
@@ -148,11 +158,8 @@ impl EmbeddedLog {
 
     /// Runs on the writer's thread, between two group commits.
     async fn on_writer<T: Send + 'static>(&self, task: impl FnOnce(&mut Writer) -> T + Send + 'static) -> Result<T> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Item::Task(Box::new(move |writer| {
-            let _ = answer.send(task(writer));
-        })))?;
-        answered.await.map_err(|_| fault::closed())
+        self.check_open()?;
+        house::on_writer(&self.queue, task).await
     }
 
     fn send(&self, item: Item) -> Result<()> {
@@ -165,6 +172,16 @@ impl EmbeddedLog {
             true => Err(fault::closed()),
             false => Ok(()),
         }
+    }
+
+    /// Deletes what retention says at this time; it is done now and then by itself. Says how many bytes came free.
+    pub async fn retain(&self, now: LogTime) -> Result<u64> {
+        self.on_writer(move |writer| writer.retain(now.0)).await?
+    }
+
+    /// Compacts the topics that are to be; it is done now and then by itself. Says how many bytes come free.
+    pub async fn compact(&self) -> Result<u64> {
+        house::compact(&self.shared, &self.queue).await
     }
 
     async fn stop(&self) {
@@ -186,6 +203,10 @@ impl Drop for EmbeddedLog {
             let _ = self.queue.send(Item::Close);
         }
     }
+}
+
+fn closed() -> Health {
+    Err("the log is closed".into())
 }
 
 fn lock(options: &Options) -> Result<fs::File> {
@@ -217,7 +238,10 @@ fn start(options: Options, files: Arc<dyn Files>, lock: Option<fs::File>) -> Res
     let found = recovery::recover(&shared, None)?;
     shared.change_state(|state| *state = found.state);
     shared.refresh(&found.partitions);
-    #[expect(clippy::disallowed_methods, reason = "`room` bounds the bytes of what waits")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "records in it are bounded in bytes by `room`; everything else is waited for by who sent it"
+    )]
     let (sender, queue) = mpsc::channel();
     let writer = Writer {
         segments: segments::Segments::new(&shared),
@@ -230,6 +254,7 @@ fn start(options: Options, files: Arc<dyn Files>, lock: Option<fs::File>) -> Res
         cache: cache::Cache::default(),
         trouble: Trouble::None,
         checkpoint: None,
+        obsolete: Vec::new(),
         last_sync: Instant::now(),
         _lock: lock,
     };

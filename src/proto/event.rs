@@ -22,6 +22,9 @@ use crate::{
     },
 };
 
+/// A rule that a value breaks.
+pub(super) type Problem = &'static str;
+
 /// Checks an event from the wire. Attributes get the order of their names, because a map has none.
 pub fn from_proto(event: CloudEvent) -> Result<Event, Vec<Fault>> {
     let mut faults = Vec::new();
@@ -34,7 +37,10 @@ pub fn from_proto(event: CloudEvent) -> Result<Event, Vec<Fault>> {
         }
     }
     attributes.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    let data = data_from(event.data, &mut attributes, &mut faults);
+    let data = data_from(event.data, &mut attributes).unwrap_or_else(|fault| {
+        faults.push(fault);
+        Data::None
+    });
     let draft = Draft {
         id: event.id.into(),
         source: event.source.into(),
@@ -43,6 +49,11 @@ pub fn from_proto(event: CloudEvent) -> Result<Event, Vec<Fault>> {
         attributes,
         data,
     };
+    check(draft, faults)
+}
+
+/// Checks what came from the wire; `faults` are those that were found on the way.
+pub(super) fn check(draft: Draft, mut faults: Vec<Fault>) -> Result<Event, Vec<Fault>> {
     match draft.check() {
         Ok(event) if faults.is_empty() => Ok(event),
         Ok(_) => Err(faults),
@@ -76,7 +87,7 @@ pub fn to_proto(event: Event) -> CloudEvent {
     }
 }
 
-fn value_from(value: CloudEventAttributeValue) -> Result<Value, &'static str> {
+fn value_from(value: CloudEventAttributeValue) -> Result<Value, Problem> {
     Ok(
         match value
             .attr
@@ -88,13 +99,19 @@ fn value_from(value: CloudEventAttributeValue) -> Result<Value, &'static str> {
             Attr::CeBytes(bytes) => Value::Binary(bytes),
             Attr::CeUri(text) => Value::Uri(text.into()),
             Attr::CeUriRef(text) => Value::UriRef(text.into()),
-            Attr::CeTimestamp(Timestamp { seconds, nanos }) => {
-                let text = Instant { seconds, nanos }.text();
-                let text = text.ok_or("must lie in the years 1 to 9999, with 0 to 999,999,999 nanoseconds")?;
-                Value::Timestamp(text.into())
-            }
+            Attr::CeTimestamp(time) => timestamp_from(time)?,
         },
     )
+}
+
+pub(super) fn timestamp_from(Timestamp { seconds, nanos }: Timestamp) -> Result<Value, Problem> {
+    let text = Instant { seconds, nanos }.text();
+    let text = text.ok_or("must lie in the years 1 to 9999, with 0 to 999,999,999 nanoseconds")?;
+    Ok(Value::Timestamp(text.into()))
+}
+
+pub(super) fn timestamp_to(Instant { seconds, nanos }: Instant) -> Timestamp {
+    Timestamp { seconds, nanos }
 }
 
 fn value_to(value: Value) -> CloudEventAttributeValue {
@@ -106,30 +123,25 @@ fn value_to(value: Value) -> CloudEventAttributeValue {
         Value::Uri(text) => Attr::CeUri(text.into()),
         Value::UriRef(text) => Attr::CeUriRef(text.into()),
         Value::Timestamp(text) => match timestamp::exact_instant(&text) {
-            Some(Instant { seconds, nanos }) => Attr::CeTimestamp(Timestamp { seconds, nanos }),
+            Some(instant) => Attr::CeTimestamp(timestamp_to(instant)),
             None => Attr::CeString(text.into()),
         },
     };
     CloudEventAttributeValue { attr: Some(attr) }
 }
 
-fn data_from(
-    data: Option<cloud_event::Data>,
-    attributes: &mut Vec<(ByteString, Value)>,
-    faults: &mut Vec<Fault>,
-) -> Data {
+fn data_from(data: Option<cloud_event::Data>, attributes: &mut Vec<(ByteString, Value)>) -> Result<Data, Fault> {
     match data {
-        None => Data::None,
-        Some(cloud_event::Data::BinaryData(bytes)) => Data::Binary(bytes),
-        Some(cloud_event::Data::TextData(text)) => Data::Text(text.into()),
-        Some(cloud_event::Data::ProtoData(any)) => {
-            if let Err(fault) = settle_schema(any.type_url, attributes) {
-                faults.push(fault);
-                return Data::None;
-            }
-            Data::Proto(Bytes::from(any.value))
-        }
+        None => Ok(Data::None),
+        Some(cloud_event::Data::BinaryData(bytes)) => Ok(Data::Binary(bytes)),
+        Some(cloud_event::Data::TextData(text)) => Ok(Data::Text(text.into())),
+        Some(cloud_event::Data::ProtoData(any)) => proto_data(any, attributes),
     }
+}
+
+pub(super) fn proto_data(any: Any, attributes: &mut Vec<(ByteString, Value)>) -> Result<Data, Fault> {
+    settle_schema(any.type_url, attributes)?;
+    Ok(Data::Proto(Bytes::from(any.value)))
 }
 
 /// The type URL is the `dataschema`, said or not.

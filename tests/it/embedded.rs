@@ -3,6 +3,7 @@
 mod reopen;
 mod damage;
 mod kill;
+mod limits;
 
 use std::{path::Path, sync::Arc};
 

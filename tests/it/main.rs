@@ -15,6 +15,7 @@ mod docs;
 mod limits;
 mod log;
 mod embedded;
+mod fanout;
 mod foreign;
 mod frames;
 mod gaps;

@@ -49,8 +49,10 @@ struct Ring {
 /// What a feed has for a reader.
 pub(super) enum Next {
     Batch(Arc<FeedBatch>),
-    /// The ring no longer has it, or the feed failed: read the log.
+    /// The ring no longer has it.
     Elsewhere,
+    /// The log could not be read on.
+    Failed,
 }
 
 impl Lives {
@@ -63,6 +65,16 @@ impl Lives {
             max_bytes,
             tasks,
             feeds,
+        }
+    }
+
+    /// The partition's feed, if it has what comes at `next`, or if there is none and one may be started.
+    pub(super) fn covering(&self, partition: &TopicPartition, next: i64, may_start: bool) -> Option<Arc<Live>> {
+        let live = lock(&self.feeds).get(partition).and_then(Weak::upgrade);
+        match live.filter(|live| !lock(&live.ring).failed) {
+            Some(live) if live.covers(next) => Some(live),
+            None if may_start => Some(self.attach(partition, next)),
+            _ => None,
         }
     }
 
@@ -125,13 +137,21 @@ impl Live {
         }
     }
 
+    fn covers(&self, next: i64) -> bool {
+        let ring = lock(&self.ring);
+        ring.start <= next && next <= ring.next
+    }
+
     /// What follows `next`, waiting for it.
     pub(super) async fn after(&self, next: i64) -> Next {
         let mut news = self.news.subscribe();
         loop {
             {
                 let ring = lock(&self.ring);
-                if ring.failed || next < ring.start {
+                if ring.failed {
+                    return Next::Failed;
+                }
+                if next < ring.start {
                     return Next::Elsewhere;
                 }
                 let at = ring.batches.partition_point(|batch| batch.next <= next);
@@ -140,7 +160,7 @@ impl Live {
                 }
             }
             if news.wait_for(|newest| *newest > next).await.is_err() {
-                return Next::Elsewhere;
+                return Next::Failed;
             }
         }
     }

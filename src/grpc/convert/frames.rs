@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Reason, Result},
     log::TopicPartition,
     proto::{
-        event::to_proto,
+        lean::{Encoded, EventsWriter, ReadResponse, SubscribeResponse},
         tidings::v1::{self as wire, subscribe_response},
     },
 };
@@ -29,7 +29,7 @@ pub(in crate::grpc) struct FrameParts {
 }
 
 /// One message for one frame; deliveries may be many.
-pub(in crate::grpc) fn subscribe_response(frame: Frame, parts: &FrameParts) -> Result<Vec<wire::SubscribeResponse>> {
+pub(in crate::grpc) fn subscribe_response(frame: Frame, parts: &FrameParts) -> Result<Vec<SubscribeResponse>> {
     use subscribe_response::Frame as Out;
     let frame = match frame {
         Frame::Deliveries(deliveries) => return deliveries_messages(&deliveries, parts.max_frame_bytes),
@@ -44,44 +44,43 @@ pub(in crate::grpc) fn subscribe_response(frame: Frame, parts: &FrameParts) -> R
             deadline: Some(crate::grpc::duration(deadline)),
         }),
     };
-    Ok(vec![wire::SubscribeResponse { frame: Some(frame) }])
+    Ok(vec![wire::SubscribeResponse { frame: Some(frame) }.into()])
 }
 
-fn deliveries_messages(deliveries: &[Delivery], max_bytes: usize) -> Result<Vec<wire::SubscribeResponse>> {
-    let mut messages = Vec::new();
-    for part in parts(deliveries, max_bytes, |delivery| {
-        estimate(delivery.item(), &delivery.partition)
-    }) {
-        let deliveries: Vec<wire::Delivery> = part.iter().map(delivery).collect();
-        let frame = subscribe_response::Frame::Deliveries(wire::Deliveries { deliveries });
-        let message = wire::SubscribeResponse { frame: Some(frame) };
-        check_size(
-            part.first().map(|one| (one.item(), &*one.partition)),
-            part.len(),
-            &message,
-            max_bytes,
-        )?;
-        messages.push(message);
-    }
-    Ok(messages)
+fn deliveries_messages(deliveries: &[Delivery], max_bytes: usize) -> Result<Vec<SubscribeResponse>> {
+    let size = |delivery: &Delivery| estimate(delivery.item(), &delivery.partition);
+    let message = |part: &[Delivery]| {
+        let mut events = EventsWriter::with_capacity(part.iter().map(size).sum());
+        for one in part {
+            events.deliver(&delivery(one), &one.item().event);
+        }
+        let message = events.into_deliveries();
+        if let [one] = part {
+            check_size(one.item(), &one.partition, &message, max_bytes)?;
+        }
+        Ok(message)
+    };
+    parts(deliveries, max_bytes, size).into_iter().map(message).collect()
 }
 
 /// Messages with the events of a reader.
-pub(in crate::grpc) fn read_events(events: &ReadEvents, max_bytes: usize) -> Result<Vec<wire::ReadResponse>> {
-    let mut messages = Vec::new();
-    for part in parts(events.items(), max_bytes, |item| estimate(item, &events.partition)) {
-        let read = part.iter().map(|item| read_event(item, &events.partition)).collect();
-        let frame = wire::read_response::Frame::ReadEvents(wire::ReadEvents { events: read });
-        let message = wire::ReadResponse { frame: Some(frame) };
-        check_size(
-            part.first().map(|item| (item, &events.partition)),
-            part.len(),
-            &message,
-            max_bytes,
-        )?;
-        messages.push(message);
-    }
-    Ok(messages)
+pub(in crate::grpc) fn read_events(events: &ReadEvents, max_bytes: usize) -> Result<Vec<ReadResponse>> {
+    let size = |item: &Item| estimate(item, &events.partition);
+    let message = |part: &[Item]| {
+        let mut written = EventsWriter::with_capacity(part.iter().map(size).sum());
+        for item in part {
+            written.read(&read_event(item, &events.partition), &item.event);
+        }
+        let message = written.into_read_events();
+        if let [item] = part {
+            check_size(item, &events.partition, &message, max_bytes)?;
+        }
+        Ok(message)
+    };
+    parts(events.items(), max_bytes, size)
+        .into_iter()
+        .map(message)
+        .collect()
 }
 
 /// Cuts what is to be sent into parts of about the target size, each of at least one.
@@ -109,27 +108,20 @@ fn estimate(item: &Item, partition: &TopicPartition) -> usize {
 }
 
 /// Only a part of one event can be too large: the target is half the limit.
-fn check_size(
-    first: Option<(&Item, &TopicPartition)>,
-    count: usize,
-    message: &impl prost::Message,
-    max_bytes: usize,
-) -> Result<()> {
-    let Some((item, partition)) = first.filter(|_| count == 1) else {
-        return Ok(());
-    };
-    if item.size as usize * 2 < max_bytes || message.encoded_len() <= max_bytes {
+fn check_size(item: &Item, partition: &TopicPartition, message: &Encoded, max_bytes: usize) -> Result<()> {
+    if item.size as usize * 2 < max_bytes || message.len() <= max_bytes {
         return Ok(());
     }
     let (topic, number) = (&partition.topic, partition.partition);
     let text = format!(
         "the event at {topic}/{number} offset {} needs a message of {} bytes; this client takes {max_bytes} (max_frame_bytes)",
         item.offset,
-        message.encoded_len()
+        message.len()
     );
     Err(Error::new(Reason::EventTooLarge, text))
 }
 
+/// All but the event, which is written from the item.
 fn delivery(delivery: &Delivery) -> wire::Delivery {
     let item = delivery.item();
     wire::Delivery {
@@ -138,7 +130,6 @@ fn delivery(delivery: &Delivery) -> wire::Delivery {
         key: item.key.clone(),
         attempt: delivery.attempt,
         log_time: Some(timestamp(item.log_time)),
-        event: Some(to_proto(item.event.clone())),
         size: item.size,
         failures: delivery.failures,
         fault: fault(item),
@@ -146,12 +137,13 @@ fn delivery(delivery: &Delivery) -> wire::Delivery {
     }
 }
 
+/// All but the event, which is written from the item.
 fn read_event(item: &Item, partition: &TopicPartition) -> wire::ReadEvent {
     wire::ReadEvent {
         position: Some(position(partition, item.offset)),
         key: item.key.clone(),
         log_time: Some(timestamp(item.log_time)),
-        event: Some(to_proto(item.event.clone())),
+        event: None,
         fault: fault(item),
     }
 }

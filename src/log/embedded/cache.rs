@@ -64,8 +64,4 @@ impl Cache {
         self.groups.clear();
         self.bytes = 0;
     }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
 }

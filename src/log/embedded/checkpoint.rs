@@ -1,6 +1,8 @@
 //! A checkpoint: the segments are synced, what lies in them is written down, and the journals before it are superfluous.
 //!
-//!     flush and note (writer) ▶ sync segments, write the checkpoint (in the background) ▶ manifest, delete journals (writer)
+//! ```text
+//! flush and note (writer) ▶ sync segments, write the checkpoint (in the background) ▶ manifest, delete journals (writer)
+//! ```
 //!
 //! Only journals sealed before the syncs began are deleted.
 
@@ -13,7 +15,6 @@ use std::{
 
 use super::{
     files::{self, Files, Layout, SegmentName},
-    handles::Handles,
     sheet::{self, Checkpoint},
     writer::{Item, Writer},
 };
@@ -22,8 +23,9 @@ use super::{
 pub(crate) struct Job {
     pub(crate) files: Arc<dyn Files>,
     pub(crate) layout: Layout,
-    pub(crate) handles: Arc<Handles>,
     pub(crate) dirty: Vec<SegmentName>,
+    /// To be removed once this counts.
+    pub(crate) obsolete: Vec<SegmentName>,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) number: u64,
     /// The first journal that is needed once this is done.
@@ -42,7 +44,8 @@ impl Job {
     pub(crate) fn run(&self) -> Result<(), Failed> {
         let mut dirs = BTreeSet::new();
         for name in &self.dirty {
-            match self.handles.get(*name) {
+            // Not through the cache of handles, which would keep what is deleted meanwhile.
+            match self.files.open(&self.layout.segment(*name)) {
                 Ok(file) => file.sync().map_err(Failed::Sync)?,
                 // Its topic was deleted meanwhile, or retention took it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -70,12 +73,14 @@ pub(crate) struct Running {
     pub(crate) number: u64,
     pub(crate) replay_from: u64,
     pub(crate) dirty: Vec<SegmentName>,
+    pub(crate) obsolete: Vec<SegmentName>,
 }
 
 impl Running {
     /// Starts it; when it ends, the writer is told to look.
     pub(crate) fn start(job: Job, sender: Sender<Item>) -> io::Result<Self> {
-        let (number, replay_from, dirty) = (job.number, job.replay_from, job.dirty.clone());
+        let (number, replay_from) = (job.number, job.replay_from);
+        let (dirty, obsolete) = (job.dirty.clone(), job.obsolete.clone());
         let work = move || {
             let done = job.run();
             let _ = sender.send(Item::Task(Box::new(Writer::look_at_checkpoint)));
@@ -87,6 +92,7 @@ impl Running {
             number,
             replay_from,
             dirty,
+            obsolete,
         })
     }
 

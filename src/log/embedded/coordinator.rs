@@ -339,13 +339,12 @@ mod tests {
                         .holds
                         .iter()
                         .flat_map(|(member, held)| held.iter().map(|p| (*member, p.clone())));
-                    if let Some((member, partition)) = held.clone().nth(number) {
-                        if self
+                    if let Some((member, partition)) = held.clone().nth(number)
+                        && self
                             .coordinator
                             .begin_commit(Some(member), std::slice::from_ref(&partition))
-                        {
-                            self.commits.push(partition);
-                        }
+                    {
+                        self.commits.push(partition);
                     }
                 }
                 Step::EndCommit(number) => {

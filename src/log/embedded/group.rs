@@ -157,26 +157,26 @@ fn encode_slot(encoded: &mut Encoded, slot: &Slot, requests: &[Request], start: 
             encoded.outcomes[*request as usize][*record as usize] = Ok(Placed { partition, offset });
             offset += 1;
         }
-        let topic = slot.partition.topic;
-        let count = (offset - base) as usize;
-        close_frame(
-            encoded,
-            records_at,
-            Fields {
-                topic,
-                partition,
-                base,
-                count,
-            },
-            start,
-        );
-        encoded.pieces.push(Piece {
+        let piece = Piece {
             partition: slot.partition.clone(),
             range: records_at..encoded.bytes.len(),
             base,
             end: offset,
             time,
-        });
+        };
+        close_frame(encoded, records_at, Fields::of(&piece), start);
+        encoded.pieces.push(piece);
+    }
+}
+
+impl Fields {
+    fn of(piece: &Piece) -> Self {
+        Self {
+            topic: piece.partition.topic,
+            partition: piece.partition.number,
+            base: piece.base,
+            count: (piece.end - piece.base) as usize,
+        }
     }
 }
 

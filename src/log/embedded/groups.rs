@@ -61,7 +61,7 @@ impl Groups {
     pub(crate) fn join(self: &Arc<Self>, group: &Group, topics: &[Topic]) -> Membership {
         #[expect(
             clippy::disallowed_methods,
-            reason = "the coordinator must not wait for a member, and changes are few"
+            reason = "few, told under a lock that cannot wait, and none may be lost"
         )]
         let (sender, changes) = mpsc::unbounded_channel();
         let id = self.turn(group, |running| {

@@ -50,10 +50,6 @@ impl Handles {
         self.locked(|open| open.files.retain(|name, _| !gone(name)));
     }
 
-    pub(crate) fn count(&self) -> usize {
-        self.locked(|open| open.files.len())
-    }
-
     fn keep(&self, name: SegmentName, file: Arc<dyn File>) -> Arc<dyn File> {
         self.locked(|open| {
             while open.files.len() >= self.capacity {

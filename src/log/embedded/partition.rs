@@ -1,7 +1,9 @@
 //! One partition in memory: its bounds, what its segments hold, and its newest records, which may not lie in a segment yet.
 //!
-//!     start … segments … flushed … chunks … end
-//!                 chunks kept for readers may begin before `flushed`
+//! ```text
+//! start … segments … flushed … chunks … end
+//!             chunks kept for readers may begin before `flushed`
+//! ```
 //!
 //! Changed by the writer only; readers look and wait.
 
@@ -100,6 +102,20 @@ impl Partition {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Becomes what recovery found.
+    pub(crate) fn adopt(&self, found: &Self) {
+        if std::ptr::eq(self, found) {
+            return;
+        }
+        let found = std::mem::take(&mut *found.lock());
+        let mut inner = self.lock();
+        if inner.gone.is_none() {
+            *inner = found;
+        }
+        drop(inner);
+        self.changed.notify_waiters();
     }
 
     pub(crate) fn end(&self, gone: Gone) {

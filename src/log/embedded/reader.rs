@@ -63,10 +63,10 @@ impl Reading {
                 Place::Gone(Gone::Deleted) => Err(Error::no_such_topic(&self.partition.name.topic)),
                 Place::Gone(Gone::Closed) => Err(fault::closed()),
                 Place::Outside => Err(self.outside()),
-                Place::Memory(chunks) => Ok(Some(self.from_memory(&chunks))),
+                Place::Memory(chunks) => Ok(Some(self.memory_batch(&chunks))),
                 Place::Segment(segment, index) => {
                     let name = segment.name(self.partition.topic, self.partition.number);
-                    self.from_segment(Segment {
+                    self.segment_batch(Segment {
                         name,
                         known: segment,
                         index,
@@ -109,7 +109,7 @@ impl Reading {
         Error::new(Reason::PositionGone, text)
     }
 
-    fn from_memory(&self, chunks: &[Bytes]) -> Batch {
+    fn memory_batch(&self, chunks: &[Bytes]) -> Batch {
         let mut records = Vec::new();
         let mut room = BATCH_BYTES;
         for chunk in chunks {
@@ -142,7 +142,7 @@ impl Reading {
     }
 
     /// `None`: the segment went away meanwhile; look again.
-    async fn from_segment(&mut self, segment: Segment) -> Result<Option<Batch>> {
+    async fn segment_batch(&mut self, segment: Segment) -> Result<Option<Batch>> {
         let (shared, name) = (self.shared.clone(), segment.name);
         let recoveries = shared.recoveries.load(Ordering::SeqCst);
         let (from, until, cursor) = (self.next, self.until, self.cursor.take());
@@ -170,7 +170,7 @@ impl Reading {
     /// Waits while the segments are being recovered: an odd number of changes.
     async fn healthy(&self) {
         let mut health = self.shared.health.subscribe();
-        while self.shared.recoveries.load(Ordering::SeqCst) % 2 == 1 {
+        while !self.shared.recoveries.load(Ordering::SeqCst).is_multiple_of(2) {
             if health.changed().await.is_err() {
                 return;
             }

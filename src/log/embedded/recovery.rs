@@ -1,8 +1,10 @@
 //! Opening the files: what the manifest and the checkpoint say must be there; what the journals have beyond it is written to
 //! the segments again; what was never known to be durable is cut. Anything else is damage, and opening is refused.
 //!
-//!     manifest ▶ checkpoint ▶ journals, first time: operations ▶ cut the segments to the checkpoint
-//!                                      second time: records   ▶ segments ▶ new checkpoint, new journal
+//! ```text
+//! manifest ▶ checkpoint ▶ journals, first time: operations ▶ cut the segments to the checkpoint
+//!                                  second time: records   ▶ segments ▶ new checkpoint, new journal
+//! ```
 //!
 //! Nothing counts until the manifest names the new checkpoint, so a crash on the way repeats it.
 

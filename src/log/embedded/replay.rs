@@ -202,8 +202,8 @@ impl<'a> Replay<'a> {
         let job = Job {
             files: self.shared.files.clone(),
             layout: self.shared.layout.clone(),
-            handles: self.shared.handles.clone(),
             dirty: self.segments.dirty.drain().collect(),
+            obsolete: Vec::new(),
             checkpoint: Checkpoint {
                 state: state.clone(),
                 internal_end,

@@ -1,6 +1,6 @@
 //! Reading a segment's file: found through its index, in pieces of at most 1 MiB, each record checked. Blocks.
 
-use std::ops::Range;
+use std::{ops::Range, path::Path};
 
 use bytes::Bytes;
 
@@ -43,15 +43,7 @@ pub(crate) struct Read {
 /// Reads records of a range of offsets, as many as one piece has.
 pub(crate) fn batch(shared: &Shared, segment: &Segment, range: Range<i64>, cursor: Option<Cursor>) -> Result<Read> {
     let file = open(shared, segment.name)?;
-    let goes_on = cursor.filter(|cursor| cursor.name == segment.name && cursor.offset == range.start);
-    let (mut place, mut len) = match goes_on {
-        Some(cursor) => (cursor.place, BATCH_BYTES),
-        None => {
-            check_header(shared, segment.name, &*file)?;
-            let place = place_before(shared, segment, |entry| entry.offset <= range.start);
-            (place, FIRST_BYTES)
-        }
-    };
+    let (mut place, mut len) = begin(shared, segment, &*file, (range.start, cursor))?;
     let mut records = Vec::new();
     while place < segment.known.len && records.is_empty() {
         let bytes = piece(shared, segment, &*file, place, len)?;
@@ -81,6 +73,18 @@ pub(crate) fn batch(shared: &Shared, segment: &Segment, range: Range<i64>, curso
         place,
     });
     Ok(Read { records, next, cursor })
+}
+
+/// Where to read first, and how much.
+fn begin(shared: &Shared, segment: &Segment, file: &dyn File, from: (i64, Option<Cursor>)) -> Result<(u64, usize)> {
+    let (offset, cursor) = from;
+    let goes_on = cursor.filter(|cursor| cursor.name == segment.name && cursor.offset == offset);
+    if let Some(cursor) = goes_on {
+        return Ok((cursor.place, BATCH_BYTES));
+    }
+    check_header(shared, segment.name, file)?;
+    let place = place_before(shared, segment, |entry| entry.offset <= offset);
+    Ok((place, FIRST_BYTES))
 }
 
 /// Whether the walk has ended where it was asked to.
@@ -190,33 +194,45 @@ pub(crate) fn walk(bytes: &[u8], mut see: impl FnMut(&Head, usize) -> bool) -> W
 }
 
 /// Walks all records. Says where the first bad one lies, and why; `next` is then the first offset not seen.
-pub(crate) fn first_bad(
-    file: &dyn File,
-    path: &std::path::Path,
-    len: u64,
-    next: &mut i64,
-) -> Result<Option<(u64, &'static str)>> {
+pub(crate) fn first_bad(file: &dyn File, path: &Path, len: u64, next: &mut i64) -> Result<Option<(u64, &'static str)>> {
+    walk_file(file, path, len, &mut |head, _| {
+        let is_ordered = head.offset >= *next;
+        *next = head.offset + 1;
+        is_ordered
+    })
+}
+
+/// Shows all records, with their bytes. An error if one is damaged.
+pub(crate) fn each(file: &dyn File, path: &Path, len: u64, see: &mut dyn FnMut(&Head, &[u8])) -> Result<()> {
+    let mut always = |head: &Head, bytes: &[u8]| {
+        see(head, bytes);
+        true
+    };
+    match walk_file(file, path, len, &mut always)? {
+        None => Ok(()),
+        Some((place, what)) => Err(fault::damaged(path, place, what)),
+    }
+}
+
+type Check<'a> = &'a mut dyn FnMut(&Head, &[u8]) -> bool;
+
+fn walk_file(file: &dyn File, path: &Path, len: u64, check: Check<'_>) -> Result<Option<(u64, &'static str)>> {
     let mut place = segments::HEADER;
-    let mut size = 1 << 20;
+    let mut size = BATCH_BYTES;
     while place < len {
         let mut bytes = vec![0; size.min(usize::try_from(len - place).unwrap_or(size))];
         let read = file.read_at(&mut bytes, place).at("read", path)?;
         let is_cut = read < bytes.len();
         bytes.truncate(read);
-        let mut is_ordered = true;
-        let walked = walk(&bytes, |head, _| {
-            is_ordered = head.offset >= *next;
-            *next = head.offset + 1;
-            is_ordered
-        });
+        let walked = walk(&bytes, |head, at| check(head, &bytes[at..]));
         place += walked.len as u64;
         match walked.stop {
             Stop::Wrong(what) => return Ok(Some((place, what))),
-            _ if !is_ordered => return Ok(Some((place, "a record's offset is out of order"))),
+            Stop::Asked => return Ok(Some((place, "a record's offset is out of order"))),
             Stop::Short(_) | Stop::End if is_cut => return Ok(Some((place, "the file is shorter than it was"))),
             Stop::Short(needed) if place + needed as u64 > len => return Ok(Some((place, "a record is cut"))),
-            Stop::Short(needed) => size = needed.max(1 << 20),
-            Stop::End | Stop::Asked => {}
+            Stop::Short(needed) => size = needed.max(BATCH_BYTES),
+            Stop::End => {}
         }
     }
     Ok(None)

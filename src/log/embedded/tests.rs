@@ -1,6 +1,7 @@
 mod disk;
 mod crashes;
 mod failures;
+mod compacting;
 
 use std::{path::Path, sync::Arc};
 

@@ -2,16 +2,16 @@
 
 use std::{
     io,
-    sync::{Arc, atomic::Ordering},
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
 use super::{
     checkpoint::{Failed, Job, Running},
     fault::{self, At},
-    files,
+    files::{self, SegmentName},
     journal::Journal,
-    partition::{Gone, Partition},
+    partition::Gone,
     recovery::{self, Recovered},
     sheet::{self, Checkpoint, Manifest},
     writer::{Trouble, Unsure, Writer},
@@ -88,7 +88,7 @@ impl Writer {
             let _ = running.wait();
         }
         // Odd while the segments are being written again: readers wait.
-        if self.shared.recoveries.load(Ordering::SeqCst) % 2 == 0 {
+        if self.shared.recoveries.load(Ordering::SeqCst).is_multiple_of(2) {
             self.shared.recoveries.fetch_add(1, Ordering::SeqCst);
         }
         self.shared.handles.forget(|_| true);
@@ -122,18 +122,20 @@ impl Writer {
         self.manifest = found.manifest;
         self.internal_end = found.internal_end;
         self.segments.dirty.clear();
+        // Recovery removed what no checkpoint names.
+        self.obsolete.clear();
         self.cache.clear();
         self.shared.change_state(|state| *state = found.state);
         self.shared.refresh(&found.partitions);
         for partition in self.shared.partitions() {
             if let Some(found) = found.partitions.get(&(partition.topic, partition.number)) {
-                adopt(&partition, found);
+                partition.adopt(found);
             }
         }
     }
 
     /// Seals the journal and starts the next.
-    fn roll(&mut self) -> Result<()> {
+    pub(crate) fn roll(&mut self) -> Result<()> {
         if let Err(error) = self.journal.sync() {
             return Err(self.die("sync the journal", error).error);
         }
@@ -198,8 +200,8 @@ impl Writer {
         Some(Job {
             files: self.shared.files.clone(),
             layout: self.shared.layout.clone(),
-            handles: self.shared.handles.clone(),
             dirty: self.segments.dirty.drain().collect(),
+            obsolete: std::mem::take(&mut self.obsolete),
             checkpoint: Checkpoint {
                 state: self.shared.read_state(Clone::clone),
                 internal_end: self.internal_end,
@@ -222,11 +224,13 @@ impl Writer {
     }
 
     fn end_checkpoint(&mut self, running: Running) {
-        let (number, replay_from, dirty) = (running.number, running.replay_from, running.dirty.clone());
+        let (number, replay_from) = (running.number, running.replay_from);
+        let (dirty, obsolete) = (running.dirty.clone(), running.obsolete.clone());
         match running.wait() {
-            Ok(()) => self.adopt_checkpoint(number, replay_from),
+            Ok(()) => self.adopt_checkpoint(number, replay_from, obsolete),
             Err(Failed::Write(error)) => {
                 self.segments.dirty.extend(dirty);
+                self.obsolete.extend(obsolete);
                 tracing::warn!(%error, "no checkpoint of the log was made: {error}");
             }
             Err(Failed::Sync(error)) => {
@@ -235,7 +239,7 @@ impl Writer {
         }
     }
 
-    fn adopt_checkpoint(&mut self, number: u64, replay_from: u64) {
+    fn adopt_checkpoint(&mut self, number: u64, replay_from: u64, obsolete: Vec<SegmentName>) {
         let old = self.manifest.clone();
         let mut manifest = old.clone();
         manifest.checkpoint = number;
@@ -243,8 +247,10 @@ impl Writer {
         manifest.sealed.retain(|journal, _| *journal >= replay_from);
         if let Err(error) = self.write_manifest(manifest) {
             tracing::warn!(%error, "no checkpoint of the log was made: {error}");
+            self.obsolete.extend(obsolete);
             return;
         }
+        obsolete.iter().for_each(|name| self.remove(*name));
         // What stays behind is removed at the next start.
         for journal in old.first..replay_from {
             let _ = self.shared.files.remove(&self.shared.layout.journal(journal));
@@ -264,7 +270,7 @@ impl Writer {
             }
             if let Some(job) = self.checkpoint_job() {
                 match job.run() {
-                    Ok(()) => self.adopt_checkpoint(job.number, job.replay_from),
+                    Ok(()) => self.adopt_checkpoint(job.number, job.replay_from, job.obsolete),
                     Err(Failed::Sync(error) | Failed::Write(error)) => {
                         tracing::warn!(%error, "no last checkpoint of the log was made: {error}");
                     }
@@ -272,26 +278,13 @@ impl Writer {
             }
         }
         // Readers that wait for a recovery need wait no longer.
-        if self.shared.recoveries.load(Ordering::SeqCst) % 2 == 1 {
+        if !self.shared.recoveries.load(Ordering::SeqCst).is_multiple_of(2) {
             self.shared.recoveries.fetch_add(1, Ordering::SeqCst);
         }
         for partition in self.shared.partitions() {
             partition.end(Gone::Closed);
         }
         self.shared.handles.forget(|_| true);
-        let _ = self.shared.health.send_replace(Err("the log is closed".into()));
+        let _ = self.shared.health.send_replace(super::closed());
     }
-}
-
-fn adopt(partition: &Arc<Partition>, found: &Arc<Partition>) {
-    if Arc::ptr_eq(partition, found) {
-        return;
-    }
-    let mut found = found.lock();
-    let mut inner = partition.lock();
-    if inner.gone.is_none() {
-        *inner = std::mem::take(&mut *found);
-    }
-    drop(inner);
-    partition.changed.notify_waiters();
 }

@@ -142,16 +142,21 @@ impl Verifier {
         let stop = scanner.frames(JOURNAL_HEADER as u64, ending, &mut take)?;
         journal.bytes = stop.place;
         self.report.journals.push(journal);
-        for (frame, records) in ops {
-            if let Err(what) = apply_ops(&mut self.state, &mut self.internal_end, &frame, &records) {
-                self.damage(&path, frame.position, &what, Vec::new())?;
-            }
-        }
+        self.apply(&path, ops)?;
         for frame in data {
             let end = self.ends.entry((frame.topic, frame.partition)).or_default();
             *end = (*end).max(frame.base + i64::from(frame.count));
         }
         self.judge(&path, &mut scanner, stop, ending)
+    }
+
+    fn apply(&mut self, path: &Path, ops: Vec<(Frame, Vec<u8>)>) -> Result<()> {
+        for (frame, records) in ops {
+            if let Err(what) = apply_ops(&mut self.state, &mut self.internal_end, &frame, &records) {
+                self.damage(path, frame.position, &what, Vec::new())?;
+            }
+        }
+        Ok(())
     }
 
     /// Says what the place is where the frames stopped, and what lies behind it.

@@ -1,6 +1,8 @@
 //! The one writer: a thread that takes what is queued and makes it durable together.
 //!
-//!     queue ▶ one write to the journal ▶ one fsync ▶ visible to readers ▶ answers ▶ segments (from memory, when enough)
+//! ```text
+//! queue ▶ one write to the journal ▶ one fsync ▶ visible to readers ▶ answers ▶ segments (from memory, when enough)
+//! ```
 //!
 //! Everything that changes the log runs on this thread, between two group commits.
 
@@ -20,6 +22,7 @@ use super::{
     cache::Cache,
     checkpoint::Running,
     fault,
+    files::SegmentName,
     group::{self, Request},
     groups::Hold,
     journal::{Failure, Journal},
@@ -65,6 +68,8 @@ pub(crate) struct Writer {
     pub(crate) cache: Cache,
     pub(crate) trouble: Trouble,
     pub(crate) checkpoint: Option<Running>,
+    /// Segments that were compacted, until a checkpoint names what replaced them.
+    pub(crate) obsolete: Vec<SegmentName>,
     pub(crate) last_sync: Instant,
     /// Held as long as the log is open.
     pub(crate) _lock: Option<fs::File>,

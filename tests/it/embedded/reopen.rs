@@ -11,7 +11,7 @@ use crate::log::{group, reason};
 async fn fill(log: &EmbeddedLog, calls: std::ops::Range<usize>) {
     for call in calls {
         let records = (0..20).map(|n| {
-            let partition = Some((n % 3) as i32);
+            let partition = Some(n % 3);
             tidings::log::NewRecord {
                 partition,
                 ..record("t", format!("{call}-{n}-{}", "x".repeat(100)))

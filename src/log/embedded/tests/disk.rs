@@ -103,18 +103,13 @@ impl Disk {
         });
     }
 
+    /// Ends all faults.
+    pub(crate) fn mend(&self) {
+        self.world().faults.clear();
+    }
+
     pub(crate) fn set_full(&self, is_full: bool) {
         self.world().is_full = is_full;
-    }
-
-    pub(crate) fn paths(&self) -> Vec<PathBuf> {
-        self.world().names.keys().cloned().collect()
-    }
-
-    pub(crate) fn change(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
-        let mut world = self.world();
-        let number = world.names[path].expect("a file");
-        change(&mut world.files[number].live);
     }
 
     /// What is left after the power was lost: of what was not synced some, in sectors, and of names the first few changes.

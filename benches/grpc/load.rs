@@ -1,0 +1,314 @@
+//! The loads: what a client does, the same to the bus and to the bare server.
+//!
+//! Requests are encoded before, and answers are read no further than needed: the client has the same two cores.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+};
+use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
+use tonic::{Request, client::Grpc, codegen::http::uri::PathAndQuery, transport::Channel};
+use tonic_prost::ProstCodec;
+
+use crate::{
+    Result,
+    event::{self, BATCH, TOPIC},
+    process::Server,
+};
+use tidings::proto::tidings::v1::{
+    Ack, Credit, CreditMode, DeliveryRange, End, Open, Start, SubscribeRequest, end::Until, start::At,
+    subscribe_request::Frame,
+};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// One stream, requests of 100 events.
+    PublishStream,
+    /// 64 callers on one connection, one event each.
+    Unary,
+    /// All events of a topic, once.
+    Read,
+    /// A group of four streams, a range acked for each message.
+    Group,
+}
+
+/// Requests of the stream that are not answered.
+const IN_FLIGHT: usize = 32;
+pub(crate) const CALLERS: usize = 64;
+const STREAMS: usize = 4;
+/// Of each stream of the group.
+const CREDIT: i64 = 4_096;
+
+impl Load {
+    pub(crate) const ALL: [Self; 4] = [Self::PublishStream, Self::Unary, Self::Read, Self::Group];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::PublishStream => "publish-stream",
+            Self::Unary => "publish-unary",
+            Self::Read => "read",
+            Self::Group => "group",
+        }
+    }
+
+    pub(crate) fn events(self) -> u64 {
+        match self {
+            Self::Unary => 40_000,
+            _ => 200_000,
+        }
+    }
+
+    /// Publishes what is read.
+    pub(crate) async fn prepare(self, server: &Server) -> Result<()> {
+        match self {
+            Self::PublishStream | Self::Unary => Ok(()),
+            Self::Read | Self::Group => publish_stream(server, self.events()).await.map(|_| ()),
+        }
+    }
+
+    pub(crate) async fn run(self, server: &Server) -> Result<u64> {
+        match self {
+            Self::PublishStream => publish_stream(server, self.events()).await,
+            Self::Unary => publish_unary(server, self.events()).await,
+            Self::Read => read(server, TOPIC).await,
+            Self::Group => group(server, self.events()).await,
+        }
+    }
+}
+
+/// `PublishRequest` and `PublishStreamRequest`, already encoded: a message and its bytes look the same.
+#[derive(Clone, PartialEq, prost::Message)]
+struct EncodedStreamRequest {
+    #[prost(uint64, tag = "1")]
+    sequence: u64,
+    #[prost(bytes = "bytes", tag = "2")]
+    publish: Bytes,
+}
+
+/// A request of one event: field 1 is the event.
+#[derive(Clone, PartialEq, prost::Message)]
+struct EncodedRequest {
+    #[prost(bytes = "bytes", tag = "1")]
+    event: Bytes,
+    #[prost(string, tag = "2")]
+    topic: String,
+}
+
+/// An answer whose content does not matter.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct Nothing {}
+
+/// `PublishStreamResponse`: 2 is the response, 3 an error.
+#[derive(Clone, PartialEq, prost::Message)]
+struct StreamAnswer {
+    #[prost(message, optional, tag = "2")]
+    response: Option<Nothing>,
+}
+
+/// `ReadResponse` and `SubscribeResponse`: what holds events is field 1 of the first and field 2 of the second.
+#[derive(Clone, PartialEq, prost::Message)]
+struct ReadMessage {
+    #[prost(message, optional, tag = "1")]
+    events: Option<ReadEvents>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ReadEvents {
+    #[prost(message, repeated, tag = "1")]
+    events: Vec<Nothing>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct SubscribeMessage {
+    #[prost(message, optional, tag = "2")]
+    deliveries: Option<Deliveries>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Deliveries {
+    #[prost(message, repeated, tag = "1")]
+    deliveries: Vec<Delivery>,
+}
+
+/// Of a `Delivery` its id.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Delivery {
+    #[prost(uint64, tag = "1")]
+    id: u64,
+}
+
+async fn ready(channel: Channel) -> Result<Grpc<Channel>> {
+    let mut client = Grpc::new(channel).max_decoding_message_size(usize::MAX);
+    client.ready().await?;
+    Ok(client)
+}
+
+fn path(method: &'static str) -> PathAndQuery {
+    PathAndQuery::from_static(method)
+}
+
+async fn publish_stream(server: &Server, events: u64) -> Result<u64> {
+    let (requests, receiver) = mpsc::channel(IN_FLIGHT);
+    let room = Arc::new(Semaphore::new(IN_FLIGHT));
+    let answered = Arc::clone(&room);
+    tokio::spawn(async move {
+        let encoded = event::encoded_requests(BATCH);
+        for sequence in 1..=events / BATCH {
+            let Ok(permit) = room.acquire().await else { return };
+            permit.forget();
+            let publish = encoded[usize::try_from(sequence).unwrap_or(0) % encoded.len()].clone();
+            if requests.send(EncodedStreamRequest { sequence, publish }).await.is_err() {
+                return;
+            }
+        }
+    });
+    let codec = ProstCodec::<EncodedStreamRequest, StreamAnswer>::default();
+    let call = path("/tidings.v1.PublisherService/PublishStream");
+    let mut client = ready(server.channel()).await?;
+    let request = Request::new(ReceiverStream::new(receiver));
+    let mut answers = client.streaming(request, call, codec).await?.into_inner();
+    let mut count = 0;
+    while let Some(answer) = answers.next().await {
+        answer?.response.ok_or("a request failed")?;
+        answered.add_permits(1);
+        count += BATCH;
+    }
+    Ok(count)
+}
+
+async fn publish_unary(server: &Server, events: u64) -> Result<u64> {
+    let left = Arc::new(AtomicU64::new(events));
+    let mut callers = JoinSet::new();
+    for number in 0..CALLERS as u64 {
+        let (left, mut client) = (Arc::clone(&left), ready(server.channel()).await?);
+        let request = EncodedRequest {
+            event: prost::Message::encode_to_vec(&event::event(number)).into(),
+            topic: TOPIC.to_owned(),
+        };
+        callers.spawn(async move {
+            while left
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+                .is_ok()
+            {
+                let codec = ProstCodec::<EncodedRequest, Nothing>::default();
+                client
+                    .ready()
+                    .await
+                    .map_err(|error| tonic::Status::from_error(Box::new(error)))?;
+                let call = path("/tidings.v1.PublisherService/Publish");
+                client.unary(Request::new(request.clone()), call, codec).await?;
+            }
+            Ok::<(), tonic::Status>(())
+        });
+    }
+    while let Some(caller) = callers.join_next().await {
+        caller??;
+    }
+    Ok(events)
+}
+
+async fn read(server: &Server, topic: &str) -> Result<u64> {
+    let request = tidings::proto::tidings::v1::ReadRequest {
+        topics: vec![topic.to_owned()],
+        start: Some(Start {
+            at: Some(At::Earliest(())),
+        }),
+        end: Some(End {
+            until: Some(Until::Latest(())),
+        }),
+        ..Default::default()
+    };
+    let codec = ProstCodec::<_, ReadMessage>::default();
+    let mut client = ready(server.channel()).await?;
+    let call = path("/tidings.v1.SubscriberService/Read");
+    let mut messages = client
+        .server_streaming(Request::new(request), call, codec)
+        .await?
+        .into_inner();
+    let mut count = 0;
+    while let Some(message) = messages.next().await {
+        count += message?.events.map_or(0, |events| events.events.len() as u64);
+    }
+    Ok(count)
+}
+
+/// The bare server keeps as many messages ready as the load takes.
+pub(crate) async fn ask_for_stock(server: &Server, load: Load) -> Result<()> {
+    read(server, load.name()).await.map(|_| ())
+}
+
+async fn group(server: &Server, events: u64) -> Result<u64> {
+    let name = format!("group-{}", fastrand::u64(..));
+    let left = Arc::new(AtomicU64::new(events));
+    let all = Arc::new(Semaphore::new(0));
+    let mut streams = JoinSet::new();
+    for _ in 0..STREAMS {
+        let (client, left, all) = (ready(server.channel()).await?, Arc::clone(&left), Arc::clone(&all));
+        streams.spawn(consume(client, name.clone(), left, all));
+    }
+    while let Some(stream) = streams.join_next().await {
+        stream??;
+    }
+    Ok(events)
+}
+
+/// One stream of the group; ends when the streams together have all.
+async fn consume(mut client: Grpc<Channel>, group: String, left: Arc<AtomicU64>, all: Arc<Semaphore>) -> Result<()> {
+    let (frames, receiver) = mpsc::unbounded_channel();
+    let frame = |frame| SubscribeRequest { frame: Some(frame) };
+    frames.send(frame(Frame::Open(open(group))))?;
+    let codec = ProstCodec::<_, SubscribeMessage>::default();
+    let call = path("/tidings.v1.SubscriberService/Subscribe");
+    let request = Request::new(UnboundedReceiverStream::new(receiver));
+    let mut messages = client.streaming(request, call, codec).await?.into_inner();
+    loop {
+        let message = tokio::select! {
+            message = messages.next() => message.ok_or("the stream ended early")??,
+            _ = all.acquire() => return Ok(()),
+        };
+        let Some(deliveries) = message.deliveries else { continue };
+        let ranges = ranges(&deliveries.deliveries);
+        frames.send(frame(Frame::Ack(Ack {
+            ranges,
+            ..Ack::default()
+        })))?;
+        let count = deliveries.deliveries.len() as u64;
+        if left.fetch_sub(count, Ordering::Relaxed) <= count {
+            all.add_permits(STREAMS);
+        }
+    }
+}
+
+fn open(group: String) -> Open {
+    Open {
+        group,
+        topics: vec![TOPIC.to_owned()],
+        start: Some(Start {
+            at: Some(At::Earliest(())),
+        }),
+        credit: Some(Credit {
+            events: CREDIT,
+            bytes: 0,
+        }),
+        credit_mode: CreditMode::OnSettle.into(),
+        ..Open::default()
+    }
+}
+
+fn ranges(deliveries: &[Delivery]) -> Vec<DeliveryRange> {
+    let mut ranges: Vec<DeliveryRange> = Vec::new();
+    for Delivery { id } in deliveries {
+        match ranges.last_mut() {
+            Some(range) if range.last + 1 == *id => range.last = *id,
+            _ => ranges.push(DeliveryRange { first: *id, last: *id }),
+        }
+    }
+    ranges
+}
