@@ -110,6 +110,11 @@ impl Coordinator {
         may
     }
 
+    /// Whether the member was given the partition of this very topic, not of an earlier one of the same name.
+    pub(crate) fn was_given(&self, partition: &TopicPartition, topic: u32) -> bool {
+        self.owners.get(partition).is_none_or(|owner| owner.topic == topic)
+    }
+
     pub(crate) fn end_commit(&mut self, partitions: &[TopicPartition]) {
         for partition in partitions {
             if let Some(commits) = self.busy.get_mut(partition) {

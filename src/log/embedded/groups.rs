@@ -103,7 +103,14 @@ impl Groups {
         }
         let op = self.op(group, &commits)?;
         let partitions: Vec<_> = commits.into_iter().map(|commit| commit.partition).collect();
-        let may = self.with(group, |running| running.coordinator.begin_commit(member, &partitions));
+        let may = self.with(group, |running| {
+            let coordinator = &mut running.coordinator;
+            partitions
+                .iter()
+                .zip(op.topics())
+                .all(|(partition, id)| coordinator.was_given(partition, id))
+                && coordinator.begin_commit(member, &partitions)
+        });
         if !may {
             return Err(in_use(group, member));
         }
