@@ -55,7 +55,13 @@ async fn forget(server: &Server) -> i64 {
         let request = GetTopicRequest {
             name: ORDERS.to_owned(),
         };
-        let topic = server.topics().get_topic(request).await.expect("there").into_inner().topic;
+        let topic = server
+            .topics()
+            .get_topic(request)
+            .await
+            .expect("there")
+            .into_inner()
+            .topic;
         let start = topic.expect("a topic").partitions[0].start;
         (start > 0).then_some(start)
     })
@@ -116,7 +122,10 @@ async fn a_group_that_starts_behind_the_end_is_told_and_starts_at_the_oldest() {
     };
     let mut stream = server.subscribe(beyond).await;
     let gap = gap(&mut stream).await;
-    assert_eq!((gap.from_offset, gap.to_offset, gap.reason()), (1_000, 0, GapReason::Truncated));
+    assert_eq!(
+        (gap.from_offset, gap.to_offset, gap.reason()),
+        (1_000, 0, GapReason::Truncated)
+    );
     assert_eq!(ids(&stream.deliveries(1).await), ["1"]);
 }
 

@@ -56,7 +56,10 @@ async fn no_message_is_larger_than_the_client_asked_for() {
 #[tokio::test]
 async fn an_event_too_large_for_a_client_ends_its_stream_with_its_place_and_goes_to_another() {
     let server = Server::start().await;
-    let place = server.try_publish(request([with_data("large", 500 * KIB)])).await.expect("publish");
+    let place = server
+        .try_publish(request([with_data("large", 500 * KIB)]))
+        .await
+        .expect("publish");
     let mut small = server.subscribe(framed("group", 64 * KIB)).await;
     let status = refused(small.end().await, Code::InvalidArgument, "EVENT_TOO_LARGE");
     let told = format!("{ORDERS}/{} offset {}", place[0].partition, place[0].offset);
@@ -73,7 +76,10 @@ async fn an_event_too_large_for_a_client_ends_its_stream_with_its_place_and_goes
 async fn an_event_of_the_largest_size_fits_into_the_frame_of_a_client_without_a_wish() {
     let server = Server::start().await;
     for n in 0..6 {
-        server.try_publish(request([with_data(&n.to_string(), 1024 * KIB - 500)])).await.expect("publish");
+        server
+            .try_publish(request([with_data(&n.to_string(), 1024 * KIB - 500)]))
+            .await
+            .expect("publish");
     }
     let mut stream = server.subscribe(open("group")).await;
     assert_eq!(stream.opened.max_frame_bytes, 4 * 1024 * 1024 - 64 * 1024);
@@ -89,7 +95,11 @@ async fn streams_over_the_limit_are_refused_and_have_a_place_when_another_ends()
     for n in 0..3 {
         streams.push(server.subscribe(open(&format!("group-{n}"))).await);
     }
-    let status = refused(server.open_refused(open("more")).await, Code::ResourceExhausted, "LIMIT");
+    let status = refused(
+        server.open_refused(open("more")).await,
+        Code::ResourceExhausted,
+        "LIMIT",
+    );
     assert!(has_retry_info(&status) && status.message().contains("limits.streams"));
     let reading = ReadRequest {
         topics: vec![ORDERS.to_owned()],
@@ -99,7 +109,12 @@ async fn streams_over_the_limit_are_refused_and_have_a_place_when_another_ends()
     refused(result, Code::ResourceExhausted, "LIMIT");
     streams.pop().expect("a stream").close().await;
     eventually(SOON, "a free place", || async {
-        let mut stream = server.try_subscribe([tidings::proto::tidings::v1::subscribe_request::Frame::Open(open("more"))]).await.ok()?;
+        let mut stream = server
+            .try_subscribe([tidings::proto::tidings::v1::subscribe_request::Frame::Open(open(
+                "more",
+            ))])
+            .await
+            .ok()?;
         matches!(stream.next().await, Ok(Some(Frame::Opened(_)))).then_some(())
     })
     .await;
@@ -132,5 +147,9 @@ async fn a_group_holds_bounded_memory_whatever_waits_on_the_log() {
             count += deliveries.len();
         }
     }
-    assert!(server.memory() < before + (60 << 20), "{before} before, {} after", server.memory());
+    assert!(
+        server.memory() < before + (60 << 20),
+        "{before} before, {} after",
+        server.memory()
+    );
 }

@@ -229,7 +229,10 @@ async fn after_a_write_failure_nothing_overtakes_it_and_the_stream_ends() {
     server.publish(vec![order("first", "a")]).await;
     let mut stream = Publishing::begin(&server).await;
     // So little time that sooner or later a request is not known to be durable when it is over.
-    let hurried = Some(prost_types::Duration { seconds: 0, nanos: 1_000_000 });
+    let hurried = Some(prost_types::Duration {
+        seconds: 0,
+        nanos: 1_000_000,
+    });
     let mut sequence = 0;
     let failure = loop {
         sequence += 1;
@@ -239,7 +242,13 @@ async fn after_a_write_failure_nothing_overtakes_it_and_the_stream_ends() {
         }
     };
     assert_eq!(Code::from(failure.code), Code::DeadlineExceeded);
-    assert!(failure.details.iter().any(|any| any.type_url.ends_with("PublishFailure")), "{failure:?}");
+    assert!(
+        failure
+            .details
+            .iter()
+            .any(|any| any.type_url.ends_with("PublishFailure")),
+        "{failure:?}"
+    );
     let end = loop {
         match stream.next().await {
             Ok(Some(later)) => assert!(matches!(later.result, Some(Answer::Error(_))), "{later:?}"),
