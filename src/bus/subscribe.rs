@@ -63,19 +63,7 @@ impl Bus {
                 client_id: options.client_id.clone(),
                 permit,
             };
-            let handle = match bus.groups.active.get(&options.group) {
-                // A change of the group may have been cut off after it was written.
-                Some(handle) => {
-                    handle.replace(Arc::clone(&record)).await;
-                    handle
-                }
-                None => {
-                    bus.check_running_groups(&options.group)?;
-                    let handle = group::start(bus, &options.group, Arc::clone(&record));
-                    bus.groups.active.insert(&options.group, handle.clone());
-                    handle
-                }
-            };
+            let handle = bus.running(&options.group, &record).await?;
             if let Some(subscription) = handle.join(stream).await {
                 return Ok(subscription);
             }
@@ -151,6 +139,19 @@ impl Inner {
         let record = self.groups.put(group, record).await?;
         tracing::info!(%group, topics = ?record.settings.topics, "group created");
         Ok(record)
+    }
+
+    /// The group's task, started if it does not run.
+    async fn running(self: &Arc<Self>, group: &Group, record: &Arc<GroupRecord>) -> Result<group::Handle> {
+        if let Some(handle) = self.groups.active.get(group) {
+            // A change of the group may have been cut off after it was written.
+            handle.replace(Arc::clone(record)).await;
+            return Ok(handle);
+        }
+        self.check_running_groups(group)?;
+        let handle = group::start(self, group, Arc::clone(record));
+        self.groups.active.insert(group, handle.clone());
+        Ok(handle)
     }
 
     fn check_running_groups(&self, group: &Group) -> Result<()> {

@@ -1,5 +1,9 @@
 //! Events that are gone from the log before they were read: told, never passed over in silence.
 
+use tidings::log::{
+    Log as _, LogTime,
+    embedded::{EmbeddedLog, Options},
+};
 use tidings::proto::{
     io::cloudevents::v1::{CloudEvent, cloud_event::Data},
     tidings::v1::{
@@ -10,9 +14,8 @@ use tidings::proto::{
 use tonic::Code;
 
 use crate::harness::{
-    SOON, Server,
+    Server,
     clients::{ORDERS, Subscription, ids, open, order, request},
-    eventually,
     status::refused,
 };
 
@@ -44,28 +47,36 @@ async fn forgetful() -> Server {
     server
 }
 
-/// Publishes until the oldest events are gone; gives where the partition starts now.
-async fn forget(server: &Server) -> i64 {
-    eventually(SOON, "retention", || async {
-        let large = |n: usize| CloudEvent {
-            data: Some(Data::BinaryData(vec![7; 300_000].into())),
-            ..order(&n.to_string(), &n.to_string())
-        };
+/// Publishes more than is kept, and applies retention, which a server does now and then; gives where the partition starts.
+async fn forget(mut server: Server) -> (Server, i64) {
+    let large = |n: usize| CloudEvent {
+        data: Some(Data::BinaryData(vec![7; 300_000].into())),
+        ..order(&n.to_string(), &n.to_string())
+    };
+    for _ in 0..3 {
         server.try_publish(request((0..10).map(large))).await.expect("publish");
-        let request = GetTopicRequest {
-            name: ORDERS.to_owned(),
-        };
-        let topic = server
-            .topics()
-            .get_topic(request)
-            .await
-            .expect("there")
-            .into_inner()
-            .topic;
-        let start = topic.expect("a topic").partitions[0].start;
-        (start > 0).then_some(start)
-    })
-    .await
+    }
+    assert!(server.stop().await.success());
+    let log = EmbeddedLog::open(Options::new(server.data()))
+        .await
+        .expect("open the log");
+    assert!(log.retain(LogTime::now()).await.expect("retention") > 0);
+    log.close().await;
+    drop(log);
+    let server = server.restart().await;
+    let request = GetTopicRequest {
+        name: ORDERS.to_owned(),
+    };
+    let topic = server
+        .topics()
+        .get_topic(request)
+        .await
+        .expect("there")
+        .into_inner()
+        .topic;
+    let start = topic.expect("a topic").partitions[0].start;
+    assert!(start > 0);
+    (server, start)
 }
 
 async fn gap(stream: &mut Subscription) -> Gap {
@@ -86,7 +97,7 @@ async fn a_group_that_retention_overtook_is_told_and_goes_on_with_the_oldest() {
         ..open("group")
     };
     server.subscribe(before).await.close().await;
-    let start = forget(&server).await;
+    let (server, start) = forget(server).await;
     let mut stream = server.subscribe(open("group")).await;
     let gap = gap(&mut stream).await;
     assert_eq!((gap.from_offset, gap.reason()), (0, GapReason::Retention));
@@ -104,7 +115,7 @@ async fn a_group_that_asked_to_be_told_ends_with_position_gone() {
         ..open("group")
     };
     server.subscribe(failing(None)).await.close().await;
-    forget(&server).await;
+    let (server, _) = forget(server).await;
     for _ in 0..2 {
         let ended = server.open_refused(failing(open("group").credit)).await;
         let status = refused(ended, Code::OutOfRange, "POSITION_GONE");
@@ -132,7 +143,7 @@ async fn a_group_that_starts_behind_the_end_is_told_and_starts_at_the_oldest() {
 #[tokio::test]
 async fn a_reader_below_the_start_is_told_and_reads_the_oldest() {
     let server = forgetful().await;
-    let start = forget(&server).await;
+    let (server, start) = forget(server).await;
     let request = ReadRequest {
         topics: vec![ORDERS.to_owned()],
         start: at(0),

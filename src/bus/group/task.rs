@@ -83,45 +83,52 @@ pub(in crate::bus) fn start(bus: &Arc<Inner>, group: &Group, record: Arc<GroupRe
     #[expect(clippy::disallowed_methods, reason = "each stream has at most two signals under way")]
     let (signals, signal_queue) = mpsc::unbounded_channel();
     let handle = Handle { commands, signals };
-    let now = Instant::now();
-    let task = Task {
-        identity: Identity {
-            group: group.clone(),
-            record,
-        },
-        commands: command_queue,
-        signals: signal_queue,
-        handle: handle.clone(),
-        dispatch: Dispatch::new(Limits {
-            window: bus.settings.window,
-        }),
-        members: FxHashMap::default(),
-        owned: FxHashMap::default(),
-        member: None,
-        changes: None,
-        reads: FuturesUnordered::new(),
-        parked: VecDeque::new(),
-        reads_behind: 0,
-        starting: FuturesUnordered::new(),
-        pending: FxHashMap::default(),
-        rejoin_when_released: false,
-        observing: None,
-        commits: Commits::new(now),
-        held: Arc::default(),
-        serial: 0,
-        uncaught: 0,
-        version: 0,
-        next_heartbeat: now,
-        unread_check: None,
-        rejoin_at: Some(now),
-        drain_until: None,
-        bus: Arc::clone(bus),
+    let identity = Identity {
+        group: group.clone(),
+        record,
     };
+    let task = Task::new(Arc::clone(bus), identity, (command_queue, signal_queue), handle.clone());
     bus.tasks.spawn(task.run());
     handle
 }
 
+type Queues = (mpsc::Receiver<Command>, mpsc::UnboundedReceiver<Signal>);
+
 impl Task {
+    fn new(bus: Arc<Inner>, identity: Identity, (commands, signals): Queues, handle: Handle) -> Self {
+        let now = Instant::now();
+        Self {
+            identity,
+            commands,
+            signals,
+            handle,
+            dispatch: Dispatch::new(Limits {
+                window: bus.settings.window,
+            }),
+            members: FxHashMap::default(),
+            owned: FxHashMap::default(),
+            member: None,
+            changes: None,
+            reads: FuturesUnordered::new(),
+            parked: VecDeque::new(),
+            reads_behind: 0,
+            starting: FuturesUnordered::new(),
+            pending: FxHashMap::default(),
+            rejoin_when_released: false,
+            observing: None,
+            commits: Commits::new(now),
+            held: Arc::default(),
+            serial: 0,
+            uncaught: 0,
+            version: 0,
+            next_heartbeat: now,
+            unread_check: None,
+            rejoin_at: Some(now),
+            drain_until: None,
+            bus,
+        }
+    }
+
     async fn run(mut self) {
         let draining = self.bus.draining.clone();
         let mut commands = Vec::new();
