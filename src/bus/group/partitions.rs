@@ -97,6 +97,12 @@ impl Task {
             Err(error) if error.reason() == Reason::TopicNotFound => return,
             Err(_) => return self.begin(started.assigned),
         };
+        let gap =
+            |(assigned, bounds): (&Assigned, &Bounds)| Gap::at(&assigned.partition, place(assigned, *bounds), *bounds);
+        let first_gap = started.assigned.iter().zip(&bounds).find_map(gap);
+        if let Some(gap) = first_gap.filter(|_| self.identity.on_gap() == OnGap::Fail) {
+            return self.stop_at(&gap);
+        }
         let mut gained = Vec::new();
         for (assigned, bounds) in started.assigned.into_iter().zip(bounds) {
             gained.push(assigned.partition.clone());
@@ -107,7 +113,7 @@ impl Task {
     }
 
     fn take_up(&mut self, assigned: Assigned, bounds: Bounds, serial: u64) {
-        let committed = assigned.committed.map_or(bounds.start, |committed| committed.offset);
+        let committed = place(&assigned, bounds);
         let gap = Gap::at(&assigned.partition, committed, bounds);
         let from = gap.as_ref().map_or(committed, |gap| gap.to);
         let id = self.dispatch.assign(from);
@@ -147,6 +153,13 @@ impl Task {
         for member in self.members.values_mut() {
             member.push(Frame::Gap(gap.clone()));
         }
+    }
+
+    /// The group does not go over gaps: all streams end, and the offset stays before it, so that whoever comes next is told.
+    pub(super) fn stop_at(&mut self, gap: &Gap) {
+        self.tell_gap(gap);
+        self.leave_log(LossReason::Rebalanced);
+        self.rejoin_at = Some(Instant::now() + RETRY);
     }
 
     /// The partitions move: nothing more of them is sent, and what is in flight has a while to be acked.
@@ -223,4 +236,10 @@ impl Task {
             member.push(Frame::Assignment(change));
         }
     }
+}
+
+/// Where the group stands.
+fn place(assigned: &Assigned, bounds: Bounds) -> i64 {
+    let committed = assigned.committed.as_ref();
+    committed.map_or(bounds.start, |committed| committed.offset)
 }
