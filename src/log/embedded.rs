@@ -10,6 +10,7 @@
 
 mod calls;
 mod groups;
+mod members;
 mod coordinator;
 mod verify;
 mod report;

@@ -121,12 +121,13 @@ async fn streams_over_the_limit_are_refused_and_have_a_place_when_another_ends()
 #[tokio::test]
 async fn groups_over_the_limit_are_refused() {
     let server = Server::start_with("[limits]\ngroups = 2\n").await;
-    for name in ["a", "b"] {
-        server.subscribe(open(name)).await;
-    }
+    let first = server.subscribe(open("a")).await;
+    let _second = server.subscribe(open("b")).await;
     let status = refused(server.open_refused(open("c")).await, Code::ResourceExhausted, "LIMIT");
     assert!(has_retry_info(&status) && status.message().contains("limits.groups"));
     server.subscribe(open("a")).await;
+    first.close().await;
+    server.subscribe(open("b")).await;
 }
 
 #[tokio::test]

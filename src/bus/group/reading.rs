@@ -136,7 +136,9 @@ impl Task {
             return self.park(id, reader);
         };
         if self.identity.on_gap() == OnGap::Fail {
-            return self.stop_at(&gap);
+            self.dispatch.unassign(id);
+            self.owned.remove(&id);
+            return self.tell_gap(&gap);
         }
         owned.must_commit = true;
         self.park(id, self.bus.feeds.reader(partition, gap.to, None));
