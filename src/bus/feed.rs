@@ -66,6 +66,11 @@ impl Feeds {
         Self { log, lives }
     }
 
+    /// The partition is gone; one of the same name is another.
+    pub(super) fn forget(&self, partition: &TopicPartition) {
+        self.lives.forget(partition);
+    }
+
     /// Reads from `next` up to `until`, or for ever.
     pub(super) fn reader(&self, partition: TopicPartition, next: i64, until: Option<i64>) -> FeedReader {
         FeedReader {

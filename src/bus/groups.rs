@@ -69,10 +69,6 @@ impl Groups {
         self.store.list(after, count)
     }
 
-    pub(super) fn count(&self) -> usize {
-        self.store.count()
-    }
-
     /// Writes a record, durably. Call it only while holding the group's lock (`Active::lock`).
     pub(super) async fn put(&self, group: &Group, record: GroupRecord) -> Result<Arc<GroupRecord>> {
         self.store.put(group, record).await

@@ -63,14 +63,7 @@ impl Bus {
                 client_id: options.client_id.clone(),
                 permit,
             };
-            let handle = match bus.groups.active.get(&options.group) {
-                Some(handle) => handle,
-                None => {
-                    let handle = group::start(bus, &options.group, Arc::clone(&record));
-                    bus.groups.active.insert(&options.group, handle.clone());
-                    handle
-                }
-            };
+            let handle = bus.running(&options.group, &record).await?;
             if let Some(subscription) = handle.join(stream).await {
                 return Ok(subscription);
             }
@@ -120,13 +113,6 @@ impl Inner {
             let rule = format!("group {group} does not exist yet; name the topics to create it with");
             return Err(Error::fault(Reason::RequestInvalid, "open.topics", rule));
         };
-        if self.groups.count() >= self.settings.groups {
-            let text = format!(
-                "create group {group}: there are limits.groups = {} groups",
-                self.settings.groups
-            );
-            return Err(Error::new(Reason::Limit, text).retry_after(Duration::from_secs(60)));
-        }
         self.ensure_topics(&topics).await?;
         let partitions = self.partitions_of(&topics).await?;
         let bounds = self.log.bounds(&partitions).await?;
@@ -153,6 +139,28 @@ impl Inner {
         let record = self.groups.put(group, record).await?;
         tracing::info!(%group, topics = ?record.settings.topics, "group created");
         Ok(record)
+    }
+
+    /// The group's task, started if it does not run.
+    async fn running(self: &Arc<Self>, group: &Group, record: &Arc<GroupRecord>) -> Result<group::Handle> {
+        if let Some(handle) = self.groups.active.get(group) {
+            // A change of the group may have been cut off after it was written.
+            handle.replace(Arc::clone(record)).await;
+            return Ok(handle);
+        }
+        self.check_running_groups(group)?;
+        let handle = group::start(self, group, Arc::clone(record));
+        self.groups.active.insert(group, handle.clone());
+        Ok(handle)
+    }
+
+    fn check_running_groups(&self, group: &Group) -> Result<()> {
+        let limit = self.settings.groups;
+        if self.groups.active.running() < limit {
+            return Ok(());
+        }
+        let text = format!("open group {group}: limits.groups = {limit} groups have open streams");
+        Err(Error::new(Reason::Limit, text).retry_after(Duration::from_secs(5)))
     }
 
     /// Where the group stands in each partition there is.

@@ -121,6 +121,7 @@ async fn take(request: SubscribeRequest, control: &Control) -> Result<()> {
         }
         Some(Frame::Nack(nack)) => {
             let delay = convert::nack_delay(&nack)?;
+            tracing::debug!(delay_ms = delay.as_millis() as u64, reason = %nack.reason.chars().take(1_000).collect::<String>(), "nack");
             control
                 .nack(
                     convert::id_ranges(&nack.delivery_ids, &nack.ranges),

@@ -10,6 +10,7 @@
 
 mod calls;
 mod groups;
+mod members;
 mod coordinator;
 mod verify;
 mod report;
@@ -74,6 +75,8 @@ use crate::{
     log::LogTime,
 };
 
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Where the log lies and what it may use.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -134,7 +137,7 @@ impl EmbeddedLog {
     pub async fn open(options: Options) -> Result<Arc<Self>> {
         fs::create_dir_all(&options.directory)
             .map_err(|error| fault::failed(&format!("create {}", options.directory.display()), error))?;
-        let lock = lock(&options)?;
+        let lock = lock_soon(&options).await?;
         Self::open_on(options, Arc::new(RealFiles), Some(lock)).await
     }
 
@@ -207,6 +210,19 @@ impl Drop for EmbeddedLog {
 
 fn closed() -> Health {
     Err("the log is closed".into())
+}
+
+/// A server that has just ended may hold the lock a moment longer: a child that it was starting has it until it runs.
+async fn lock_soon(options: &Options) -> Result<fs::File> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match lock(options) {
+            Err(error) if error.reason() == Reason::LogUnavailable && Instant::now() < deadline => {
+                tokio::time::sleep(LOCK_PATIENCE / 20).await;
+            }
+            result => return result,
+        }
+    }
 }
 
 fn lock(options: &Options) -> Result<fs::File> {

@@ -72,6 +72,7 @@ mod on_embedded {
             a_lone_member_gets_all_partitions_with_what_was_committed,
             members_share_and_partitions_move_once_released,
             only_owners_commit,
+            a_release_held_from_before_the_group_began_anew_frees_nothing,
             a_leaving_member_gives_its_partitions_to_the_others,
             a_deleted_topic_is_lost_and_a_new_one_is_assigned,
         }

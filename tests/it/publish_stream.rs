@@ -222,3 +222,38 @@ async fn a_client_that_reads_no_answers_is_held_up_and_loses_none() {
     }
     assert_eq!(count, 400);
 }
+
+#[tokio::test]
+async fn after_a_write_failure_nothing_overtakes_it_and_the_stream_ends() {
+    let server = Server::start().await;
+    server.publish(vec![order("first", "a")]).await;
+    let mut stream = Publishing::begin(&server).await;
+    // So little time that sooner or later a request is not known to be durable when it is over.
+    let hurried = Some(prost_types::Duration {
+        seconds: 0,
+        nanos: 1_000_000,
+    });
+    let mut sequence = 0;
+    let failure = loop {
+        sequence += 1;
+        stream.send_for(sequence, one(&sequence.to_string()), hurried);
+        if let (_, Answer::Error(error)) = stream.answer().await {
+            break error;
+        }
+    };
+    assert_eq!(Code::from(failure.code), Code::DeadlineExceeded);
+    assert!(
+        failure
+            .details
+            .iter()
+            .any(|any| any.type_url.ends_with("PublishFailure")),
+        "{failure:?}"
+    );
+    let end = loop {
+        match stream.next().await {
+            Ok(Some(later)) => assert!(matches!(later.result, Some(Answer::Error(_))), "{later:?}"),
+            end => break end,
+        }
+    };
+    refused(end, Code::Aborted, "PRECEDING_FAILED");
+}

@@ -1,5 +1,8 @@
 //! Read: events without a group, from a start to an end or for ever; everybody sees everything.
 
+mod bounds;
+mod refused;
+
 use tidings::proto::tidings::v1::{
     CaughtUp, Committed, CreateTopicRequest, DeleteTopicRequest, End, Filter, GapReason, Position, Positions,
     ReadEvent, ReadRequest, Start, TopicSettings, UpdateTopicRequest, Waiting, end::Until, read_response::Frame,
@@ -130,82 +133,6 @@ async fn reading_an_empty_topic_ends_at_once() {
 }
 
 #[tokio::test]
-async fn starts_are_inclusive() {
-    let server = with_events(40).await;
-    let there = server.read_all(ORDERS).await;
-    let ends = [0, 1].map(|partition| there.iter().filter(|read| place(read).0 == partition).count());
-    assert_eq!(read(&server, from(At::Earliest(()))).await.len(), 40);
-    assert_eq!(read(&server, from(At::Latest(()))).await, []);
-    let mut got = read(&server, from(At::Positions(positions(&[(0, 3)])))).await;
-    got.sort_unstable();
-    assert_eq!((got[0], got.len()), ((0, 3), 37));
-    assert!(got.contains(&(1, 0)), "partitions not named start at the earliest");
-    let at_the_ends: Vec<_> = (0..)
-        .zip(ends)
-        .map(|(partition, end)| (partition, i64::try_from(end).expect("few")))
-        .collect();
-    assert_eq!(read(&server, from(At::Positions(positions(&at_the_ends)))).await, []);
-}
-
-#[tokio::test]
-async fn ends_are_exclusive() {
-    let server = with_events(40).await;
-    assert_eq!(read(&server, until(Until::Latest(()))).await.len(), 40);
-    let of_one = until(Until::Positions(positions(&[(1, 3)])));
-    assert_eq!(read(&server, of_one).await, [(1, 0), (1, 1), (1, 2)]);
-}
-
-#[tokio::test]
-async fn times_mean_the_logs_clock_and_bound_both_ends() {
-    let server = with_events(0).await;
-    for n in 0..60 {
-        publish(&server, n..n + 1).await;
-    }
-    let there = server.read_all(ORDERS).await;
-    let time = |read: &ReadEvent| read.log_time.map(|time| (time.seconds, time.nanos)).expect("a time");
-    let mut times: Vec<_> = there.iter().map(time).collect();
-    times.sort_unstable();
-    let middle = times[30];
-    let at = prost_types::Timestamp {
-        seconds: middle.0,
-        nanos: middle.1,
-    };
-    let later = times.iter().filter(|time| **time >= middle).count();
-    assert_eq!(read(&server, from(At::Time(at))).await.len(), later);
-    assert_eq!(read(&server, until(Until::Time(at))).await.len(), 60 - later);
-    let both = ReadRequest {
-        end: Some(End {
-            until: Some(Until::Time(at)),
-        }),
-        ..from(At::Time(at))
-    };
-    assert_eq!(read(&server, both).await, []);
-    let far = prost_types::Timestamp {
-        seconds: 1 << 33,
-        nanos: 0,
-    };
-    assert_eq!(read(&server, from(At::Time(far))).await, []);
-}
-
-#[tokio::test]
-async fn max_events_ends_the_read_with_and_without_follow() {
-    let server = with_events(50).await;
-    for count in [1, 7, 50] {
-        let bounded = ReadRequest {
-            max_events: count,
-            ..reading()
-        };
-        assert_eq!(read(&server, bounded).await.len(), usize::try_from(count).expect("few"));
-        let bounded = ReadRequest {
-            max_events: count,
-            follow: true,
-            ..from(At::Earliest(()))
-        };
-        assert_eq!(read(&server, bounded).await.len(), usize::try_from(count).expect("few"));
-    }
-}
-
-#[tokio::test]
 async fn several_topics_are_read_together_and_a_topic_named_twice_once() {
     let server = with_events(5).await;
     let mut user = order("user", "u");
@@ -313,105 +240,4 @@ async fn a_follower_gets_partitions_that_come_later_and_ends_with_its_topic() {
     };
     server.topics().delete_topic(delete).await.expect("delete the topic");
     refused(follower.rest().await, Code::NotFound, "TOPIC_NOT_FOUND");
-}
-
-#[tokio::test]
-async fn a_position_that_the_log_does_not_have_is_told_as_a_gap() {
-    let server = with_events(10).await;
-    let request = from(At::Positions(positions(&[(0, 1_000), (1, 0)])));
-    let mut reading = server.read(request).await.expect("read");
-    let Some(Frame::Gap(gap)) = reading.next().await.expect("no error") else {
-        panic!("no gap");
-    };
-    assert_eq!((gap.partition, gap.from_offset, gap.to_offset), (0, 1_000, 0));
-    assert_eq!(gap.reason(), GapReason::Truncated);
-    assert_eq!(reading.rest().await.expect("to its end").len(), 10);
-}
-
-#[tokio::test]
-async fn what_a_read_cannot_mean_is_refused_by_name() {
-    let server = with_events(1).await;
-    let with_end = ReadRequest {
-        follow: true,
-        ..until(Until::Latest(()))
-    };
-    let bad_time = prost_types::Timestamp { seconds: 0, nanos: -1 };
-    for (field, request) in [
-        ("start", from(At::Committed(Committed {}))),
-        ("start", from(At::Time(bad_time))),
-        ("end", with_end),
-        (
-            "topics",
-            ReadRequest {
-                topics: vec![],
-                ..reading()
-            },
-        ),
-        (
-            "max_events",
-            ReadRequest {
-                max_events: -1,
-                ..reading()
-            },
-        ),
-        ("start.positions[0]", from(At::Positions(positions(&[(9, 0)])))),
-        ("start.positions[1]", from(At::Positions(positions(&[(0, 1), (0, 1)])))),
-        ("end.positions[0]", until(Until::Positions(positions(&[(0, -1)])))),
-    ] {
-        let refusal = refused(
-            read_result(&server, request).await,
-            Code::InvalidArgument,
-            "REQUEST_INVALID",
-        );
-        assert_eq!(fields(&refusal), [field]);
-    }
-    let topics = vec!["nothing".to_owned()];
-    let unknown = ReadRequest { topics, ..reading() };
-    let refusal = refused(read_result(&server, unknown).await, Code::NotFound, "TOPIC_NOT_FOUND");
-    assert!(
-        refusal.message().contains("tidings topics create nothing"),
-        "{}",
-        refusal.message()
-    );
-}
-
-#[tokio::test]
-async fn what_is_not_built_is_refused_by_name() {
-    let server = with_events(1).await;
-    for (named, request) in [
-        (
-            "filter",
-            ReadRequest {
-                filter: Some(Filter::default()),
-                ..reading()
-            },
-        ),
-        ("snapshot", from(At::Snapshot("s".into()))),
-        ("checkpoint", from(At::Checkpoint("c".into()))),
-        (
-            "**",
-            ReadRequest {
-                topics: vec!["**".into()],
-                ..reading()
-            },
-        ),
-        (
-            "re:.",
-            ReadRequest {
-                topics: vec!["re:.".into()],
-                ..reading()
-            },
-        ),
-    ] {
-        let refusal = refused(
-            read_result(&server, request).await,
-            Code::Unimplemented,
-            "NOT_SUPPORTED",
-        );
-        assert!(refusal.message().contains(named), "{}", refusal.message());
-    }
-}
-
-async fn read_result(server: &Server, request: ReadRequest) -> Result<Vec<ReadEvent>, tonic::Status> {
-    server.read(request).await?.rest().await
 }

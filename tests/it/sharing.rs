@@ -1,12 +1,15 @@
 //! Several streams of one group: who gets what, in which order, and what happens when one fails.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tidings::proto::tidings::v1::{
     CreateTopicRequest, Credit, Delivery, Nack, Open, SubscribeRequest, TopicSettings, UpdateTopicRequest,
     subscribe_request::Frame as Sent, subscribe_response::Frame,
 };
-use tokio::sync::Mutex;
 
 use crate::harness::{
     Server,
@@ -104,20 +107,29 @@ async fn work(server: Arc<Server>, seen: Arc<Mutex<Seen>>, mut random: fastrand:
         {
             held.extend(new.deliveries);
         }
-        let mut seen = seen.lock().await;
-        if seen.count == EVENTS {
+        random.shuffle(&mut held);
+        if settle_all(&stream, &mut held, &seen, &mut random) == EVENTS {
             return;
         }
-        random.shuffle(&mut held);
-        for delivery in held.drain(..) {
-            settle(&stream, &delivery, &mut seen, random.u8(..));
-        }
-        drop(seen);
         if random.u8(..) < 10 {
             stream.close().await;
             stream = server.subscribe(with_credit(16_000)).await;
         }
     }
+}
+
+/// Settles what is held; gives how many are done in all.
+fn settle_all(
+    stream: &Subscription,
+    held: &mut Vec<Delivery>,
+    seen: &Mutex<Seen>,
+    random: &mut fastrand::Rng,
+) -> usize {
+    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    for delivery in held.drain(..) {
+        settle(stream, &delivery, &mut seen, random.u8(..));
+    }
+    seen.count
 }
 
 fn settle(stream: &Subscription, delivery: &Delivery, seen: &mut Seen, dice: u8) {
@@ -161,7 +173,7 @@ async fn events_of_a_key_come_in_order_under_nacks_and_streams_that_come_and_go(
     for worker in workers {
         within("a worker", worker).await.expect("the worker is content");
     }
-    let seen = seen.lock().await;
+    let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
     assert_eq!((seen.done.len(), seen.count), (KEYS, EVENTS));
 }
 

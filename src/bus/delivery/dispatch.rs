@@ -47,6 +47,8 @@ impl<P> Dispatch<P> {
         for (_, stream) in &mut self.streams {
             stream.lose(id);
         }
+        let streams: Vec<StreamId> = self.streams.iter().map(|(id, _)| id).collect();
+        streams.into_iter().for_each(|id| self.list(id));
     }
 
     /// A partition is about to leave: nothing more of it is sent; what was sent may still be settled.
@@ -91,6 +93,7 @@ impl<P> Dispatch<P> {
     pub fn leave(&mut self, id: StreamId) {
         self.surrender(id);
         self.streams.try_remove(id);
+        self.eligible.retain(|listed| *listed != id);
     }
 
     /// A stream gives up what it has, to others and before other events, and takes no more.
@@ -208,6 +211,7 @@ impl<P> Dispatch<P> {
             let Some(out) = stream.unsend(delivery) else { continue };
             self.landed(out);
             self.scheduler.unsend(out.entry);
+            self.forget_if_retired(out.partition);
         }
     }
 

@@ -75,9 +75,15 @@ impl<P> Partition<P> {
         }
     }
 
-    /// Gives out what fits into the window now, in order.
+    /// Gives out what fits into the window now, in order. What lies behind a hole wider than the window waits until all
+    /// before it is settled; then the hole costs nothing.
     pub(super) fn admit(&mut self, window: i64, mut give: impl FnMut(Arrival<P>)) {
-        while self.tracker.span() < window {
+        while let Some(pending) = self.backlog.front() {
+            let (Pending::Hole(next) | Pending::Event(Arrival { offset: next, .. })) = pending;
+            let is_settled = self.tracker.span() == 0;
+            if !is_settled && (self.tracker.span() >= window || next - self.tracker.committed() > window) {
+                break;
+            }
             match self.backlog.pop_front() {
                 Some(Pending::Hole(next)) => self.tracker.skip_to(next),
                 Some(Pending::Event(arrival)) => {

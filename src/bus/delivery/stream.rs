@@ -76,10 +76,13 @@ impl Stream {
 
     /// Events of this partition are gone: acks of them are stale.
     pub(super) fn lose(&mut self, partition: PartitionId) {
-        let bytes = &mut self.bytes;
+        let (bytes, ledger) = (&mut self.bytes, &mut self.ledger);
         self.outstanding.make_stale(|out| {
             let stale = out.partition == partition;
-            *bytes -= if stale { i64::from(out.size) } else { 0 };
+            if stale {
+                *bytes -= i64::from(out.size);
+                ledger.settled(out.size);
+            }
             stale
         });
     }

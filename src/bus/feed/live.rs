@@ -78,6 +78,10 @@ impl Lives {
         }
     }
 
+    pub(super) fn forget(&self, partition: &TopicPartition) {
+        lock(&self.feeds).remove(partition);
+    }
+
     /// The partition's feed; started at `next` if there is none.
     pub(super) fn attach(&self, partition: &TopicPartition, next: i64) -> Arc<Live> {
         let mut feeds = lock(&self.feeds);

@@ -12,7 +12,7 @@ use super::{
     task::{RETRY, Task, log_failure},
 };
 use crate::{
-    bus::delivery::{IdFault, PartitionId, Settled},
+    bus::delivery::{IdFault, PartitionId},
     error::{Error, Reason, Result},
     log::{self, LogTime, Member},
 };
@@ -29,12 +29,15 @@ pub(super) struct Commits {
     covered: Vec<Waiter>,
 }
 
+/// A partition, the number of its assignment, and an offset in it.
+pub(super) type Place = (PartitionId, u64, i64);
+
 /// Who waits for a commit.
 enum Waiter {
     Report {
         key: StreamKey,
         sequence: u64,
-        places: Vec<(PartitionId, i64)>,
+        places: Vec<Place>,
         faults: Vec<IdFault>,
     },
     End {
@@ -45,7 +48,7 @@ enum Waiter {
 
 /// A commit that ended.
 pub(super) struct Committed {
-    offsets: Vec<(PartitionId, u64, i64)>,
+    offsets: Vec<Place>,
     result: Result<()>,
 }
 
@@ -62,8 +65,12 @@ impl Commits {
         }
     }
 
-    pub(super) fn report_when_committed(&mut self, key: StreamKey, sequence: u64, settled: Settled) {
-        let Settled { faults, places, .. } = settled;
+    pub(super) fn report_when_committed(
+        &mut self,
+        key: StreamKey,
+        sequence: u64,
+        (places, faults): (Vec<Place>, Vec<IdFault>),
+    ) {
         self.waiting.push(Waiter::Report {
             key,
             sequence,
@@ -106,13 +113,21 @@ impl Task {
             return;
         }
         let (offsets, moved) = self.uncommitted();
+        if self.member.is_none() && !moved.is_empty() {
+            // Between two memberships: wait for the next.
+            self.commits.failed = Some(now);
+            return;
+        }
         self.commits.covered = std::mem::take(&mut self.commits.waiting);
         (self.commits.acked, self.commits.began) = (0, now);
         match self.member.clone() {
             Some(member) if !moved.is_empty() => {
                 self.commits.in_flight = Some(Box::pin(commit(member, offsets, moved)));
             }
-            _ => self.tell_committed(),
+            _ => {
+                self.commits.failed = None;
+                self.tell_committed();
+            }
         }
     }
 
@@ -140,7 +155,7 @@ impl Task {
     }
 
     /// What the log has not got yet.
-    fn uncommitted(&self) -> (Vec<(PartitionId, u64, i64)>, Vec<log::Commit>) {
+    fn uncommitted(&self) -> (Vec<Place>, Vec<log::Commit>) {
         let (mut offsets, mut moved) = (Vec::new(), Vec::new());
         for (id, owned) in &self.owned {
             let Some(view) = self.dispatch.partition(*id) else {
@@ -169,8 +184,9 @@ impl Task {
                     places,
                     faults,
                 } => {
-                    let below = |(id, offset): &(PartitionId, i64)| {
-                        self.owned.get(id).is_some_and(|owned| *offset < owned.durable)
+                    let below = |(id, serial, offset): &Place| {
+                        let owned = self.owned.get(id).filter(|owned| owned.serial == *serial);
+                        owned.is_some_and(|owned| *offset < owned.durable)
                     };
                     let committed = places.iter().all(below);
                     if let Some(member) = self.members.get_mut(&key.id).filter(|member| member.key == key) {
@@ -194,13 +210,14 @@ impl Task {
                     let unsure = Error::new(Reason::LogUnavailable, text).retry_after(Duration::from_secs(1));
                     self.end(key, ending.and(Err(unsure)));
                 }
+                Waiter::Report { key, .. } if !self.is_member(key) => {}
                 report @ Waiter::Report { .. } => self.commits.waiting.push(report),
             }
         }
     }
 }
 
-async fn commit(member: Arc<dyn Member>, offsets: Vec<(PartitionId, u64, i64)>, moved: Vec<log::Commit>) -> Committed {
+async fn commit(member: Arc<dyn Member>, offsets: Vec<Place>, moved: Vec<log::Commit>) -> Committed {
     let result = member.commit(moved).await;
     Committed { offsets, result }
 }

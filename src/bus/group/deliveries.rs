@@ -71,12 +71,23 @@ impl Task {
         }
     }
 
+    /// What no stream has read yet goes back into the group.
+    pub(super) fn take_back_all(&mut self) {
+        let ids: Vec<StreamId> = self.members.keys().copied().collect();
+        for id in ids {
+            self.take_back(id);
+        }
+    }
+
     /// What the stream has not read goes back into the group.
     pub(super) fn take_back(&mut self, id: StreamId) {
         let Some(member) = self.members.get_mut(&id) else {
             return;
         };
         let recalled = member.outbox.recall(member.key);
+        if recalled.is_empty() {
+            return;
+        }
         member.delivered -= recalled.len() as u64;
         self.dispatch.no_room(id);
         self.dispatch.recall(id, recalled.iter().map(|delivery| delivery.id));

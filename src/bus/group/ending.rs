@@ -3,21 +3,17 @@
 use std::time::Instant;
 
 use super::{Frame, task::Task};
-use crate::{
-    bus::{delivery::StreamId, draining},
-    error::Error,
-};
+use crate::{bus::draining, error::Error};
 
 impl Task {
     /// Nothing more is sent; streams may settle what they have.
     pub(super) fn drain(&mut self) {
         let timeout = self.bus.settings.drain_timeout;
         self.drain_until = Some(Instant::now() + timeout);
-        let ids: Vec<StreamId> = self.members.keys().copied().collect();
-        for id in ids {
-            self.dispatch.close(id);
-            self.take_back(id);
+        for id in self.members.keys() {
+            self.dispatch.close(*id);
         }
+        self.take_back_all();
         for member in self.members.values_mut() {
             member.push(Frame::Drain(timeout));
         }

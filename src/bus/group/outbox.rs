@@ -107,7 +107,6 @@ impl Outbox {
     /// Takes the deliveries back that nobody has read. `Signal::Room` comes when the client reads again.
     pub(super) fn recall(&self, key: StreamKey) -> Vec<Delivery> {
         let mut state = self.lock();
-        state.wanted = Some(key);
         let mut recalled = Vec::new();
         state.frames.retain_mut(|frame| match frame {
             Frame::Deliveries(deliveries) => {
@@ -117,6 +116,9 @@ impl Outbox {
             _ => true,
         });
         state.took(&recalled);
+        if !recalled.is_empty() {
+            state.wanted = Some(key);
+        }
         recalled
     }
 

@@ -37,7 +37,7 @@ pub(super) struct Owned {
     /// A reader that waits until there is room.
     pub(super) parked: Option<FeedReader>,
     /// It moves to another replica: what is in flight may be acked until then.
-    releasing: Option<(Arc<Release>, Instant)>,
+    releasing: Option<(Option<Arc<Release>>, Instant)>,
     pub(super) stop: CancellationToken,
     _stop_on_drop: DropGuard,
 }
@@ -67,6 +67,7 @@ impl Task {
     pub(super) fn leave_log(&mut self, reason: LossReason) {
         (self.changes, self.member) = (None, None);
         self.starting.clear();
+        self.pending.clear();
         let all: Vec<TopicPartition> = self.owned.values().map(|owned| (*owned.partition).clone()).collect();
         self.lose(&all, reason);
     }
@@ -76,6 +77,8 @@ impl Task {
         let log = Arc::clone(&self.bus.log);
         self.serial += 1;
         let serial = self.serial;
+        self.pending
+            .extend(assigned.iter().map(|assigned| (assigned.partition.clone(), serial)));
         self.starting.push(Box::pin(async move {
             let partitions: Vec<TopicPartition> = assigned.iter().map(|assigned| assigned.partition.clone()).collect();
             let bounds = log.bounds(&partitions).await;
@@ -91,24 +94,49 @@ impl Task {
     }
 
     pub(super) fn started(&mut self, started: Started) {
-        let bounds = match started.bounds {
+        let Started {
+            serial,
+            assigned,
+            bounds,
+        } = started;
+        let bounds = match bounds {
             Ok(bounds) => bounds,
-            // Gone again: the log says so with a change of its own.
-            Err(error) if error.reason() == Reason::TopicNotFound => return,
-            Err(_) => return self.begin(started.assigned),
+            Err(error) => return self.begin_again(assigned, serial, error.reason()),
         };
         let mut gained = Vec::new();
-        for (assigned, bounds) in started.assigned.into_iter().zip(bounds) {
-            gained.push(assigned.partition.clone());
-            self.take_up(assigned, bounds, started.serial);
+        for (assigned, bounds) in assigned.into_iter().zip(bounds) {
+            if self.is_pending(&assigned, serial) {
+                self.pending.remove(&assigned.partition);
+                gained.push(assigned.partition.clone());
+                self.take_up(assigned, bounds, serial);
+            }
         }
         tracing::debug!(group = %self.identity.group, partitions = gained.len(), "partitions assigned");
         self.tell_assignment(gained, Vec::new(), Duration::ZERO);
     }
 
+    /// What was asked for may have left meanwhile.
+    fn is_pending(&self, assigned: &Assigned, serial: u64) -> bool {
+        self.pending.get(&assigned.partition) == Some(&serial)
+    }
+
+    /// The bounds could not be had. One missing topic must not hold the others up: each is asked for alone.
+    fn begin_again(&mut self, mut assigned: Vec<Assigned>, serial: u64, reason: Reason) {
+        assigned.retain(|assigned| self.is_pending(assigned, serial));
+        match reason {
+            // Gone again: the log says so with a change of its own.
+            Reason::TopicNotFound if assigned.len() <= 1 => {}
+            Reason::TopicNotFound => assigned.into_iter().for_each(|one| self.begin(vec![one])),
+            _ => self.begin(assigned),
+        }
+    }
+
     fn take_up(&mut self, assigned: Assigned, bounds: Bounds, serial: u64) {
         let committed = assigned.committed.map_or(bounds.start, |committed| committed.offset);
         let gap = Gap::at(&assigned.partition, committed, bounds);
+        if let Some(gap) = gap.as_ref().filter(|_| self.identity.on_gap() == OnGap::Fail) {
+            return self.tell_gap(gap);
+        }
         let from = gap.as_ref().map_or(committed, |gap| gap.to);
         let id = self.dispatch.assign(from);
         self.parked.push_back(id);
@@ -136,6 +164,7 @@ impl Task {
         }
     }
 
+    /// Where the group wants to fail at a gap, its streams end, and its offset stays where it is.
     pub(super) fn tell_gap(&mut self, gap: &Gap) {
         tracing::warn!(
             group = %self.identity.group, topic = %gap.partition.topic, partition = gap.partition.partition,
@@ -151,18 +180,32 @@ impl Task {
 
     /// The partitions move: nothing more of them is sent, and what is in flight has a while to be acked.
     fn revoke(&mut self, partitions: &[TopicPartition], release: Release) {
+        self.retire(partitions, Some(Arc::new(release)), LossReason::Rebalanced);
+    }
+
+    fn retire(&mut self, partitions: &[TopicPartition], release: Option<Arc<Release>>, reason: LossReason) {
+        self.pending.retain(|partition, _| !partitions.contains(partition));
+        self.take_back_all();
         let until = Instant::now() + GRACE;
-        let release = Arc::new(release);
         let mut lost = Vec::new();
         for (id, owned) in &mut self.owned {
             if partitions.contains(&owned.partition) {
                 self.dispatch.retire(*id);
                 owned.parked = None;
-                owned.releasing = Some((Arc::clone(&release), until));
-                lost.push(((*owned.partition).clone(), LossReason::Rebalanced));
+                owned.releasing = Some((release.clone(), until));
+                lost.push(((*owned.partition).clone(), reason));
             }
         }
         self.tell_assignment(Vec::new(), lost, GRACE);
+    }
+
+    /// The group has other topics now: what is in flight has a while to be acked, then the group is joined anew.
+    pub(super) fn retire_all(&mut self) {
+        let all: Vec<TopicPartition> = self.owned.values().map(|owned| (*owned.partition).clone()).collect();
+        self.pending.clear();
+        self.starting.clear();
+        self.retire(&all, None, LossReason::GroupChanged);
+        self.rejoin_when_released = true;
     }
 
     /// Lets go of revoked partitions that have nothing in flight any more, or whose time is over.
@@ -183,6 +226,11 @@ impl Task {
             self.dispatch.unassign(id);
             self.owned.remove(&id);
         }
+        if self.rejoin_when_released && self.owned.is_empty() && self.commits.in_flight.is_none() {
+            self.rejoin_when_released = false;
+            self.leave_log(LossReason::GroupChanged);
+            self.rejoin_at = Some(now);
+        }
     }
 
     pub(super) fn release_at(&self) -> Option<Instant> {
@@ -194,11 +242,14 @@ impl Task {
 
     /// The partitions are gone: acks of them are stale.
     fn lose(&mut self, partitions: &[TopicPartition], reason: LossReason) {
+        self.pending.retain(|partition, _| !partitions.contains(partition));
+        self.take_back_all();
         let mut lost = Vec::new();
         self.owned.retain(|id, owned| {
             let gone = partitions.contains(&owned.partition);
             if gone {
                 self.dispatch.unassign(*id);
+                self.bus.feeds.forget(&owned.partition);
                 lost.push(((*owned.partition).clone(), reason));
             }
             !gone

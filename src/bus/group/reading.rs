@@ -13,6 +13,7 @@ use crate::{
     bus::{
         delivery::{Arrival, PartitionId},
         feed::{Chunk, FeedReader},
+        groups::OnGap,
         key_hash,
         start::Gap,
     },
@@ -134,6 +135,11 @@ impl Task {
         let Some(gap) = gap else {
             return self.park(id, reader);
         };
+        if self.identity.on_gap() == OnGap::Fail {
+            self.dispatch.unassign(id);
+            self.owned.remove(&id);
+            return self.tell_gap(&gap);
+        }
         owned.must_commit = true;
         self.park(id, self.bus.feeds.reader(partition, gap.to, None));
         self.dispatch.skip_to(id, gap.to);

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::{
     AckReport, Control, Delivery, Ending, Frame, Frames, NewStream, StreamKey, Subscription, outbox::Outbox, task::Task,
 };
-use crate::bus::delivery::{Credit, IdRange, Ledger, Places};
+use crate::bus::delivery::{Credit, IdRange, Ledger, PartitionId, Places};
 
 /// An answer names at most so many faults.
 const MAX_FAULTS: usize = 1_000;
@@ -134,7 +134,14 @@ impl Task {
         };
         member.settled += settled.count as u64;
         if sequence != 0 {
-            self.commits.report_when_committed(key, sequence, settled);
+            let serial = |id: &PartitionId| self.owned.get(id).map_or(0, |owned| owned.serial);
+            let places = settled
+                .places
+                .iter()
+                .map(|(id, offset)| (*id, serial(id), *offset))
+                .collect();
+            self.commits
+                .report_when_committed(key, sequence, (places, settled.faults));
         } else if !settled.faults.is_empty() {
             member.push(Frame::AckResult(AckReport {
                 sequence,
@@ -190,10 +197,7 @@ impl Task {
 
     /// The client is gone, or has read the end.
     pub(super) fn gone(&mut self, key: StreamKey) {
-        if self.is_member(key) {
-            self.take_back(key.id);
-            self.end(key, Ok(()));
-        }
+        self.end(key, Ok(()));
     }
 
     /// Ends a stream now: what it has goes to others.
@@ -201,6 +205,8 @@ impl Task {
         if !self.is_member(key) {
             return;
         }
+        // What the client has not read must not reach it any more: others get it now.
+        self.take_back(key.id);
         let Some(member) = self.members.remove(&key.id) else {
             return;
         };

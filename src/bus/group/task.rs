@@ -29,7 +29,7 @@ use crate::{
         groups::GroupRecord,
     },
     error::Result,
-    log::{self, Change, Membership},
+    log::{self, Change, Membership, TopicPartition},
     name::Group,
 };
 
@@ -56,6 +56,10 @@ pub(super) struct Task {
     /// Reads under way of partitions that are behind: each may bring a whole batch.
     pub(super) reads_behind: usize,
     pub(super) starting: FuturesUnordered<BoxFuture<'static, Started>>,
+    /// Partitions whose bounds are being asked for, each with the number of the latest asking.
+    pub(super) pending: FxHashMap<TopicPartition, u64>,
+    /// The group's topics changed: join anew once nothing of the old ones is left.
+    pub(super) rejoin_when_released: bool,
     pub(super) observing: Option<BoxFuture<'static, Observation>>,
     pub(super) commits: Commits,
     /// Bytes that the group holds.
@@ -79,43 +83,52 @@ pub(in crate::bus) fn start(bus: &Arc<Inner>, group: &Group, record: Arc<GroupRe
     #[expect(clippy::disallowed_methods, reason = "each stream has at most two signals under way")]
     let (signals, signal_queue) = mpsc::unbounded_channel();
     let handle = Handle { commands, signals };
-    let now = Instant::now();
-    let task = Task {
-        identity: Identity {
-            group: group.clone(),
-            record,
-        },
-        commands: command_queue,
-        signals: signal_queue,
-        handle: handle.clone(),
-        dispatch: Dispatch::new(Limits {
-            window: bus.settings.window,
-        }),
-        members: FxHashMap::default(),
-        owned: FxHashMap::default(),
-        member: None,
-        changes: None,
-        reads: FuturesUnordered::new(),
-        parked: VecDeque::new(),
-        reads_behind: 0,
-        starting: FuturesUnordered::new(),
-        observing: None,
-        commits: Commits::new(now),
-        held: Arc::default(),
-        serial: 0,
-        uncaught: 0,
-        version: 0,
-        next_heartbeat: now,
-        unread_check: None,
-        rejoin_at: Some(now),
-        drain_until: None,
-        bus: Arc::clone(bus),
+    let identity = Identity {
+        group: group.clone(),
+        record,
     };
+    let task = Task::new(Arc::clone(bus), identity, (command_queue, signal_queue), handle.clone());
     bus.tasks.spawn(task.run());
     handle
 }
 
+type Queues = (mpsc::Receiver<Command>, mpsc::UnboundedReceiver<Signal>);
+
 impl Task {
+    fn new(bus: Arc<Inner>, identity: Identity, (commands, signals): Queues, handle: Handle) -> Self {
+        let now = Instant::now();
+        Self {
+            identity,
+            commands,
+            signals,
+            handle,
+            dispatch: Dispatch::new(Limits {
+                window: bus.settings.window,
+            }),
+            members: FxHashMap::default(),
+            owned: FxHashMap::default(),
+            member: None,
+            changes: None,
+            reads: FuturesUnordered::new(),
+            parked: VecDeque::new(),
+            reads_behind: 0,
+            starting: FuturesUnordered::new(),
+            pending: FxHashMap::default(),
+            rejoin_when_released: false,
+            observing: None,
+            commits: Commits::new(now),
+            held: Arc::default(),
+            serial: 0,
+            uncaught: 0,
+            version: 0,
+            next_heartbeat: now,
+            unread_check: None,
+            rejoin_at: Some(now),
+            drain_until: None,
+            bus,
+        }
+    }
+
     async fn run(mut self) {
         let draining = self.bus.draining.clone();
         let mut commands = Vec::new();
@@ -195,7 +208,8 @@ impl Task {
             self.dispatch.next_due(),
             self.rejoin_at,
             self.commit_at(),
-            self.drain_until,
+            self.drain_until
+                .filter(|_| self.members.values().any(|member| !member.finishing)),
             self.release_at(),
             self.unread_check,
             (!self.members.is_empty() && self.observing.is_none()).then_some(self.next_heartbeat),
@@ -237,8 +251,7 @@ impl Task {
             });
         }
         if !same_topics {
-            self.leave_log(super::LossReason::GroupChanged);
-            self.rejoin_at = Some(Instant::now());
+            self.retire_all();
         }
     }
 }

@@ -34,6 +34,12 @@ impl Active {
         (!handle.is_closed()).then(|| handle.clone())
     }
 
+    /// How many groups' tasks run.
+    pub(in crate::bus) fn running(&self) -> usize {
+        let is_running = |slot: &&Slot| slot.handle.as_ref().is_some_and(|handle| !handle.is_closed());
+        self.groups().values().filter(is_running).count()
+    }
+
     /// The group's task runs now. Forgets groups that nobody uses.
     pub(in crate::bus) fn insert(&self, group: &Group, handle: Handle) {
         let mut groups = self.groups();

@@ -51,10 +51,6 @@ impl Store {
         self.lock().get(group).cloned()
     }
 
-    pub(super) fn count(&self) -> usize {
-        self.lock().len()
-    }
-
     pub(super) fn list(&self, after: Option<&Group>, count: usize) -> Vec<(Group, Arc<GroupRecord>)> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let groups = self.lock();

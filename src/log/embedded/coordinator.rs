@@ -19,6 +19,8 @@ pub(crate) struct Coordinator {
     owners: BTreeMap<TopicPartition, Owner>,
     /// Commits on their way.
     busy: BTreeMap<TopicPartition, usize>,
+    /// Something was not assigned because a commit of it was on its way.
+    is_blocked: bool,
     last_member: MemberId,
     last_ticket: Ticket,
 }
@@ -40,6 +42,14 @@ pub(crate) enum Notice {
 }
 
 impl Coordinator {
+    /// Its tickets are numbered from here, so that a late release of an earlier group of the same name means nothing to it.
+    pub(crate) fn starting_at(last_ticket: Ticket) -> Self {
+        Self {
+            last_ticket,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn join(&mut self, topics: &[Topic]) -> MemberId {
         self.last_member += 1;
         self.members.insert(self.last_member, topics.iter().cloned().collect());
@@ -53,6 +63,16 @@ impl Coordinator {
 
     pub(crate) fn has_members(&self) -> bool {
         !self.members.is_empty()
+    }
+
+    /// Whether the end of a commit lets something move.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.is_blocked
+    }
+
+    /// What its members want.
+    pub(crate) fn topics(&self) -> BTreeSet<Topic> {
+        self.members.values().flatten().cloned().collect()
     }
 
     pub(crate) fn is_idle(&self) -> bool {
@@ -88,6 +108,11 @@ impl Coordinator {
             }
         }
         may
+    }
+
+    /// Whether the member was given the partition of this very topic, not of an earlier one of the same name.
+    pub(crate) fn was_given(&self, partition: &TopicPartition, topic: u32) -> bool {
+        self.owners.get(partition).is_none_or(|owner| owner.topic == topic)
     }
 
     pub(crate) fn end_commit(&mut self, partitions: &[TopicPartition]) {
@@ -131,9 +156,14 @@ impl Coordinator {
     }
 
     fn assign(&mut self, target: BTreeMap<TopicPartition, MemberId>, available: &Available) -> Vec<Notice> {
+        self.is_blocked = false;
         let mut assigned: BTreeMap<MemberId, Vec<TopicPartition>> = BTreeMap::new();
         for (partition, member) in target {
-            if self.owners.contains_key(&partition) || self.busy.contains_key(&partition) {
+            if self.owners.contains_key(&partition) {
+                continue;
+            }
+            if self.busy.contains_key(&partition) {
+                self.is_blocked = true;
                 continue;
             }
             let topic = available.get(&partition.topic).map_or(0, |(id, _)| *id);

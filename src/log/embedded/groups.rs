@@ -1,11 +1,15 @@
 //! Groups of this process: their members' channels, the time a revoked partition may be held, and commits.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, mpsc::Sender},
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc::Sender,
+    },
     time::Duration,
 };
 
-use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use rustc_hash::FxHashMap;
 use tokio::{
@@ -17,13 +21,14 @@ use tokio_util::sync::CancellationToken;
 use super::{
     coordinator::{Available, Coordinator, MemberId, Notice, Ticket},
     fault,
+    members::{Hold, Joined},
     state::{CommitOp, Op},
     table::Shared,
     writer::Item,
 };
 use crate::{
     error::{Error, Reason, Result},
-    log::{Assigned, Change, Commit, Committed, Member, Membership, Release, TopicPartition},
+    log::{Assigned, Change, Commit, Committed, Membership, Release, TopicPartition},
     name::{Group, Topic},
 };
 
@@ -37,12 +42,13 @@ pub(crate) struct Groups {
     runtime: Handle,
     pub(crate) stop: CancellationToken,
     groups: Mutex<FxHashMap<Group, Running>>,
+    /// How many groups there have been.
+    begun: AtomicU64,
 }
 
-#[derive(Default)]
-struct Running {
-    coordinator: Coordinator,
-    members: FxHashMap<MemberId, mpsc::UnboundedSender<Change>>,
+pub(crate) struct Running {
+    pub(crate) coordinator: Coordinator,
+    pub(crate) members: FxHashMap<MemberId, mpsc::UnboundedSender<Change>>,
 }
 
 impl Groups {
@@ -53,6 +59,7 @@ impl Groups {
             runtime: Handle::current(),
             stop: CancellationToken::new(),
             groups: Mutex::default(),
+            begun: AtomicU64::new(0),
         });
         tokio::spawn(groups.clone().follow_topics());
         groups
@@ -96,7 +103,14 @@ impl Groups {
         }
         let op = self.op(group, &commits)?;
         let partitions: Vec<_> = commits.into_iter().map(|commit| commit.partition).collect();
-        let may = self.turn(group, |running| running.coordinator.begin_commit(member, &partitions));
+        let may = self.with(group, |running| {
+            let coordinator = &mut running.coordinator;
+            partitions
+                .iter()
+                .zip(op.topics())
+                .all(|(partition, id)| coordinator.was_given(partition, id))
+                && coordinator.begin_commit(member, &partitions)
+        });
         if !may {
             return Err(in_use(group, member));
         }
@@ -147,27 +161,40 @@ impl Groups {
     }
 
     /// Changes a group, then moves it on and tells its members.
-    fn turn<T>(self: &Arc<Self>, group: &Group, change: impl FnOnce(&mut Running) -> T) -> T {
+    pub(crate) fn turn<T>(self: &Arc<Self>, group: &Group, change: impl FnOnce(&mut Running) -> T) -> T {
+        self.with(group, |running| {
+            let result = change(running);
+            self.move_on(group, running);
+            result
+        })
+    }
+
+    pub(crate) fn with<T>(&self, group: &Group, change: impl FnOnce(&mut Running) -> T) -> T {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        let running = groups.entry(group.clone()).or_default();
+        let running = groups.entry(group.clone()).or_insert_with(|| Running {
+            coordinator: Coordinator::starting_at(self.begun.fetch_add(1, Ordering::Relaxed) << 32),
+            members: FxHashMap::default(),
+        });
         let result = change(running);
-        let notices = running.coordinator.rebalance(&self.available());
-        for notice in notices {
-            self.tell(group, running, notice);
-        }
         if running.coordinator.is_idle() {
             groups.remove(group);
         }
         result
     }
 
-    fn available(&self) -> Available {
-        self.shared.read_table(|table| {
-            let topic = |(name, entry): (&Topic, &Arc<super::table::Entry>)| {
-                (name.clone(), (entry.id, entry.info.settings.partitions))
-            };
-            table.iter().map(topic).collect()
-        })
+    pub(crate) fn move_on(self: &Arc<Self>, group: &Group, running: &mut Running) {
+        let available = self.available(&running.coordinator.topics());
+        for notice in running.coordinator.rebalance(&available) {
+            self.tell(group, running, notice);
+        }
+    }
+
+    fn available(&self, topics: &BTreeSet<Topic>) -> Available {
+        let found = |topic: &Topic| {
+            let entry = self.shared.entry(topic)?;
+            Some((topic.clone(), (entry.id, entry.info.settings.partitions)))
+        };
+        topics.iter().filter_map(found).collect()
     }
 
     fn tell(self: &Arc<Self>, group: &Group, running: &Running, notice: Notice) {
@@ -242,40 +269,4 @@ fn in_use(group: &Group, member: Option<MemberId>) -> Error {
         Some(_) => format!("this member of group {group} does not own all these partitions any more"),
     };
     Error::new(Reason::GroupInUse, text).resource("group", group.as_str())
-}
-
-/// Keeps partitions where they are while a commit is on its way, even if nobody waits for it any more.
-pub(crate) struct Hold {
-    groups: Arc<Groups>,
-    group: Group,
-    partitions: Vec<TopicPartition>,
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        let groups = self.groups.clone();
-        groups.turn(&self.group, |running| running.coordinator.end_commit(&self.partitions));
-    }
-}
-
-struct Joined {
-    groups: Arc<Groups>,
-    group: Group,
-    id: MemberId,
-}
-
-#[async_trait]
-impl Member for Joined {
-    async fn commit(&self, commits: Vec<Commit>) -> Result<()> {
-        self.groups.commit(&self.group, Some(self.id), commits).await
-    }
-}
-
-impl Drop for Joined {
-    fn drop(&mut self) {
-        self.groups.turn(&self.group, |running| {
-            running.coordinator.leave(self.id);
-            running.members.remove(&self.id);
-        });
-    }
 }

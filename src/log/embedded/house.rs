@@ -17,14 +17,17 @@ use crate::{
     log::Cleanup,
 };
 
-const PAUSE: Duration = Duration::from_secs(30);
+/// Between rounds of retention.
+const PAUSE: Duration = Duration::from_secs(5);
+/// Rounds of retention to one of compaction, which reads and writes far more.
+const COMPACT_EVERY: u64 = 6;
 
 /// Ends when the log is closed.
 pub(crate) async fn keep(shared: Arc<Shared>, queue: Sender<Item>) {
     let mut rounds = tokio::time::interval(PAUSE);
     let mut health = shared.health.subscribe();
     rounds.tick().await;
-    loop {
+    for round in 1_u64.. {
         // Both arms are cancel-safe.
         tokio::select! {
             _ = rounds.tick() => {}
@@ -34,7 +37,9 @@ pub(crate) async fn keep(shared: Arc<Shared>, queue: Sender<Item>) {
         if let Err(error) = retained.and_then(|result| result) {
             tracing::warn!(%error, "retention could not be applied: {error}");
         }
-        if let Err(error) = compact(&shared, &queue).await {
+        if round.is_multiple_of(COMPACT_EVERY)
+            && let Err(error) = compact(&shared, &queue).await
+        {
             tracing::warn!(%error, "topics could not be compacted: {error}");
         }
     }

@@ -102,6 +102,15 @@ pub(crate) struct CommitOp {
 }
 
 impl Op {
+    /// The topics of what it commits, in order.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = u32> {
+        let commits = match self {
+            Self::Commit { commits, .. } => commits.as_slice(),
+            _ => &[],
+        };
+        commits.iter().map(|commit| commit.id)
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("maps with plain keys become JSON")
     }

@@ -131,6 +131,29 @@ pub(crate) async fn only_owners_commit(log: Arc<dyn Log>) {
     log.commit(&group("g"), commits).await.unwrap();
 }
 
+/// Two members, the first of which holds a release.
+async fn two_members(log: &Arc<dyn Log>) -> (Membership, Membership, Vec<TopicPartition>, tidings::log::Release) {
+    let mut first = log.join(&group("g"), &[topic("t")]).await.unwrap();
+    assigned(&mut first, 4).await;
+    let second = log.join(&group("g"), &[topic("t")]).await.unwrap();
+    let Change::Revoked { partitions, release } = next(&mut first.changes).await else {
+        panic!("not revoked");
+    };
+    (first, second, partitions, release)
+}
+
+pub(crate) async fn a_release_held_from_before_the_group_began_anew_frees_nothing(log: Arc<dyn Log>) {
+    log.create_topic(&topic("t"), settings(4)).await.unwrap();
+    let (first, second, _, old) = two_members(&log).await;
+    drop((first, second));
+    let (first, _second, partitions, _release) = two_members(&log).await;
+    drop(old);
+    for offset in 0..50 {
+        let held = partitions.iter().map(|partition| commit(partition.clone(), offset, ""));
+        first.member.commit(held.collect()).await.unwrap();
+    }
+}
+
 pub(crate) async fn a_leaving_member_gives_its_partitions_to_the_others(log: Arc<dyn Log>) {
     log.create_topic(&topic("t"), settings(2)).await.unwrap();
     let mut first = log.join(&group("g"), &[topic("t")]).await.unwrap();

@@ -113,6 +113,73 @@ fn a_partition_that_left_makes_its_ids_stale() {
     assert_eq!(dispatch.ack(stream, &one(sent[0].1), Places::Unwanted).count, 1);
 }
 
+#[test]
+fn credit_comes_back_for_events_of_a_partition_that_left() {
+    let mut dispatch = Dispatch::new(Limits { window: 10 });
+    let (kept, lost) = (dispatch.assign(0), dispatch.assign(0));
+    let stream = dispatch.join(ledger(2, CreditMode::OnSettle), 1);
+    for offset in 0..2 {
+        dispatch.arrive(lost, arrival(offset, None));
+    }
+    assert_eq!(pump(&mut dispatch).len(), 2);
+    dispatch.arrive(kept, arrival(0, None));
+    assert!(pump(&mut dispatch).is_empty());
+    dispatch.unassign(lost);
+    assert_eq!(pump(&mut dispatch).len(), 1);
+    assert_eq!(dispatch.credit_left(stream).events, 1);
+}
+
+#[test]
+fn a_stream_that_comes_and_goes_takes_no_more_than_its_share() {
+    let mut dispatch = Dispatch::new(Limits { window: 100 });
+    let partition = dispatch.assign(0);
+    let steady = dispatch.join(ledger(100, CreditMode::Explicit), 1);
+    for _ in 0..50 {
+        let guest = dispatch.join(ledger(100, CreditMode::Explicit), 2);
+        dispatch.leave(guest);
+    }
+    let guest = dispatch.join(ledger(100, CreditMode::Explicit), 2);
+    for offset in 0..10 {
+        dispatch.arrive(partition, arrival(offset, None));
+    }
+    let sent = pump(&mut dispatch);
+    for stream in [steady, guest] {
+        assert_eq!(sent.iter().filter(|(to, ..)| *to == stream).count(), 5);
+    }
+}
+
+#[test]
+fn what_is_taken_back_from_a_partition_that_leaves_is_not_sent_again() {
+    let mut dispatch = Dispatch::new(Limits { window: 10 });
+    let partition = dispatch.assign(0);
+    let stream = dispatch.join(ledger(10, CreditMode::Explicit), 1);
+    dispatch.arrive(partition, arrival(0, Some(1)));
+    let sent = pump(&mut dispatch);
+    dispatch.retire(partition);
+    dispatch.recall(stream, sent.iter().map(|(_, id, _)| *id));
+    dispatch.has_room(stream);
+    assert!(pump(&mut dispatch).is_empty());
+    assert_eq!(dispatch.partition(partition).map(|view| view.in_flight), Some(0));
+}
+
+#[test]
+fn a_hole_wider_than_the_window_is_crossed_once_all_before_it_is_settled() {
+    let mut dispatch = Dispatch::new(Limits { window: 10 });
+    let partition = dispatch.assign(0);
+    let stream = dispatch.join(ledger(10, CreditMode::Explicit), 1);
+    dispatch.arrive(partition, arrival(0, None));
+    dispatch.skip_to(partition, 1_000_000_000_000);
+    dispatch.arrive(partition, arrival(1_000_000_000_000, None));
+    let sent = pump(&mut dispatch);
+    assert_eq!(sent.len(), 1);
+    dispatch.ack(stream, &one(sent[0].1), Places::Unwanted);
+    assert_eq!(pump(&mut dispatch).len(), 1);
+    assert_eq!(
+        dispatch.partition(partition).map(|view| view.committed),
+        Some(1_000_000_000_000)
+    );
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Arrive(Option<u64>),

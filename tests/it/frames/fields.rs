@@ -1,0 +1,86 @@
+//! Fields that break their rules, or that this version does not act on: refused by name.
+
+use super::*;
+
+type Change = fn(&mut Open);
+
+fn opening(change: Change) -> Open {
+    let mut open = open("group");
+    change(&mut open);
+    open
+}
+
+fn start(at: At) -> Option<Start> {
+    Some(Start { at: Some(at) })
+}
+
+#[tokio::test]
+async fn fields_of_open_that_break_their_rules_are_named() {
+    let server = Server::start().await;
+    let cases: [(&str, Change); 10] = [
+        ("heartbeat_interval", |open| {
+            open.heartbeat_interval = period(0, 500_000_000)
+        }),
+        ("heartbeat_interval", |open| open.heartbeat_interval = period(61, 0)),
+        ("heartbeat_interval", |open| open.heartbeat_interval = period(-1, 0)),
+        ("max_frame_bytes", |open| open.max_frame_bytes = 1_000),
+        ("max_frame_bytes", |open| open.max_frame_bytes = -1),
+        ("client_id", |open| open.client_id = "c".repeat(201)),
+        ("on_gap", |open| open.on_gap = 99),
+        ("on_conflict", |open| open.on_conflict = 99),
+        ("credit_mode", |open| open.credit_mode = 99),
+        ("topics", |open| open.topics.clear()),
+    ];
+    for (field, change) in cases {
+        let ended = end_of_open(&server, opening(change)).await;
+        let refusal = refused(ended, Code::InvalidArgument, "REQUEST_INVALID");
+        assert_eq!(fields(&refusal), [format!("open.{field}")]);
+    }
+    let bad_topic = opening(|open| open.topics.push("a/b".into()));
+    let refusal = refused(
+        end_of_open(&server, bad_topic).await,
+        Code::InvalidArgument,
+        "TOPIC_INVALID",
+    );
+    assert_eq!(fields(&refusal), ["open.topics[1]"]);
+}
+
+#[tokio::test]
+async fn group_names_against_the_rule_are_refused() {
+    let server = Server::start().await;
+    for name in ["", "a b", "a/b", "ä", &"g".repeat(201)] {
+        refused(
+            end_of_open(&server, open(name)).await,
+            Code::InvalidArgument,
+            "GROUP_INVALID",
+        );
+    }
+    server.subscribe(open(&"g".repeat(200))).await;
+    server.subscribe(open("Group._-1")).await;
+}
+
+#[tokio::test]
+async fn fields_of_open_that_are_not_built_are_refused_by_name() {
+    let server = Server::start().await;
+    let cases: [(&str, Change); 10] = [
+        ("filter", |open| {
+            open.filter = Some(Filter {
+                dialect: Some(Dialect::Cesql("true".into())),
+            })
+        }),
+        ("filter", |open| open.filter = Some(Filter::default())),
+        ("lease", |open| open.lease = period(30, 0)),
+        ("retry", |open| open.retry = Some(Retry::default())),
+        ("commands", |open| open.commands = true),
+        ("DEAD_LETTER", |open| open.undecodable = Undecodable::DeadLetter.into()),
+        ("snapshot", |open| open.start = start(At::Snapshot("s".into()))),
+        ("checkpoint", |open| open.start = start(At::Checkpoint("c".into()))),
+        ("orders.*", |open| open.topics = vec!["orders.*".into()]),
+        ("re:orders", |open| open.topics = vec!["re:orders".into()]),
+    ];
+    for (named, change) in cases {
+        let ended = end_of_open(&server, opening(change)).await;
+        let refusal = refused(ended, Code::Unimplemented, "NOT_SUPPORTED");
+        assert!(refusal.message().contains(named), "{named}: {}", refusal.message());
+    }
+}

@@ -1,0 +1,160 @@
+//! Events that are gone from the log before they were read: told, never passed over in silence.
+
+use tidings::log::{
+    Log as _, LogTime,
+    embedded::{EmbeddedLog, Options},
+};
+use tidings::proto::{
+    io::cloudevents::v1::{CloudEvent, cloud_event::Data},
+    tidings::v1::{
+        CreateTopicRequest, Gap, GapReason, GetTopicRequest, OnGap, Open, Position, Positions, ReadRequest, Start,
+        TopicSettings, read_response, start::At, subscribe_response::Frame,
+    },
+};
+use tonic::Code;
+
+use crate::harness::{
+    Server,
+    clients::{ORDERS, Subscription, ids, open, order, request},
+    status::refused,
+};
+
+fn at(offset: i64) -> Option<Start> {
+    let position = Position {
+        topic: ORDERS.to_owned(),
+        partition: 0,
+        offset,
+    };
+    let positions = vec![position];
+    Some(Start {
+        at: Some(At::Positions(Positions { positions })),
+    })
+}
+
+/// A server that keeps little: its segments are small, and all but the newest are deleted.
+async fn forgetful() -> Server {
+    let server = Server::start_with("[log.embedded]\nsegment_bytes = \"1MiB\"\n").await;
+    let settings = TopicSettings {
+        partitions: Some(1),
+        retention_bytes: Some(1024 * 1024),
+        ..Default::default()
+    };
+    let request = CreateTopicRequest {
+        name: ORDERS.to_owned(),
+        settings: Some(settings),
+    };
+    server.topics().create_topic(request).await.expect("create the topic");
+    server
+}
+
+/// Publishes more than is kept, and applies retention, which a server does now and then; gives where the partition starts.
+async fn forget(mut server: Server) -> (Server, i64) {
+    let large = |n: usize| CloudEvent {
+        data: Some(Data::BinaryData(vec![7; 300_000].into())),
+        ..order(&n.to_string(), &n.to_string())
+    };
+    for _ in 0..3 {
+        server.try_publish(request((0..10).map(large))).await.expect("publish");
+    }
+    assert!(server.stop().await.success());
+    let log = EmbeddedLog::open(Options::new(server.data()))
+        .await
+        .expect("open the log");
+    assert!(log.retain(LogTime::now()).await.expect("retention") > 0);
+    log.close().await;
+    drop(log);
+    let server = server.restart().await;
+    let request = GetTopicRequest {
+        name: ORDERS.to_owned(),
+    };
+    let topic = server
+        .topics()
+        .get_topic(request)
+        .await
+        .expect("there")
+        .into_inner()
+        .topic;
+    let start = topic.expect("a topic").partitions[0].start;
+    assert!(start > 0);
+    (server, start)
+}
+
+async fn gap(stream: &mut Subscription) -> Gap {
+    stream
+        .until("the gap", |frame| match frame {
+            Frame::Gap(gap) => Some(gap),
+            Frame::Deliveries(early) => panic!("{:?}", ids(&early.deliveries)),
+            _ => None,
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_group_that_retention_overtook_is_told_and_goes_on_with_the_oldest() {
+    let server = forgetful().await;
+    let before = Open {
+        credit: None,
+        ..open("group")
+    };
+    server.subscribe(before).await.close().await;
+    let (server, start) = forget(server).await;
+    let mut stream = server.subscribe(open("group")).await;
+    let gap = gap(&mut stream).await;
+    assert_eq!((gap.from_offset, gap.reason()), (0, GapReason::Retention));
+    assert!(gap.to_offset >= start);
+    let first = &stream.at_least(1).await[0];
+    assert_eq!(first.position.as_ref().expect("set").offset, gap.to_offset);
+}
+
+#[tokio::test]
+async fn a_group_that_asked_to_be_told_ends_with_position_gone() {
+    let server = forgetful().await;
+    let failing = |credit| Open {
+        on_gap: OnGap::Fail.into(),
+        credit,
+        ..open("group")
+    };
+    server.subscribe(failing(None)).await.close().await;
+    let (server, _) = forget(server).await;
+    for _ in 0..2 {
+        let ended = server.open_refused(failing(open("group").credit)).await;
+        let status = refused(ended, Code::OutOfRange, "POSITION_GONE");
+        assert!(status.message().contains(ORDERS), "{}", status.message());
+    }
+}
+
+#[tokio::test]
+async fn a_group_that_starts_behind_the_end_is_told_and_starts_at_the_oldest() {
+    let server = forgetful().await;
+    server.publish(vec![order("1", "a")]).await;
+    let beyond = Open {
+        start: at(1_000),
+        ..open("group")
+    };
+    let mut stream = server.subscribe(beyond).await;
+    let gap = gap(&mut stream).await;
+    assert_eq!(
+        (gap.from_offset, gap.to_offset, gap.reason()),
+        (1_000, 0, GapReason::Truncated)
+    );
+    assert_eq!(ids(&stream.deliveries(1).await), ["1"]);
+}
+
+#[tokio::test]
+async fn a_reader_below_the_start_is_told_and_reads_the_oldest() {
+    let server = forgetful().await;
+    let (server, start) = forget(server).await;
+    let request = ReadRequest {
+        topics: vec![ORDERS.to_owned()],
+        start: at(0),
+        ..Default::default()
+    };
+    let mut reading = server.read(request).await.expect("read");
+    let Some(read_response::Frame::Gap(gap)) = reading.next().await.expect("no error") else {
+        panic!("no gap");
+    };
+    assert_eq!((gap.from_offset, gap.reason()), (0, GapReason::Retention));
+    assert!(gap.to_offset >= start);
+    let rest = reading.rest().await.expect("to its end");
+    assert_eq!(rest[0].position.as_ref().expect("set").offset, gap.to_offset);
+}
