@@ -4,7 +4,7 @@ use std::path::Path;
 
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
 use crate::{Result, process::Server};
@@ -18,7 +18,7 @@ const STREAMS: usize = 1_000;
 
 /// A stream held open from the client's side.
 struct Held {
-    _frames: mpsc::UnboundedSender<SubscribeRequest>,
+    _frames: mpsc::Sender<SubscribeRequest>,
     _messages: tonic::Streaming<SubscribeResponse>,
 }
 
@@ -45,21 +45,20 @@ pub(crate) async fn measure(directory: &Path) -> Result<()> {
 }
 
 async fn open(channel: Channel, group: String) -> Result<Held> {
-    let (frames, receiver) = mpsc::unbounded_channel();
+    let (frames, receiver) = mpsc::channel(1);
     let open = Open {
         group,
         topics: vec!["idle".to_owned()],
         credit: Some(Credit { events: 100, bytes: 0 }),
         ..Open::default()
     };
-    frames.send(SubscribeRequest {
-        frame: Some(Frame::Open(open)),
-    })?;
+    frames
+        .send(SubscribeRequest {
+            frame: Some(Frame::Open(open)),
+        })
+        .await?;
     let mut client = SubscriberServiceClient::new(channel);
-    let mut messages = client
-        .subscribe(UnboundedReceiverStream::new(receiver))
-        .await?
-        .into_inner();
+    let mut messages = client.subscribe(ReceiverStream::new(receiver)).await?.into_inner();
     messages.next().await.ok_or("the stream ended")??;
     Ok(Held {
         _frames: frames,

@@ -9,7 +9,7 @@ use std::{
 
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
     Result,
@@ -47,19 +47,14 @@ pub(crate) async fn measure(directory: &Path) -> Result<()> {
     }
     drop(frames);
     let answered = publishing.await??;
-    print("fsync of a file", &mut fsyncs(&directory.join("fsync"))?);
+    print("fsync of a file", &mut fsyncs(&directory.join("fsync")).await?);
     print("publish to answer", &mut answered.clone());
     print("publish to delivery", &mut delays);
     Ok(())
 }
 
-async fn subscribe(
-    server: &Server,
-) -> Result<(
-    mpsc::UnboundedSender<SubscribeRequest>,
-    tonic::Streaming<SubscribeResponse>,
-)> {
-    let (frames, receiver) = mpsc::unbounded_channel();
+async fn subscribe(server: &Server) -> Result<(mpsc::Sender<SubscribeRequest>, tonic::Streaming<SubscribeResponse>)> {
+    let (frames, receiver) = mpsc::channel(1);
     let open = Open {
         group: "latency".to_owned(),
         topics: vec![TOPIC.to_owned()],
@@ -70,14 +65,13 @@ async fn subscribe(
         credit_mode: CreditMode::OnSettle.into(),
         ..Open::default()
     };
-    frames.send(SubscribeRequest {
-        frame: Some(Frame::Open(open)),
-    })?;
+    frames
+        .send(SubscribeRequest {
+            frame: Some(Frame::Open(open)),
+        })
+        .await?;
     let mut client = SubscriberServiceClient::new(server.new_channel().await?);
-    let mut messages = client
-        .subscribe(UnboundedReceiverStream::new(receiver))
-        .await?
-        .into_inner();
+    let mut messages = client.subscribe(ReceiverStream::new(receiver)).await?.into_inner();
     messages.next().await.ok_or("the stream ended")??;
     Ok((frames, messages))
 }
@@ -93,8 +87,8 @@ async fn publish(client: PublisherServiceClient<tonic::transport::Channel>, star
         calls.spawn(async move {
             let sent = started.elapsed();
             let mut event = event::event(number);
-            event.id = format!("{}-{number}", sent.as_nanos()).into();
-            event.data = Some(Data::TextData("x".repeat(1024).into()));
+            event.id = format!("{}-{number}", sent.as_nanos());
+            event.data = Some(Data::TextData("x".repeat(1024)));
             let request = PublishRequest {
                 events: vec![event],
                 topic: TOPIC.to_owned(),
@@ -118,18 +112,18 @@ fn sent_at(id: &str) -> Option<Duration> {
 }
 
 /// As the log does it: append, then `fdatasync`.
-fn fsyncs(path: &Path) -> Result<Vec<Duration>> {
+async fn fsyncs(path: &Path) -> Result<Vec<Duration>> {
     let mut file = File::create(path)?;
     let bytes = [0; 1_400];
-    (0..500)
-        .map(|_| {
-            std::thread::sleep(Duration::from_millis(2));
-            let started = Instant::now();
-            file.write_all(&bytes)?;
-            file.sync_data()?;
-            Ok(started.elapsed())
-        })
-        .collect()
+    let mut times = Vec::new();
+    for _ in 0..500 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let started = Instant::now();
+        file.write_all(&bytes)?;
+        file.sync_data()?;
+        times.push(started.elapsed());
+    }
+    Ok(times)
 }
 
 fn print(what: &str, delays: &mut [Duration]) {

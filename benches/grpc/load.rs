@@ -7,13 +7,12 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::{
     sync::{Semaphore, mpsc},
     task::JoinSet,
 };
-use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, client::Grpc, codegen::http::uri::PathAndQuery, transport::Channel};
 use tonic_prost::ProstCodec;
 
@@ -21,6 +20,7 @@ use crate::{
     Result,
     event::{self, BATCH, TOPIC},
     process::Server,
+    wire::{Delivery, EncodedRequest, EncodedStreamRequest, Nothing, ReadMessage, StreamAnswer, SubscribeMessage},
 };
 use tidings::proto::tidings::v1::{
     Ack, Credit, CreditMode, DeliveryRange, End, Open, Start, SubscribeRequest, end::Until, start::At,
@@ -45,6 +45,8 @@ pub(crate) const CALLERS: usize = 64;
 const STREAMS: usize = 4;
 /// Of each stream of the group.
 const CREDIT: i64 = 4_096;
+/// Acks on their way.
+const ACKS: usize = 64;
 
 impl Load {
     pub(crate) const ALL: [Self; 4] = [Self::PublishStream, Self::Unary, Self::Read, Self::Group];
@@ -81,67 +83,6 @@ impl Load {
             Self::Group => group(server, self.events()).await,
         }
     }
-}
-
-/// `PublishRequest` and `PublishStreamRequest`, already encoded: a message and its bytes look the same.
-#[derive(Clone, PartialEq, prost::Message)]
-struct EncodedStreamRequest {
-    #[prost(uint64, tag = "1")]
-    sequence: u64,
-    #[prost(bytes = "bytes", tag = "2")]
-    publish: Bytes,
-}
-
-/// A request of one event: field 1 is the event.
-#[derive(Clone, PartialEq, prost::Message)]
-struct EncodedRequest {
-    #[prost(bytes = "bytes", tag = "1")]
-    event: Bytes,
-    #[prost(string, tag = "2")]
-    topic: String,
-}
-
-/// An answer whose content does not matter.
-#[derive(Clone, Copy, PartialEq, prost::Message)]
-struct Nothing {}
-
-/// `PublishStreamResponse`: 2 is the response, 3 an error.
-#[derive(Clone, PartialEq, prost::Message)]
-struct StreamAnswer {
-    #[prost(message, optional, tag = "2")]
-    response: Option<Nothing>,
-}
-
-/// `ReadResponse` and `SubscribeResponse`: what holds events is field 1 of the first and field 2 of the second.
-#[derive(Clone, PartialEq, prost::Message)]
-struct ReadMessage {
-    #[prost(message, optional, tag = "1")]
-    events: Option<ReadEvents>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct ReadEvents {
-    #[prost(message, repeated, tag = "1")]
-    events: Vec<Nothing>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct SubscribeMessage {
-    #[prost(message, optional, tag = "2")]
-    deliveries: Option<Deliveries>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Deliveries {
-    #[prost(message, repeated, tag = "1")]
-    deliveries: Vec<Delivery>,
-}
-
-/// Of a `Delivery` its id.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Delivery {
-    #[prost(uint64, tag = "1")]
-    id: u64,
 }
 
 async fn ready(channel: Channel) -> Result<Grpc<Channel>> {
@@ -261,12 +202,12 @@ async fn group(server: &Server, events: u64) -> Result<u64> {
 
 /// One stream of the group; ends when the streams together have all.
 async fn consume(mut client: Grpc<Channel>, group: String, left: Arc<AtomicU64>, all: Arc<Semaphore>) -> Result<()> {
-    let (frames, receiver) = mpsc::unbounded_channel();
+    let (frames, receiver) = mpsc::channel(ACKS);
     let frame = |frame| SubscribeRequest { frame: Some(frame) };
-    frames.send(frame(Frame::Open(open(group))))?;
+    frames.send(frame(Frame::Open(open(group)))).await?;
     let codec = ProstCodec::<_, SubscribeMessage>::default();
     let call = path("/tidings.v1.SubscriberService/Subscribe");
-    let request = Request::new(UnboundedReceiverStream::new(receiver));
+    let request = Request::new(ReceiverStream::new(receiver));
     let mut messages = client.streaming(request, call, codec).await?.into_inner();
     loop {
         let message = tokio::select! {
@@ -275,10 +216,11 @@ async fn consume(mut client: Grpc<Channel>, group: String, left: Arc<AtomicU64>,
         };
         let Some(deliveries) = message.deliveries else { continue };
         let ranges = ranges(&deliveries.deliveries);
-        frames.send(frame(Frame::Ack(Ack {
+        let ack = Ack {
             ranges,
             ..Ack::default()
-        })))?;
+        };
+        frames.send(frame(Frame::Ack(ack))).await?;
         let count = deliveries.deliveries.len() as u64;
         if left.fetch_sub(count, Ordering::Relaxed) <= count {
             all.add_permits(STREAMS);

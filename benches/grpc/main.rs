@@ -22,6 +22,7 @@ mod load;
 mod log_alone;
 mod process;
 mod report;
+mod wire;
 
 use std::{error::Error, path::Path};
 
