@@ -137,7 +137,9 @@ impl EmbeddedLog {
     pub async fn open(options: Options) -> Result<Arc<Self>> {
         fs::create_dir_all(&options.directory)
             .map_err(|error| fault::failed(&format!("create {}", options.directory.display()), error))?;
-        let lock = lock_soon(&options).await?;
+        let of = options.clone();
+        let locked = tokio::task::spawn_blocking(move || lock(&of)).await;
+        let lock = locked.map_err(|error| Error::new(Reason::Internal, format!("lock the log: {error}")))??;
         Self::open_on(options, Arc::new(RealFiles), Some(lock)).await
     }
 
@@ -212,20 +214,25 @@ fn closed() -> Health {
     Err("the log is closed".into())
 }
 
-/// A server that has just ended may hold the lock a moment longer: a child that it was starting has it until it runs.
-async fn lock_soon(options: &Options) -> Result<fs::File> {
+/// Takes the directory's lock. A server that has just ended may hold it a moment longer: a child that it was starting has it
+/// until it runs.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "called where blocking is allowed, to try again"
+)]
+fn lock(options: &Options) -> Result<fs::File> {
     let deadline = Instant::now() + LOCK_PATIENCE;
     loop {
-        match lock(options) {
+        match try_lock(options) {
             Err(error) if error.reason() == Reason::LogUnavailable && Instant::now() < deadline => {
-                tokio::time::sleep(LOCK_PATIENCE / 20).await;
+                thread::sleep(LOCK_PATIENCE / 20);
             }
             result => return result,
         }
     }
 }
 
-fn lock(options: &Options) -> Result<fs::File> {
+fn try_lock(options: &Options) -> Result<fs::File> {
     let path = options.directory.join("lock");
     let failed = |error| fault::failed(&format!("lock {}", path.display()), error);
     let file = fs::OpenOptions::new()
