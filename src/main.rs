@@ -21,10 +21,6 @@ use tidings::{
 use tokio::runtime::Runtime;
 use tracing_subscriber::{EnvFilter, fmt};
 
-/// Measured: docs/performance.md.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let done = match Arguments::try_parse() {
         Ok(arguments) => run(arguments),
