@@ -263,8 +263,9 @@ impl Writer {
         if let Some(running) = self.checkpoint.take() {
             self.end_checkpoint(running);
         }
-        let has_written = self.journal.len > super::frame::JOURNAL_HEADER as u64;
-        if self.ready().is_ok() && has_written && self.roll().is_ok() {
+        // A checkpoint that was under way when segments were compacted does not know of it.
+        let is_behind = self.journal.len > super::frame::JOURNAL_HEADER as u64 || !self.obsolete.is_empty();
+        if self.ready().is_ok() && is_behind && self.roll().is_ok() {
             if let Some(running) = self.checkpoint.take() {
                 self.end_checkpoint(running);
             }
