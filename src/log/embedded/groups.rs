@@ -14,7 +14,7 @@ use futures_util::{StreamExt, stream};
 use rustc_hash::FxHashMap;
 use tokio::{
     runtime::Handle,
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -53,6 +53,8 @@ pub(crate) struct Running {
 
 impl Groups {
     pub(crate) fn start(shared: Arc<Shared>, queue: Sender<Item>) -> Arc<Self> {
+        // From here on no change of topics is missed, whenever the task comes to run.
+        let metadata = shared.metadata.subscribe();
         let groups = Arc::new(Self {
             shared,
             queue,
@@ -61,7 +63,7 @@ impl Groups {
             groups: Mutex::default(),
             begun: AtomicU64::new(0),
         });
-        tokio::spawn(groups.clone().follow_topics());
+        tokio::spawn(groups.clone().follow_topics(metadata));
         groups
     }
 
@@ -237,8 +239,7 @@ impl Groups {
         }
     }
 
-    async fn follow_topics(self: Arc<Self>) {
-        let mut metadata = self.shared.metadata.subscribe();
+    async fn follow_topics(self: Arc<Self>, mut metadata: watch::Receiver<u64>) {
         loop {
             // Both arms are cancel-safe.
             tokio::select! {
