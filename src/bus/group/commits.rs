@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 
 use super::{
     AckReport, Ending, Frame, StreamKey,
+    partitions::Owned,
     task::{RETRY, Task, log_failure},
 };
 use crate::{
@@ -83,6 +84,11 @@ impl Commits {
         self.waiting.push(Waiter::End { key, ending });
     }
 
+    /// The last try failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.is_some()
+    }
+
     /// Nothing is under way and nobody waits. What the log refused is not tried for ever: it is delivered again.
     pub(super) fn is_idle(&self) -> bool {
         self.in_flight.is_none() && self.waiting.is_empty() && (self.acked == 0 || self.failed.is_some())
@@ -108,7 +114,9 @@ impl Task {
         }
         let settings = &self.bus.settings;
         let due = commits.acked > 0
-            && (commits.acked >= settings.commit_count || now >= commits.began + settings.commit_interval);
+            && (commits.acked >= settings.commit_count
+                || now >= commits.began + settings.commit_interval
+                || self.owned.values().any(Owned::is_releasing));
         if !due && commits.waiting.is_empty() && !(self.members.is_empty() && commits.acked > 0) {
             return;
         }

@@ -42,6 +42,12 @@ pub(super) struct Owned {
     _stop_on_drop: DropGuard,
 }
 
+impl Owned {
+    pub(super) fn is_releasing(&self) -> bool {
+        self.releasing.is_some()
+    }
+}
+
 /// Partitions that were assigned, and their bounds.
 pub(super) struct Started {
     serial: u64,
@@ -208,9 +214,14 @@ impl Task {
         self.rejoin_when_released = true;
     }
 
-    /// Lets go of revoked partitions that have nothing in flight any more, or whose time is over.
+    /// Lets go of revoked partitions that have nothing in flight any more, or whose time is over. What was acked in time is
+    /// committed first, if the log lets it be.
     pub(super) fn release_partitions(&mut self, now: Instant) {
-        let over = |owned: &Owned| owned.releasing.as_ref().is_some_and(|(_, until)| now >= *until);
+        if self.commits.in_flight.is_some() {
+            return;
+        }
+        let is_committed = self.commits.acked == 0 || self.commits.has_failed();
+        let over = |owned: &Owned| is_committed && owned.releasing.as_ref().is_some_and(|(_, until)| now >= *until);
         let ready: Vec<PartitionId> = (self.owned.iter())
             .filter(|(_, owned)| owned.releasing.is_some())
             .filter(|(id, owned)| {
@@ -226,7 +237,7 @@ impl Task {
             self.dispatch.unassign(id);
             self.owned.remove(&id);
         }
-        if self.rejoin_when_released && self.owned.is_empty() && self.commits.in_flight.is_none() {
+        if self.rejoin_when_released && self.owned.is_empty() {
             self.rejoin_when_released = false;
             self.leave_log(LossReason::GroupChanged);
             self.rejoin_at = Some(now);
@@ -234,6 +245,9 @@ impl Task {
     }
 
     pub(super) fn release_at(&self) -> Option<Instant> {
+        if self.commits.in_flight.is_some() {
+            return None;
+        }
         self.owned
             .values()
             .filter_map(|owned| owned.releasing.as_ref().map(|(_, until)| *until))
