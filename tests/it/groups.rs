@@ -142,6 +142,33 @@ async fn replacing_the_topics_tells_the_other_streams_and_delivers_from_the_new_
 }
 
 #[tokio::test]
+async fn what_is_acked_before_and_just_after_the_topics_are_replaced_does_not_come_again() {
+    let server = Server::start_with("[delivery]\ncommit_interval = \"60s\"\n").await;
+    server
+        .publish((1..4).map(|n| order(&n.to_string(), &n.to_string())).collect())
+        .await;
+    let mut first = server.subscribe(open("group")).await;
+    let got = first.deliveries(3).await;
+    first.ack(&got[..2]);
+    let replacing = Open {
+        topics: vec![ORDERS.to_owned(), USERS.to_owned()],
+        on_conflict: OnConflict::Replace.into(),
+        credit: None,
+        ..open("group")
+    };
+    let _second = server.subscribe(replacing).await;
+    first
+        .until("the change", |frame| {
+            matches!(frame, Frame::GroupChanged(_)).then_some(())
+        })
+        .await;
+    first.ack(&got[2..]);
+    server.publish(vec![order("4", "4")]).await;
+    let next = first.deliveries(1).await;
+    assert_eq!((ids(&next), next[0].attempt), (vec!["4".to_owned()], 1));
+}
+
+#[tokio::test]
 async fn a_replaced_group_goes_on_where_it_stood_in_the_topics_that_stay() {
     let server = with_events(10).await;
     let mut first = server.subscribe(open("group")).await;
