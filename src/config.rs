@@ -8,6 +8,7 @@
 //! ```
 
 mod sections;
+mod kafka;
 mod reader;
 mod setting;
 mod layer;
@@ -17,6 +18,7 @@ pub mod units;
 use std::path::Path;
 
 pub use fault::{ConfigFault, Origin};
+pub use kafka::Kafka;
 pub use layer::Override;
 pub use reader::Effective;
 pub use sections::{
@@ -71,7 +73,7 @@ impl Config {
                 let gap = if text.is_empty() { "" } else { "\n" };
                 text.push_str(&format!("{gap}{}\n", header(of)));
             }
-            let value = if is_secret(name) { "\"(secret)\"" } else { value };
+            let value = if is_secret(key) { "\"(secret)\"" } else { value };
             let line = match origin {
                 Origin::Default => format!("{name} = {value}\n"),
                 origin => format!("{name} = {value}  # {origin}\n"),
@@ -82,17 +84,18 @@ impl Config {
     }
 
     fn read(mut reader: Reader) -> Result<Self, Vec<ConfigFault>> {
+        let (server, log) = (sections::server(&mut reader), sections::log(&mut reader));
         let mut config = Self {
-            server: sections::server(&mut reader),
-            log: sections::log(&mut reader),
             routes: sections::routes(&mut reader),
-            topics: sections::topics(&mut reader),
+            topics: sections::topics(&mut reader, log.backend),
+            server,
+            log,
             delivery: sections::delivery(&mut reader),
             limits: sections::limits(&mut reader),
             telemetry: sections::telemetry(&mut reader),
             effective: Vec::new(),
         };
-        sections::capacities(&mut reader, &config.limits, &config.log.embedded);
+        sections::capacities(&mut reader, &config.limits, &config.log);
         reader.refuse_the_rest();
         if reader.faults.is_empty() {
             config.effective = reader.effective;
@@ -131,8 +134,10 @@ fn header(section: &str) -> String {
     }
 }
 
-fn is_secret(name: &str) -> bool {
-    ["password", "secret", "token"].iter().any(|word| name.contains(word))
+fn is_secret(key: &str) -> bool {
+    ["password", "secret", "token", "pem", "oauthbearer.config"]
+        .iter()
+        .any(|word| key.contains(word))
 }
 
 #[cfg(test)]

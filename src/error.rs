@@ -34,6 +34,8 @@ pub enum Reason {
     GroupInUse,
     /// A request before this one failed, so this one was not tried.
     PrecedingFailed,
+    /// Whoever asked, or the bus itself, may not do it.
+    PermissionDenied,
     /// The position is not on the log (any more).
     PositionGone,
     /// The disk is full.

@@ -4,7 +4,10 @@
 //! key go to one partition (Kafka's murmur2 over the key), so a partition's order is a key's order.
 
 pub mod embedded;
+pub mod kafka;
 mod headers;
+mod partitioner;
+mod receipt;
 
 use std::{
     sync::Arc,
@@ -13,10 +16,11 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{future::BoxFuture, stream::BoxStream};
+use futures_util::stream::BoxStream;
 use tokio::sync::watch;
 
 pub use headers::{Headers, HeadersBuilder};
+pub use receipt::{Pending, Receipt};
 
 use crate::{
     error::{Error, Result},
@@ -40,7 +44,10 @@ pub trait Log: Send + Sync + 'static {
     /// All topics, by name, internal ones too.
     async fn topics(&self) -> Result<Vec<TopicInfo>>;
 
-    /// One topic, or `None`. Cheap: asked for each publish.
+    /// How many partitions a topic has; `None` if there is no such topic. Cheap: asked for each publish.
+    async fn partitions(&self, topic: &Topic) -> Result<Option<i32>>;
+
+    /// One topic with its settings, or `None`.
     async fn topic(&self, topic: &Topic) -> Result<Option<TopicInfo>>;
 
     /// Changes its value whenever topics or partitions came or went. May change without cause.
@@ -206,6 +213,13 @@ pub struct NewRecord {
     pub headers: Headers,
 }
 
+impl NewRecord {
+    /// Key, value and headers.
+    pub fn size(&self) -> usize {
+        self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len) + self.headers.size()
+    }
+}
+
 /// A record of a log; its bytes are shared with others of its batch.
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -234,9 +248,6 @@ pub struct Batch {
 }
 
 pub type Reader = BoxStream<'static, Result<Batch>>;
-
-/// Ready when the outcome of each record is known, in the order of the records. Never fails as a whole.
-pub type Receipt = BoxFuture<'static, Vec<Outcome>>;
 
 pub type Outcome = std::result::Result<Placed, Unwritten>;
 

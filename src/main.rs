@@ -92,6 +92,12 @@ fn configuration(command: ConfigCommand) -> Result<()> {
 fn load(sources: Sources) -> Result<Config> {
     let flags = [
         ("--data", "log.embedded.directory", sources.data),
+        (
+            "--kafka",
+            "log.backend",
+            sources.kafka.as_ref().map(|_| "kafka".to_owned()),
+        ),
+        ("--kafka", "log.kafka.bootstrap_servers", sources.kafka),
         ("--listen", "server.listen", sources.listen),
     ];
     let set = |(flag, key, value): (_, _, Option<String>)| value.map(|value| Override { flag, key, value });

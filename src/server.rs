@@ -37,7 +37,7 @@ const MAX_HEADER_BYTES: u32 = 16 * 1024;
 pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> Result<()> {
     let listener = bind(config.server.listen, "server.listen").await?;
     let ops = bind(config.server.ops, "server.ops").await?;
-    let log = parts::open_log(&config).await?;
+    let (log, log_name) = parts::open_log(&config).await?;
     let bus = Bus::start(log.clone(), parts::routes(&config)?, parts::bus_settings(&config)).await?;
     let (tasks, ops_address) = (TaskTracker::new(), address(&ops)?);
     let (serving, is_serving) = watch::channel(true);
@@ -45,7 +45,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> Resul
     let stopped = CancellationToken::new();
     tasks.spawn(ops::serve(ops, bus.health(), is_serving.clone(), stopped.clone()));
     tasks.spawn(ops::follow_log(bus.health(), serving, stopping.clone()));
-    let services = Services::new(bus.clone(), parts::request_limits(&config), "embedded", tasks.clone());
+    let services = Services::new(bus.clone(), parts::request_limits(&config), log_name, tasks.clone());
     let routes = services.routes(Health::new(is_serving))?;
     tracing::info!(address = %address(&listener)?, ops = %ops_address, "listening");
     let no_new_calls = stopping.clone();

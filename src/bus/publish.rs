@@ -124,32 +124,20 @@ impl Bus {
 }
 
 impl HandedOver {
-    /// Where each event lies once all are durable. At `deadline` what is not known is unknown. The events are written
-    /// whether or not anyone waits.
+    /// Where each event lies once all are durable. At `deadline` it tells what is known of each. The events are written whether
+    /// or not anyone waits.
     pub async fn outcome(mut self, deadline: Instant) -> Result<Vec<Written>, PublishError> {
         match timeout_at(deadline, &mut self.receipt).await {
             Ok(outcomes) => collect(self.topics, outcomes),
             Err(_) => {
-                let count = self.topics.len();
+                let outcomes = self.receipt.so_far();
                 let (receipt, permit) = (self.receipt, self.permit);
                 // The log still holds these bytes: the room they take is given back when it has answered.
                 self.bus.tasks.spawn(async move {
                     receipt.await;
                     drop(permit);
                 });
-                Err(PublishError {
-                    error: Error::new(
-                        Reason::DeadlineExceeded,
-                        "the deadline passed before the events were known to be durable",
-                    ),
-                    runs: vec![Run {
-                        first: 0,
-                        count,
-                        state: RunState::Unknown,
-                        reason: Some(Reason::DeadlineExceeded),
-                    }],
-                    was_writing: true,
-                })
+                collect(self.topics, outcomes)
             }
         }
     }

@@ -43,7 +43,7 @@ impl Bus {
     /// One topic with the bounds of its partitions.
     pub async fn topic(&self, topic: &Topic) -> Result<(TopicInfo, Vec<Bounds>)> {
         let info = self.0.must_exist(topic).await?;
-        let bounds = self.0.log.bounds(&partitions(&info)).await?;
+        let bounds = self.0.log.bounds(&partitions(topic, info.settings.partitions)).await?;
         Ok((info, bounds))
     }
 
@@ -79,7 +79,7 @@ impl Inner {
             if known == Some(topic) {
                 continue;
             }
-            if self.log.topic(topic).await?.is_none() {
+            if self.log.partitions(topic).await?.is_none() {
                 self.create_missing(topic).await?;
             }
             known = Some(topic);
@@ -105,16 +105,21 @@ impl Inner {
     pub(super) async fn partitions_of(&self, topics: &[Topic]) -> Result<Vec<TopicPartition>> {
         let mut all = Vec::new();
         for topic in topics {
-            all.extend(partitions(&self.must_exist(topic).await?));
+            let count = self
+                .log
+                .partitions(topic)
+                .await?
+                .ok_or_else(|| Error::no_such_topic(topic))?;
+            all.extend(partitions(topic, count));
         }
         Ok(all)
     }
 }
 
-fn partitions(info: &TopicInfo) -> Vec<TopicPartition> {
-    (0..info.settings.partitions)
+fn partitions(topic: &Topic, count: i32) -> Vec<TopicPartition> {
+    (0..count)
         .map(|partition| TopicPartition {
-            topic: info.name.clone(),
+            topic: topic.clone(),
             partition,
         })
         .collect()

@@ -115,6 +115,9 @@ pub struct Sources {
     /// The directory of the log [log.embedded.directory]
     #[arg(long, value_name = "DIR")]
     pub data: Option<String>,
+    /// Stand on Apache Kafka, reached at these brokers: host:port, several with commas [log.kafka.bootstrap_servers]
+    #[arg(long, value_name = "BROKERS", conflicts_with = "data")]
+    pub kafka: Option<String>,
     /// The address that clients reach the bus at [server.listen]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,

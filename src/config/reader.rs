@@ -9,12 +9,11 @@ use super::{
 };
 
 /// Key prefixes that are fixed for later versions.
-const LATER: [&str; 9] = [
+const LATER: [&str; 8] = [
     "tls",
     "auth",
     "snapshots",
     "conventions",
-    "log.kafka",
     "delivery.retry",
     "delivery.groups",
     "delivery.lease",
@@ -65,6 +64,33 @@ impl Reader {
                 value
             }
         }
+    }
+
+    /// A setting whose default depends on others.
+    pub(super) fn take_or<T: Setting>(&mut self, key: &str, default: T) -> T {
+        self.optional(key).unwrap_or_else(|| {
+            self.note(key, &default, Origin::Default);
+            default
+        })
+    }
+
+    /// All settings below `section`, whatever their names, without those that break a rule.
+    pub(super) fn take_all<T: Setting>(
+        &mut self,
+        section: &str,
+        rule: impl Fn(&str) -> Option<String>,
+    ) -> Vec<(String, T)> {
+        let below: Vec<String> = self.given.keys().filter(|key| lies_in(key, section)).cloned().collect();
+        let mut settings = Vec::new();
+        for key in below {
+            let name = &key[section.len() + 1..];
+            match (rule(name), self.optional(&key)) {
+                (None, Some(value)) => settings.push((name.to_owned(), value)),
+                (None, None) => {}
+                (Some(rule), _) => self.fault(self.origin(&key), &key, rule),
+            }
+        }
+        settings
     }
 
     /// A setting without a default that must be there; `None` was reported.

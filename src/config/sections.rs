@@ -2,7 +2,11 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use super::{reader::Reader, units::ByteSize};
+use super::{
+    kafka::{self, Kafka},
+    reader::Reader,
+    units::ByteSize,
+};
 use crate::name::Topic;
 
 /// `[server]`
@@ -19,12 +23,14 @@ pub struct Server {
 pub struct Log {
     pub backend: Backend,
     pub embedded: Embedded,
+    pub kafka: Kafka,
 }
 
 /// What stands behind the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
     Embedded,
+    Kafka,
 }
 
 /// `[log.embedded]`
@@ -137,6 +143,7 @@ pub(super) fn log(reader: &mut Reader) -> Log {
     Log {
         backend: reader.take("log.backend"),
         embedded: embedded(reader),
+        kafka: kafka::read(reader),
     }
 }
 
@@ -171,9 +178,9 @@ pub(super) fn routes(reader: &mut Reader) -> Vec<RouteConfig> {
     routes
 }
 
-pub(super) fn topics(reader: &mut Reader) -> Topics {
+pub(super) fn topics(reader: &mut Reader, backend: Backend) -> Topics {
     Topics {
-        auto_create: reader.take("topics.auto_create"),
+        auto_create: reader.take_or("topics.auto_create", backend == Backend::Embedded),
         default_partitions: reader.take_if(
             "topics.default_partitions",
             |n: u32| (1..=1000).contains(&n),
@@ -222,7 +229,7 @@ pub(super) fn telemetry(reader: &mut Reader) -> Telemetry {
 }
 
 /// What is handed on must fit where it goes, or it would wait for ever.
-pub(super) fn capacities(reader: &mut Reader, limits: &Limits, embedded: &Embedded) {
+pub(super) fn capacities(reader: &mut Reader, limits: &Limits, log: &Log) {
     let event = (limits.max_event_bytes, "limits.max_event_bytes");
     let request = (limits.max_request_bytes, "limits.max_request_bytes");
     let stream = (limits.publish_stream_bytes, "limits.publish_stream_bytes");
@@ -232,7 +239,8 @@ pub(super) fn capacities(reader: &mut Reader, limits: &Limits, embedded: &Embedd
         ("limits.publish_bytes", limits.publish_bytes, stream),
         ("limits.group_buffer_bytes", limits.group_buffer_bytes, event),
         ("limits.feed_bytes", limits.feed_bytes, event),
-        ("log.embedded.queue_bytes", embedded.queue_bytes, request),
+        ("log.embedded.queue_bytes", log.embedded.queue_bytes, request),
+        ("log.kafka.queue_bytes", log.kafka.queue_bytes, request),
     ] {
         reader.demand(
             key,

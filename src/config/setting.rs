@@ -50,18 +50,8 @@ impl<W: Word> Setting for W {
     }
 }
 
-impl Setting for Backend {
-    fn read(raw: &Raw) -> Result<Self, String> {
-        match text(raw)? {
-            "embedded" => Ok(Self::Embedded),
-            "kafka" => Err("\"kafka\" is not built yet; use \"embedded\"".to_owned()),
-            other => Err(format!("must be \"embedded\", not {other:?}")),
-        }
-    }
-
-    fn show(&self) -> String {
-        quoted("embedded")
-    }
+impl Word for Backend {
+    const WORDS: &'static [(&'static str, Self)] = &[("embedded", Self::Embedded), ("kafka", Self::Kafka)];
 }
 
 impl Setting for Fsync {

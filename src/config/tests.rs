@@ -180,14 +180,53 @@ fn what_must_fit_is_checked() {
 }
 
 #[test]
-fn kafka_is_refused_for_now_and_a_missing_file_named() {
-    let faults = load(
-        "[log]\nbackend = 'kafka'\n[log.kafka.properties]\nlinger = 1\n",
-        NO_VARIABLES,
-    )
-    .expect_err("faulty");
-    assert_eq!(faults.len(), 2);
-    assert!(faults[0].rule.contains("not built yet"), "{faults:?}");
+fn kafka_has_properties_but_not_those_the_bus_stands_on() {
+    let text = "[log]\nbackend = 'kafka'\n[log.kafka]\ngroup_id = 'shop-{group}'\n\
+                [log.kafka.properties]\n'linger.ms' = 1\nssl.ca.location = 'ca.pem'\n";
+    let secret = [("TIDINGS_LOG__KAFKA__PROPERTIES__SASL_PASSWORD", "hush")];
+    let config = load(text, secret).expect("valid");
+    assert_eq!(config.log.backend, Backend::Kafka);
+    assert!(!config.topics.auto_create, "on Kafka topics are made on purpose");
+    let properties: Vec<(&str, &str)> = (config.log.kafka.properties.iter())
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(
+        properties,
+        [
+            ("linger.ms", "1"),
+            ("sasl.password", "hush"),
+            ("ssl.ca.location", "ca.pem")
+        ]
+    );
+    assert!(!config.show().contains("hush"), "{}", config.show());
+    for fixed in [
+        "acks",
+        "enable.idempotence",
+        "partitioner",
+        "isolation.level",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "group.id",
+        "transactional.id",
+        "request.required.acks",
+        "bootstrap.servers",
+    ] {
+        let faults = load(&format!("[log.kafka.properties]\n'{fixed}' = '1'\n"), NO_VARIABLES).expect_err(fixed);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert_eq!(faults[0].key, format!("log.kafka.properties.{fixed}"));
+    }
+    for (key, value) in [
+        ("group_id", "shop"),
+        ("group_id", "{group} {group}"),
+        ("topic_prefix", "a/b"),
+    ] {
+        let faults = load(&format!("[log.kafka]\n{key} = '{value}'\n"), NO_VARIABLES).expect_err(value);
+        assert_eq!(faults[0].key, format!("log.kafka.{key}"));
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
     let missing = Config::load(Some(Path::new("/nowhere/f.toml")), owned(NO_VARIABLES), []).expect_err("missing");
     assert!(
         missing[0].to_string().starts_with("/nowhere/f.toml: cannot be read"),

@@ -34,6 +34,7 @@ pub(crate) fn row(reason: Reason) -> (&'static str, Code) {
         Reason::GroupConflict => ("GROUP_CONFLICT", Code::FailedPrecondition),
         Reason::GroupInUse => ("GROUP_IN_USE", Code::FailedPrecondition),
         Reason::PrecedingFailed => ("PRECEDING_FAILED", Code::Aborted),
+        Reason::PermissionDenied => ("PERMISSION_DENIED", Code::PermissionDenied),
         Reason::PositionGone => ("POSITION_GONE", Code::OutOfRange),
         Reason::LogFull => ("LOG_FULL", Code::ResourceExhausted),
         Reason::Limit => ("LIMIT", Code::ResourceExhausted),

@@ -28,7 +28,6 @@ mod segment_read;
 mod segments;
 mod index;
 mod partition;
-mod partitioner;
 mod retention;
 mod compaction;
 mod replacing;

@@ -4,17 +4,40 @@ use std::sync::Arc;
 
 use crate::{
     bus::{Settings, delivery::Credit},
-    config::{Config, Fsync},
+    config::{self, Backend, Config, Fsync},
     convention::routes::{RouteSpec, Routes},
     error::{Error, Reason, Result},
     grpc::Limits,
     log::{
         Log,
         embedded::{self, EmbeddedLog},
+        kafka::{self, KafkaLog},
     },
 };
 
-pub(super) async fn open_log(config: &Config) -> Result<Arc<dyn Log>> {
+/// The log, and its name for those who ask.
+pub(super) async fn open_log(config: &Config) -> Result<(Arc<dyn Log>, &'static str)> {
+    match config.log.backend {
+        Backend::Embedded => Ok((open_embedded(config).await?, "embedded")),
+        Backend::Kafka => Ok((open_kafka(&config.log.kafka).await?, "kafka")),
+    }
+}
+
+async fn open_kafka(kafka: &config::Kafka) -> Result<Arc<KafkaLog>> {
+    let options = kafka::Options {
+        bootstrap_servers: kafka.bootstrap_servers.clone(),
+        topic_prefix: kafka.topic_prefix.clone(),
+        group_id: kafka.group_id.clone(),
+        queue_bytes: bytes(kafka.queue_bytes.0),
+        fetch_bytes: bytes(kafka.fetch_bytes.0),
+        properties: kafka.properties.clone(),
+    };
+    let log = KafkaLog::open(options).await?;
+    tracing::info!(bootstrap_servers = kafka.bootstrap_servers, "the log is on Kafka");
+    Ok(log)
+}
+
+async fn open_embedded(config: &Config) -> Result<Arc<EmbeddedLog>> {
     let embedded = &config.log.embedded;
     let options = embedded::Options {
         directory: embedded.directory.clone(),

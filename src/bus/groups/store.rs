@@ -35,7 +35,7 @@ impl Store {
             groups: Mutex::default(),
         });
         let mut next = 0;
-        if store.log.topic(&store.topic).await?.is_some() {
+        if store.log.partitions(&store.topic).await?.is_some() {
             let bounds = store.log.bounds(std::slice::from_ref(&store.partition())).await?[0];
             let mut reader = store.log.read(&store.partition(), bounds.start, Some(bounds.end));
             while let Some(batch) = reader.next().await {
@@ -79,7 +79,7 @@ impl Store {
     }
 
     async fn ensure_topic(&self) -> Result<()> {
-        if self.log.topic(&self.topic).await?.is_some() {
+        if self.log.partitions(&self.topic).await?.is_some() {
             return Ok(());
         }
         let settings = TopicSettings {

@@ -3,7 +3,6 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use async_trait::async_trait;
-use futures_util::FutureExt;
 use rustc_hash::FxHashMap;
 use tokio::sync::{oneshot, watch};
 
@@ -11,7 +10,6 @@ use super::{
     EmbeddedLog, fault,
     group::Request,
     partition::{Inner, Partition},
-    partitioner::partition_of,
     reader,
     record::{MAX_BYTES, OVERHEAD, Parts},
     segment_read::{self, Segment},
@@ -22,7 +20,7 @@ use crate::{
     error::{Error, Reason, Result},
     log::{
         Bounds, Commit, Committed, Log, LogTime, Membership, NewRecord, Reader, Receipt, TopicInfo, TopicPartition,
-        TopicSettings, Unwritten,
+        TopicSettings, partitioner::partition_of, receipt::Answer,
     },
     name::{Group, Topic},
 };
@@ -55,6 +53,11 @@ impl Log for EmbeddedLog {
         Ok(topics)
     }
 
+    async fn partitions(&self, topic: &Topic) -> Result<Option<i32>> {
+        self.check_open()?;
+        Ok(self.shared.entry(topic).map(|entry| entry.info.settings.partitions))
+    }
+
     async fn topic(&self, topic: &Topic) -> Result<Option<TopicInfo>> {
         self.check_open()?;
         Ok(self.shared.entry(topic).map(|entry| entry.info.clone()))
@@ -72,7 +75,7 @@ impl Log for EmbeddedLog {
         self.check_open()?;
         let count = records.len();
         if count == 0 {
-            return Ok(std::future::ready(Vec::new()).boxed());
+            return Ok(Box::new(Answer::nothing()));
         }
         let (request, bytes) = place(&self.shared, records)?;
         let most = self.shared.options.queue_bytes.max(1);
@@ -90,9 +93,7 @@ impl Log for EmbeddedLog {
             answer,
             room,
         }))?;
-        Ok(answered
-            .map(move |outcomes| outcomes.unwrap_or_else(|_| vec![Err(unknown()); count]))
-            .boxed())
+        Ok(Box::new(Answer::to(count, answered)))
     }
 
     fn read(&self, partition: &TopicPartition, from: i64, until: Option<i64>) -> Reader {
@@ -141,13 +142,6 @@ impl Log for EmbeddedLog {
 
     async fn close(&self) {
         self.stop().await;
-    }
-}
-
-fn unknown() -> Unwritten {
-    Unwritten {
-        may_be_written: true,
-        error: Arc::new(fault::closed()),
     }
 }
 

@@ -1,0 +1,266 @@
+//! Topics: create, change, delete, describe.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::Future,
+    sync::Arc,
+    time::Duration,
+};
+
+use rdkafka::{
+    admin::{
+        AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewPartitions, NewTopic,
+        OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+    },
+    error::KafkaResult,
+    types::RDKafkaErrorCode,
+};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    Cluster,
+    catalog::Known,
+    client::Context,
+    fault::{failed, failed_with, unavailable},
+};
+use crate::{
+    error::{Error, Reason, Result},
+    log::{Cleanup, TopicInfo, TopicSettings},
+    name::Topic,
+};
+
+/// For the cluster to do it.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// The cluster's own choice.
+const DEFAULT_REPLICATION: i32 = -1;
+/// Topics described in one question.
+const MOST_AT_ONCE: usize = 500;
+
+pub(super) struct Admin {
+    cluster: Arc<Cluster>,
+    client: AdminClient<Context>,
+}
+
+impl Admin {
+    pub(super) fn new(cluster: &Arc<Cluster>) -> Result<Self> {
+        Ok(Self {
+            client: cluster.clients.create(&[], cluster.clients.context())?,
+            cluster: Arc::clone(cluster),
+        })
+    }
+
+    /// Waits until the topic can be written to.
+    pub(super) async fn create(&self, topic: &Topic, settings: &TopicSettings) -> Result<()> {
+        self.cluster.check_open()?;
+        self.cluster.names.check_length(topic)?;
+        let (name, config) = (self.cluster.names.on_cluster(topic), config(settings));
+        let replication = TopicReplication::Fixed(DEFAULT_REPLICATION);
+        let mut new = NewTopic::new(&name, settings.partitions, replication);
+        for (key, value) in &config {
+            new = new.set(key, value);
+        }
+        let doing = format!("create topic {topic}");
+        let answer = self.client.create_topics([&new], &options()).await;
+        told(
+            &doing,
+            answer.map(|answers| answers.into_iter().map(|answer| answer.map_err(|(_, code)| code))),
+        )?;
+        let is_there = |known: Option<Known>| known.is_some_and(|known| known.has_leaders);
+        self.wait_until(&doing, topic, is_there).await
+    }
+
+    /// Partitions first: where they cannot be added, nothing is changed.
+    pub(super) async fn alter(&self, topic: &Topic, settings: &TopicSettings) -> Result<()> {
+        let doing = format!("change topic {topic}");
+        let before = self.cluster.must_exist(topic).await?;
+        if settings.partitions < before.partitions {
+            let rule = format!("partitions can only grow; the topic has {}", before.partitions);
+            return Err(Error::fault(Reason::TopicInvalid, "settings.partitions", rule));
+        }
+        if settings.partitions > before.partitions {
+            let name = self.cluster.names.on_cluster(topic);
+            let count = usize::try_from(settings.partitions).unwrap_or_default();
+            let answer = self
+                .client
+                .create_partitions([&NewPartitions::new(&name, count)], &options())
+                .await;
+            told(
+                &doing,
+                answer.map(|answers| answers.into_iter().map(|answer| answer.map_err(|(_, code)| code))),
+            )?;
+        }
+        self.configure(&doing, topic, settings).await?;
+        let has_grown = |known: Option<Known>| {
+            known.is_some_and(|known| known.partitions >= settings.partitions && known.has_leaders)
+        };
+        self.wait_until(&doing, topic, has_grown).await
+    }
+
+    /// Waits until the topic is gone.
+    pub(super) async fn delete(&self, topic: &Topic) -> Result<()> {
+        self.cluster.must_exist(topic).await?;
+        let (doing, name) = (format!("delete topic {topic}"), self.cluster.names.on_cluster(topic));
+        let answer = self.client.delete_topics(&[&name], &options()).await;
+        told(
+            &doing,
+            answer.map(|answers| answers.into_iter().map(|answer| answer.map_err(|(_, code)| code))),
+        )?;
+        self.cluster.catalog.forget(topic);
+        self.wait_until(&doing, topic, |known| known.is_none()).await
+    }
+
+    pub(super) async fn describe(&self, topic: &Topic) -> Result<Option<TopicInfo>> {
+        self.cluster.check_open()?;
+        match self.cluster.catalog.find(topic).await? {
+            None => Ok(None),
+            Some(known) => Ok(self.infos(&[(topic.clone(), known)]).await?.pop()),
+        }
+    }
+
+    pub(super) async fn describe_all(&self) -> Result<Vec<TopicInfo>> {
+        self.cluster.check_open()?;
+        if !self.cluster.health.is_reachable() {
+            return Err(unavailable("list topics: Kafka cannot be reached".to_owned()));
+        }
+        self.cluster.catalog.refresh().await;
+        let mut infos = Vec::new();
+        for part in self.cluster.catalog.all().chunks(MOST_AT_ONCE) {
+            infos.append(&mut self.infos(part).await?);
+        }
+        Ok(infos)
+    }
+
+    /// Topics that were deleted meanwhile are left out.
+    async fn infos(&self, topics: &[(Topic, Known)]) -> Result<Vec<TopicInfo>> {
+        let names: Vec<String> = topics
+            .iter()
+            .map(|(topic, _)| self.cluster.names.on_cluster(topic))
+            .collect();
+        let mut configs = self.configs(&names).await?;
+        let info = |((topic, known), name): (&(Topic, Known), &String)| {
+            let config = configs.remove(name)?;
+            Some(TopicInfo {
+                name: topic.clone(),
+                settings: settings(&config, known.partitions),
+                created: None,
+            })
+        };
+        Ok(topics.iter().zip(&names).filter_map(info).collect())
+    }
+
+    async fn configs(&self, names: &[String]) -> Result<HashMap<String, ConfigResource>> {
+        let asked: Vec<ResourceSpecifier<'_>> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+        let answers = self.client.describe_configs(&asked, &options()).await;
+        let answers = answers.map_err(|error| failed("describe topics", &error))?;
+        let mut configs = HashMap::new();
+        for (answer, name) in answers.into_iter().zip(names) {
+            match answer {
+                Ok(config) => {
+                    let name = match &config.specifier {
+                        OwnedResourceSpecifier::Topic(name) => name.clone(),
+                        _ => name.clone(),
+                    };
+                    configs.insert(name, config);
+                }
+                Err(RDKafkaErrorCode::UnknownTopicOrPartition) => {}
+                Err(code) => return Err(failed_with(&format!("describe topic {name}"), code)),
+            }
+        }
+        Ok(configs)
+    }
+
+    /// Kafka replaces all settings of a topic at once: those that are not ours are kept.
+    async fn configure(&self, doing: &str, topic: &Topic, settings: &TopicSettings) -> Result<()> {
+        let name = self.cluster.names.on_cluster(topic);
+        let before = self.configs(std::slice::from_ref(&name)).await?;
+        let mut all: BTreeMap<String, String> = (before.get(&name).into_iter())
+            .flat_map(|config| &config.entries)
+            .filter(|entry| entry.source == ConfigSource::DynamicTopic)
+            .filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?)))
+            .collect();
+        all.extend(config(settings).map(|(key, value)| (key.to_owned(), value)));
+        let mut alter = AlterConfig::new(ResourceSpecifier::Topic(&name));
+        for (key, value) in &all {
+            alter = alter.set(key, value);
+        }
+        let answer = self.client.alter_configs([&alter], &options()).await;
+        told(
+            doing,
+            answer.map(|answers| answers.into_iter().map(|answer| answer.map_err(|(_, code)| code))),
+        )
+    }
+
+    /// What was done is seen by the brokers one after the other.
+    async fn wait_until(&self, doing: &str, topic: &Topic, is_done: impl Fn(Option<Known>) -> bool) -> Result<()> {
+        let seen = async {
+            let mut changes = self.cluster.catalog.changes();
+            loop {
+                self.cluster.catalog.refresh().await;
+                changes.mark_unchanged();
+                if is_done(self.cluster.catalog.known(topic)) {
+                    return;
+                }
+                pause().await;
+            }
+        };
+        let late = |_| unavailable(format!("{doing}: done, but not seen on the brokers yet"));
+        timeout_at(Instant::now() + TIMEOUT, seen).await.map_err(late)
+    }
+}
+
+/// Between two looks at what the brokers know.
+fn pause() -> impl Future<Output = ()> {
+    tokio::time::sleep(Duration::from_millis(20))
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new()
+        .request_timeout(Some(TIMEOUT))
+        .operation_timeout(Some(TIMEOUT))
+}
+
+/// What became of one thing that was asked for.
+fn told<T>(doing: &str, answer: KafkaResult<impl Iterator<Item = Result<T, RDKafkaErrorCode>>>) -> Result<()> {
+    let mut answers = answer.map_err(|error| failed(doing, &error))?;
+    match answers.find_map(Result::err) {
+        None => Ok(()),
+        Some(code) => Err(failed_with(doing, code)),
+    }
+}
+
+fn config(settings: &TopicSettings) -> [(&'static str, String); 3] {
+    let or_none = |limit: Option<String>| limit.unwrap_or_else(|| "-1".to_owned());
+    let cleanup = match settings.cleanup {
+        Cleanup::Delete => "delete",
+        Cleanup::Compact => "compact",
+    };
+    [
+        (
+            RETENTION,
+            or_none(settings.retention.map(|time| time.as_millis().to_string())),
+        ),
+        (
+            RETENTION_BYTES,
+            or_none(settings.retention_bytes.map(|bytes| bytes.to_string())),
+        ),
+        (CLEANUP, cleanup.to_owned()),
+    ]
+}
+
+const RETENTION: &str = "retention.ms";
+const RETENTION_BYTES: &str = "retention.bytes";
+const CLEANUP: &str = "cleanup.policy";
+
+fn settings(config: &ConfigResource, partitions: i32) -> TopicSettings {
+    let value = |name| config.get(name).and_then(|entry| entry.value.as_deref());
+    let limit = |name| value(name).and_then(|text| text.parse::<u64>().ok());
+    TopicSettings {
+        partitions,
+        retention: limit(RETENTION).map(Duration::from_millis),
+        retention_bytes: limit(RETENTION_BYTES),
+        cleanup: match value(CLEANUP).is_some_and(|policy| policy.contains("compact")) {
+            true => Cleanup::Compact,
+            false => Cleanup::Delete,
+        },
+    }
+}

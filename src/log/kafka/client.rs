@@ -1,0 +1,123 @@
+//! librdkafka's clients: what all of them are told, and what they tell.
+
+use rdkafka::{
+    ClientConfig, ClientContext,
+    config::{FromClientConfigAndContext, RDKafkaLogLevel},
+    consumer::ConsumerContext,
+    error::{KafkaError, RDKafkaErrorCode},
+};
+
+use super::{Options, health::Health};
+use crate::error::{Error, Reason, Result};
+
+/// Makes clients.
+#[derive(Clone)]
+pub(super) struct Clients {
+    common: ClientConfig,
+    own: Vec<(String, String)>,
+    health: Health,
+}
+
+/// For all clients. Brokers that come back are found within a second.
+const COMMON: [(&str, &str); 5] = [
+    ("client.id", CLIENT_ID),
+    ("reconnect.backoff.ms", "50"),
+    ("reconnect.backoff.max.ms", "1000"),
+    ("socket.keepalive.enable", "true"),
+    // Not for a client's own sake: a consumer of a topic must never make it.
+    ("allow.auto.create.topics", "false"),
+];
+
+/// By it a bus knows its own kind among a group's members.
+pub(super) const CLIENT_ID: &str = "tidings";
+
+impl Clients {
+    pub(super) fn new(options: &Options, health: Health) -> Self {
+        let mut common = ClientConfig::new();
+        common.set("bootstrap.servers", &options.bootstrap_servers);
+        for (name, value) in COMMON {
+            common.set(name, value);
+        }
+        Self {
+            common,
+            own: options.properties.clone(),
+            health,
+        }
+    }
+
+    /// A client of this kind. The configuration's own properties go over ours.
+    pub(super) fn create<C: ClientContext, T: FromClientConfigAndContext<C>>(
+        &self,
+        settings: &[(&str, &str)],
+        context: C,
+    ) -> Result<T> {
+        let mut config = self.common.clone();
+        for (name, value) in settings.iter().copied() {
+            config.set(name, value);
+        }
+        for (name, value) in &self.own {
+            config.set(name, value);
+        }
+        config.create_with_context(context).map_err(refused)
+    }
+
+    /// For clients that have nothing to tell but their log lines and errors.
+    pub(super) fn context(&self) -> Context {
+        Context {
+            health: self.health.clone(),
+        }
+    }
+}
+
+/// A property that librdkafka does not take.
+fn refused(error: KafkaError) -> Error {
+    match error {
+        KafkaError::ClientConfig(_, rule, name, _) => {
+            Error::fault(Reason::RequestInvalid, format!("log.kafka.properties.{name}"), rule)
+        }
+        error => Error::new(Reason::Internal, format!("make a client of Kafka: {error}")),
+    }
+}
+
+/// Hears what a client of Kafka tells.
+#[derive(Clone)]
+pub(super) struct Context {
+    health: Health,
+}
+
+impl Context {
+    /// Connections that break say that the cluster may be away.
+    pub(super) fn heard(&self, error: &KafkaError) {
+        let gone = [
+            RDKafkaErrorCode::AllBrokersDown,
+            RDKafkaErrorCode::BrokerTransportFailure,
+            RDKafkaErrorCode::Resolve,
+        ];
+        if error.rdkafka_error_code().is_some_and(|code| gone.contains(&code)) {
+            self.health.doubted();
+        }
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+                tracing::error!(facility, "librdkafka: {message}");
+            }
+            _ if facility == "FAIL" || facility == "ERROR" => {
+                tracing::debug!(facility, "librdkafka: {message}");
+                self.health.complained(message);
+            }
+            // Properties meant for other kinds of clients, and the like.
+            _ => tracing::debug!(facility, "librdkafka: {message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, "librdkafka: {reason}");
+        self.heard(&error);
+    }
+}
+
+impl ConsumerContext for Context {}

@@ -1,0 +1,199 @@
+//! Questions about offsets: where partitions begin and end, what lies at a time, what a group has committed.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{BaseConsumer, CommitMode, Consumer as _},
+    error::KafkaResult,
+};
+
+use super::{
+    Cluster,
+    client::Context,
+    fault::{blocking, failed, unavailable},
+    names::Names,
+};
+use crate::{
+    error::{Error, Result},
+    log::{Bounds, Commit, Committed, LogTime, TopicPartition},
+    name::Group,
+};
+
+/// For one answer of the cluster.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(super) struct Offsets {
+    cluster: Arc<Cluster>,
+    /// Asks about partitions; belongs to no group.
+    probe: Arc<BaseConsumer<Context>>,
+}
+
+impl Offsets {
+    pub(super) fn new(cluster: &Arc<Cluster>, probe: Arc<BaseConsumer<Context>>) -> Self {
+        Self {
+            cluster: Arc::clone(cluster),
+            probe,
+        }
+    }
+
+    pub(super) async fn bounds(&self, partitions: &[TopicPartition]) -> Result<Vec<Bounds>> {
+        // As a "time", librdkafka takes the beginning and the end too, and asks for all partitions at once.
+        let (starts, ends) = tokio::try_join!(
+            self.search(partitions, Offset::Beginning),
+            self.search(partitions, Offset::End)
+        )?;
+        let bounds = starts.into_iter().zip(ends);
+        Ok(bounds.map(|(start, end)| Bounds { start, end }).collect())
+    }
+
+    /// The ends alone.
+    pub(super) async fn ends(&self, partitions: &[TopicPartition]) -> Result<Vec<i64>> {
+        self.search(partitions, Offset::End).await
+    }
+
+    pub(super) async fn at(&self, partitions: &[TopicPartition], time: LogTime) -> Result<Vec<i64>> {
+        let found = self.search(partitions, Offset::Offset(time.0.max(0))).await?;
+        if found.iter().all(|offset| *offset >= 0) {
+            return Ok(found);
+        }
+        let ends = self.ends(partitions).await?;
+        let or_end = found
+            .into_iter()
+            .zip(ends)
+            .map(|(offset, end)| if offset < 0 { end } else { offset });
+        Ok(or_end.collect())
+    }
+
+    /// What the group has committed. The client joins nothing.
+    pub(super) async fn committed(
+        &self,
+        group: &Group,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<Option<Committed>>> {
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
+        for partition in partitions {
+            self.cluster.must_exist(&partition.topic).await?;
+        }
+        let asker = self.asker(group).await?;
+        let asked = list(&self.cluster.names, partitions, Offset::Invalid)?;
+        let answer = blocking(move || asker.committed_offsets(asked, TIMEOUT)).await?;
+        let answer = answer.map_err(|error| failed(&format!("ask what group {group} has committed"), &error))?;
+        let committed = committed_in(&answer);
+        let of = |partition: &TopicPartition| {
+            let name = self.cluster.names.on_cluster(&partition.topic);
+            committed.get(&(name, partition.partition)).cloned()
+        };
+        Ok(partitions.iter().map(of).collect())
+    }
+
+    /// Commits for a group without members: the cluster refuses it where there are some.
+    pub(super) async fn commit(&self, group: &Group, commits: Vec<Commit>) -> Result<()> {
+        if commits.is_empty() {
+            return Ok(());
+        }
+        for commit in &commits {
+            self.cluster.must_exist(&commit.partition.topic).await?;
+        }
+        let asker = self.asker(group).await?;
+        let moved = commit_list(&self.cluster.names, &commits)?;
+        let done = blocking(move || asker.commit(&moved, CommitMode::Sync)).await?;
+        done.map_err(|error| failed(&format!("commit for group {group}"), &error))
+    }
+
+    /// A client with the group's id that is no member.
+    async fn asker(&self, group: &Group) -> Result<BaseConsumer<Context>> {
+        self.cluster.check_open()?;
+        let (clients, id) = (self.cluster.clients.clone(), self.cluster.names.group_id(group));
+        blocking(move || {
+            clients.create(
+                &[("group.id", id.as_str()), ("enable.auto.commit", "false")],
+                clients.context(),
+            )
+        })
+        .await?
+    }
+
+    async fn search(&self, partitions: &[TopicPartition], at: Offset) -> Result<Vec<i64>> {
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
+        for partition in partitions {
+            let known = self.cluster.must_exist(&partition.topic).await?;
+            if !(0..known.partitions).contains(&partition.partition) {
+                return Err(no_such_partition(partition, known.partitions));
+            }
+        }
+        let asked = list(&self.cluster.names, partitions, at)?;
+        let probe = Arc::clone(&self.probe);
+        let answer = blocking(move || probe.offsets_for_times(asked, TIMEOUT)).await?;
+        let answer = answer.map_err(|error| failed("ask for offsets", &error))?;
+        let elements = answer.elements();
+        let found: HashMap<(&str, i32), KafkaResult<i64>> = (elements.iter())
+            .map(|element| {
+                let offset = element.error().map(|()| element.offset().to_raw().unwrap_or(-1));
+                ((element.topic(), element.partition()), offset)
+            })
+            .collect();
+        partitions
+            .iter()
+            .map(|partition| {
+                let name = self.cluster.names.on_cluster(&partition.topic);
+                let (topic, number) = (&partition.topic, partition.partition);
+                match found.get(&(name.as_str(), number)) {
+                    Some(Ok(offset)) => Ok(*offset),
+                    Some(Err(error)) => Err(failed(&format!("ask for offsets of {topic}/{number}"), error)),
+                    None => Err(unavailable(format!("ask for offsets of {topic}/{number}: no answer"))),
+                }
+            })
+            .collect()
+    }
+}
+
+/// Partitions as librdkafka lists them, each at this offset.
+pub(super) fn list(names: &Names, partitions: &[TopicPartition], at: Offset) -> Result<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        list.add_partition_offset(&names.on_cluster(&partition.topic), partition.partition, at)
+            .map_err(|error| failed("list partitions", &error))?;
+    }
+    Ok(list)
+}
+
+/// Commits as librdkafka lists them, with their notes.
+pub(super) fn commit_list(names: &Names, commits: &[Commit]) -> Result<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(commits.len());
+    for commit in commits {
+        let name = names.on_cluster(&commit.partition.topic);
+        let mut element = list.add_partition(&name, commit.partition.partition);
+        element
+            .set_offset(Offset::Offset(commit.offset))
+            .map_err(|error| failed("list commits", &error))?;
+        element.set_metadata(&commit.note);
+    }
+    Ok(list)
+}
+
+/// What was committed, by the topic's name on the cluster and partition.
+pub(super) fn committed_in(answer: &TopicPartitionList) -> HashMap<(String, i32), Committed> {
+    let committed = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element.offset() {
+        Offset::Offset(offset) => Some((
+            (element.topic().to_owned(), element.partition()),
+            Committed {
+                offset,
+                note: element.metadata().to_owned(),
+            },
+        )),
+        _ => None,
+    };
+    answer.elements().iter().filter_map(committed).collect()
+}
+
+fn no_such_partition(partition: &TopicPartition, count: i32) -> Error {
+    Error::no_such_topic(&partition.topic).caused_by(format!(
+        "partition {} was asked for; there are {count}",
+        partition.partition
+    ))
+}

@@ -1,0 +1,240 @@
+//! One of the log's producers, the only one until it fails for good.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientContext,
+    config::RDKafkaLogLevel,
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{DeliveryResult, Message as _},
+    producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer},
+};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+
+use super::calls::{Calls, Ticket};
+use crate::{
+    error::Result,
+    log::{
+        NewRecord, Placed, Receipt, Unwritten,
+        kafka::{Cluster, client::Context, fault::failed, headers::to_kafka},
+        receipt::Answer,
+    },
+    name::Topic,
+};
+
+/// What the log's promises stand on.
+const SETTINGS: [(&str, &str); 7] = [
+    ("enable.idempotence", "true"),
+    ("acks", "all"),
+    ("partitioner", "murmur2_random"),
+    // Batches form while requests are under way; nobody waits for one to fill.
+    ("linger.ms", "0"),
+    // The queue is bounded by its bytes, in `Producer`.
+    ("queue.buffering.max.messages", "0"),
+    ("queue.buffering.max.kbytes", "2147483647"),
+    // The topic's own limit is for its brokers to say.
+    ("message.max.bytes", "104857600"),
+];
+/// For what is under way when the log closes.
+const FLUSH: Duration = Duration::from_secs(10);
+
+pub(super) struct Generation {
+    producer: ThreadedProducer<Reports>,
+    calls: Arc<Calls>,
+    failure: Arc<Failure>,
+}
+
+#[derive(Default)]
+struct Failure {
+    is_fatal: AtomicBool,
+    news: Notify,
+}
+
+impl Generation {
+    pub(super) fn new(cluster: &Cluster) -> Result<Self> {
+        let (calls, failure) = (Arc::<Calls>::default(), Arc::<Failure>::default());
+        let reports = Reports {
+            context: cluster.clients.context(),
+            calls: Arc::clone(&calls),
+            failure: Arc::clone(&failure),
+        };
+        Ok(Self {
+            producer: cluster.clients.create(&SETTINGS, reports)?,
+            calls,
+            failure,
+        })
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failure.is_fatal.load(Ordering::Acquire)
+    }
+
+    /// Ready once the producer has failed for good.
+    pub(super) async fn failure(&self) {
+        self.failure.news.notified().await;
+    }
+
+    /// Hands all records over. `Err`: this producer has failed for good, and none was taken.
+    pub(super) fn send(
+        &self,
+        cluster: &Cluster,
+        records: &[NewRecord],
+        room: OwnedSemaphorePermit,
+    ) -> Result<Receipt, OwnedSemaphorePermit> {
+        if records.is_empty() {
+            return Ok(Box::new(Answer::nothing()));
+        }
+        let (call, receipt) = self.calls.begin(records.len(), room);
+        let mut topic = OnCluster::default();
+        for (index, record) in records.iter().enumerate() {
+            topic.go_to(cluster, &record.topic);
+            let ticket = Ticket {
+                call,
+                record: u32::try_from(index).unwrap_or(u32::MAX),
+            };
+            let Err(error) = self.send_one(&topic, record, ticket) else {
+                continue;
+            };
+            if is_fatal(&error) {
+                self.failure.note();
+                if index == 0
+                    && let Some(room) = self.calls.cancel(call)
+                {
+                    return Err(room);
+                }
+            }
+            let error = Arc::new(failed(&format!("append to topic {}", record.topic), &error));
+            let unwritten = Unwritten {
+                may_be_written: false,
+                error,
+            };
+            self.calls.note(ticket, Err(unwritten));
+        }
+        Ok(Box::new(receipt))
+    }
+
+    fn send_one(&self, topic: &OnCluster, record: &NewRecord, ticket: Ticket) -> Result<(), KafkaError> {
+        let mut new = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&topic.name, ticket.to_word());
+        new.key = record.key.as_deref();
+        new.payload = record.value.as_deref();
+        new.headers = to_kafka(&record.headers);
+        // Without a key, records of one call stay together.
+        let stay = || record.key.is_none().then_some(topic.partition);
+        new.partition = record.partition.or_else(stay);
+        self.producer.send(new).map_err(|(error, _)| error)
+    }
+
+    /// Waits until all is answered, or for ten seconds.
+    pub(super) fn flush(&self) {
+        if self.producer.flush(FLUSH).is_err() {
+            tracing::warn!("the log is closed before Kafka has answered everything");
+        }
+    }
+
+    /// Has all that is left answered.
+    pub(super) fn give_up(&self) {
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        self.flush();
+    }
+}
+
+impl Failure {
+    fn note(&self) {
+        self.is_fatal.store(true, Ordering::Release);
+        self.news.notify_one();
+    }
+}
+
+/// The topic of the records being sent.
+#[derive(Default)]
+struct OnCluster {
+    topic: Option<Topic>,
+    name: String,
+    /// For records without a key.
+    partition: i32,
+}
+
+impl OnCluster {
+    fn go_to(&mut self, cluster: &Cluster, topic: &Topic) {
+        if self.topic.as_ref() == Some(topic) {
+            return;
+        }
+        let partitions = cluster.catalog.known(topic).map_or(1, |known| known.partitions.max(1));
+        self.partition = fastrand::i32(0..partitions);
+        self.name = cluster.names.on_cluster(topic);
+        self.topic = Some(topic.clone());
+    }
+}
+
+/// Hears what became of each record, and of the producer.
+struct Reports {
+    context: Context,
+    calls: Arc<Calls>,
+    failure: Arc<Failure>,
+}
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.context.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if is_fatal(&error) {
+            tracing::error!(reason, "the producer failed for good");
+            self.failure.note();
+        }
+        self.context.error(error, reason);
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, word: usize) {
+        let outcome = match result {
+            Ok(message) => Ok(Placed {
+                partition: message.partition(),
+                offset: message.offset(),
+            }),
+            Err((error, message)) => Err(unwritten(error, message.topic())),
+        };
+        self.calls.note(Ticket::from_word(word), outcome);
+    }
+}
+
+fn is_fatal(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)
+}
+
+fn unwritten(error: &KafkaError, topic: &str) -> Unwritten {
+    use RDKafkaErrorCode as Code;
+    let never_written = matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::PurgeQueue
+                | Code::MessageSizeTooLarge
+                | Code::MessageBatchTooLarge
+                | Code::TopicAuthorizationFailed
+                | Code::ClusterAuthorizationFailed
+                | Code::UnknownTopicOrPartition
+                | Code::UnknownTopic
+                | Code::UnknownPartition
+                | Code::UnknownTopicId
+                | Code::InvalidTopic
+                | Code::InvalidRecord
+                | Code::InvalidTimestamp
+                | Code::PolicyViolation
+                | Code::UnsupportedForMessageFormat
+        )
+    );
+    Unwritten {
+        may_be_written: !never_written,
+        error: Arc::new(failed(&format!("append to topic {topic}"), error)),
+    }
+}
