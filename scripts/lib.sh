@@ -35,11 +35,14 @@ need_rust() {
   fi
 }
 
-# The linker of Rust programs, and the compiler of the C libraries among our dependencies.
+# The linker of Rust programs, and what builds the C libraries among our dependencies: librdkafka wants make and a C++ compiler
+# too, and OpenSSL comes from the system.
 need_c_compiler() {
-  if ! echo '#include <stdlib.h>
-    int main(void) { return EXIT_SUCCESS; }' | cc -x c - -o /dev/null 2>/dev/null; then
-    install_packages gcc libc6-dev
+  if ! { command -v make && command -v pkg-config; } >/dev/null || ! echo '#include <cstdlib>
+    #include <openssl/ssl.h>
+    int main() { return OPENSSL_init_ssl(0, nullptr) == 1 ? EXIT_SUCCESS : EXIT_FAILURE; }' |
+    c++ -x c++ - -lssl -lcrypto -o /dev/null 2>/dev/null; then
+    install_packages gcc g++ libc6-dev libssl-dev make pkg-config
   fi
 }
 
@@ -57,4 +60,33 @@ need_python_packages() {
   [ -x .venv/bin/pip ] || python3 -m venv .venv
   .venv/bin/pip install --quiet --disable-pip-version-check --requirement "$requirements" >&2
   cp "$requirements" "$done_before"
+}
+
+# Whether there is a Java that runs Kafka 4: 17 or later.
+has_java() {
+  local major
+  major=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p')
+  [ "${major:-0}" -ge 17 ]
+}
+
+# Puts the jars of a Kafka version into target/kafka, unless that was done before.
+need_kafka() {
+  local version=$1 jars=target/kafka/$1 fetched
+  if ! has_java; then
+    install_packages default-jre-headless
+  fi
+  if cmp -s tests/kafka/pom.xml "$jars/pom.xml"; then
+    return
+  fi
+  if ! command -v mvn >/dev/null; then
+    install_packages maven
+  fi
+  say "fetching Kafka $version into $jars"
+  mkdir -p target/kafka
+  fetched=$(mktemp -d target/kafka/fetching.XXXXXX)
+  mvn --quiet --batch-mode --file tests/kafka/pom.xml "-Dkafka.version=$version" "-Djars=$PWD/$fetched" \
+    dependency:copy-dependencies >&2
+  cp tests/kafka/pom.xml "$fetched/pom.xml"
+  rm -rf "$jars"
+  mv "$fetched" "$jars"
 }

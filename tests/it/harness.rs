@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "a harness offers more than the tests of one day use")]
 
 pub(crate) mod clients;
+pub(crate) mod kafka;
 pub(crate) mod raw;
 pub(crate) mod status;
 pub(crate) mod wire;
