@@ -67,25 +67,30 @@ impl HeadersBuilder {
 
     /// Adds a header whose name is given in parts.
     pub fn add_parts(&mut self, name: &[&str], value: Option<&[u8]>) {
-        let len: usize = name.iter().map(|part| part.len()).sum();
-        self.0.put_u16_le(u16::try_from(len).unwrap_or(u16::MAX));
-        let mut room = usize::from(u16::MAX);
-        for part in name {
-            let part = &part.as_bytes()[..part.len().min(room)];
-            room -= part.len();
-            self.0.put_slice(part);
-        }
-        match value {
-            None => self.0.put_u32_le(0),
-            Some(value) => {
-                self.0.put_u32_le(u32::try_from(value.len() + 1).unwrap_or(u32::MAX));
-                self.0.put_slice(value);
-            }
-        }
+        encode(name, value, &mut self.0);
     }
 
     pub fn build(self) -> Headers {
         Headers(self.0.freeze())
+    }
+}
+
+/// Adds one header at the end of a buffer.
+pub(super) fn encode(name: &[&str], value: Option<&[u8]>, into: &mut BytesMut) {
+    let len: usize = name.iter().map(|part| part.len()).sum();
+    into.put_u16_le(u16::try_from(len).unwrap_or(u16::MAX));
+    let mut room = usize::from(u16::MAX);
+    for part in name {
+        let part = &part.as_bytes()[..part.len().min(room)];
+        room -= part.len();
+        into.put_slice(part);
+    }
+    match value {
+        None => into.put_u32_le(0),
+        Some(value) => {
+            into.put_u32_le(u32::try_from(value.len() + 1).unwrap_or(u32::MAX));
+            into.put_slice(value);
+        }
     }
 }
 

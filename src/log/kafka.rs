@@ -48,7 +48,7 @@ pub struct KafkaLog {
     cluster: Arc<Cluster>,
     admin: Admin,
     producer: Producer,
-    offsets: Offsets,
+    offsets: Arc<Offsets>,
     lanes: Arc<Lanes>,
 }
 
@@ -88,11 +88,12 @@ impl KafkaLog {
         });
         let catalog = Arc::clone(&cluster.catalog);
         cluster.tasks.spawn(catalog.run(cluster.stop.clone()));
+        let offsets = Arc::new(Offsets::new(&cluster, probe));
         Ok(Arc::new(Self {
             admin: Admin::new(&cluster)?,
             producer: Producer::start(&cluster)?,
-            offsets: Offsets::new(&cluster, probe),
-            lanes: Arc::new(Lanes::new(Arc::clone(&cluster))),
+            lanes: Arc::new(Lanes::new(Arc::clone(&cluster), Arc::clone(&offsets))),
+            offsets,
             cluster,
         }))
     }

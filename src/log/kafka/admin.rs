@@ -59,6 +59,8 @@ impl Admin {
         for (key, value) in &config {
             new = new.set(key, value);
         }
+        // The log's clock, not that of whoever writes.
+        new = new.set("message.timestamp.type", "LogAppendTime");
         let doing = format!("create topic {topic}");
         let answer = self.client.create_topics([&new], &options()).await;
         told(

@@ -2,9 +2,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use bytes::BytesMut;
 use rdkafka::message::{BorrowedHeaders, Header, Headers as _, OwnedHeaders};
 
-use crate::log::{Headers, HeadersBuilder};
+use crate::log::{Headers, headers::encode};
 
 /// `None` = none. Names that are not UTF-8 cannot be written; no name of ours is.
 pub(super) fn to_kafka(headers: &Headers) -> Option<OwnedHeaders> {
@@ -23,29 +24,22 @@ pub(super) fn to_kafka(headers: &Headers) -> Option<OwnedHeaders> {
     Some(owned)
 }
 
-/// The headers of a record of whoever wrote it. One whose name is not UTF-8 is left out: rdkafka panics on it, and has no
-/// other way to it.
-pub(super) fn from_kafka(headers: Option<&BorrowedHeaders>) -> Headers {
-    let Some(headers) = headers else {
-        return Headers::default();
-    };
-    catch_unwind(AssertUnwindSafe(|| all(headers))).unwrap_or_else(|_| one_by_one(headers))
-}
-
-fn all(headers: &BorrowedHeaders) -> Headers {
-    let mut builder = HeadersBuilder::with_capacity(512);
-    for header in headers.iter() {
-        builder.add_parts(&[header.key], header.value);
-    }
-    builder.build()
-}
-
-fn one_by_one(headers: &BorrowedHeaders) -> Headers {
-    let mut builder = HeadersBuilder::default();
-    for index in 0..headers.count() {
-        if let Ok(Some(header)) = catch_unwind(AssertUnwindSafe(|| headers.try_get(index))) {
-            builder.add_parts(&[header.key], header.value);
+/// Copies the headers of a record, whoever wrote it. One whose name is not UTF-8 is left out: rdkafka panics on it, and has
+/// no other way to it.
+pub(super) fn copy(headers: Option<&BorrowedHeaders>, into: &mut BytesMut) {
+    let Some(headers) = headers else { return };
+    let start = into.len();
+    let copied = catch_unwind(AssertUnwindSafe(|| {
+        for header in headers.iter() {
+            encode(&[header.key], header.value, into);
+        }
+    }));
+    if copied.is_err() {
+        into.truncate(start);
+        for index in 0..headers.count() {
+            if let Ok(Some(header)) = catch_unwind(AssertUnwindSafe(|| headers.try_get(index))) {
+                encode(&[header.key], header.value, into);
+            }
         }
     }
-    builder.build()
 }
