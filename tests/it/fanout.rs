@@ -48,6 +48,10 @@ impl Log for Counting {
     async fn topics(&self) -> Result<Vec<TopicInfo>> {
         self.log.topics().await
     }
+    async fn partitions(&self, topic: &Topic) -> Result<Option<i32>> {
+        self.log.partitions(topic).await
+    }
+
     async fn topic(&self, topic: &Topic) -> Result<Option<TopicInfo>> {
         self.log.topic(topic).await
     }
