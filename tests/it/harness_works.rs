@@ -74,6 +74,28 @@ mod kafka {
         assert_eq!(read("kept", &broker).await, b"value");
     }
 
+    /// Version 3 knows the new one as a preview only, which librdkafka does not take part in.
+    #[tokio::test]
+    async fn groups_form_by_the_old_protocol_and_on_version_4_by_the_new_one() {
+        for (version, protocol) in [
+            (Version::Three, "classic"),
+            (Version::Four, "classic"),
+            (Version::Four, "consumer"),
+        ] {
+            let broker = Broker::shared_of(version).await;
+            create(protocol, broker).await;
+            produce(protocol, broker).await;
+            let mut config = config(broker);
+            config
+                .set("group.id", protocol)
+                .set("group.protocol", protocol)
+                .set("auto.offset.reset", "earliest");
+            let member: StreamConsumer = config.create().unwrap();
+            member.subscribe(&[protocol]).unwrap();
+            within("a record", member.recv()).await.unwrap();
+        }
+    }
+
     fn config(broker: &Broker) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
