@@ -8,6 +8,7 @@ pub mod kafka;
 mod headers;
 mod partitioner;
 mod receipt;
+mod rules;
 
 use std::{
     sync::Arc,
@@ -135,7 +136,8 @@ pub struct Assigned {
     pub committed: Option<Committed>,
 }
 
-/// Where a group stands in a partition: everything below `offset` is done. The note is text of at most 4,096 characters.
+/// Where a group stands in a partition: everything below `offset` is done. The note is text of at most 4,096 UTF-16 code
+/// units.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
     pub offset: i64,

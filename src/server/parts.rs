@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     bus::{Settings, delivery::Credit},
-    config::{self, Backend, Config, Fsync},
+    config::{Backend, Config, Fsync},
     convention::routes::{RouteSpec, Routes},
     error::{Error, Reason, Result},
     grpc::Limits,
@@ -19,15 +19,17 @@ use crate::{
 pub(super) async fn open_log(config: &Config) -> Result<(Arc<dyn Log>, &'static str)> {
     match config.log.backend {
         Backend::Embedded => Ok((open_embedded(config).await?, "embedded")),
-        Backend::Kafka => Ok((open_kafka(&config.log.kafka).await?, "kafka")),
+        Backend::Kafka => Ok((open_kafka(config).await?, "kafka")),
     }
 }
 
-async fn open_kafka(kafka: &config::Kafka) -> Result<Arc<KafkaLog>> {
+async fn open_kafka(config: &Config) -> Result<Arc<KafkaLog>> {
+    let kafka = &config.log.kafka;
     let options = kafka::Options {
         bootstrap_servers: kafka.bootstrap_servers.clone(),
         topic_prefix: kafka.topic_prefix.clone(),
         group_id: kafka.group_id.clone(),
+        max_record_bytes: bytes(config.limits.max_event_bytes.0),
         queue_bytes: bytes(kafka.queue_bytes.0),
         fetch_bytes: bytes(kafka.fetch_bytes.0),
         properties: kafka.properties.clone(),

@@ -13,14 +13,14 @@ use super::{
     reader,
     record::{MAX_BYTES, OVERHEAD, Parts},
     segment_read::{self, Segment},
-    table::{Entry, Health, Shared, no_such_partition},
+    table::{Entry, Health, Shared},
     writer::{Append, Item},
 };
 use crate::{
     error::{Error, Reason, Result},
     log::{
         Bounds, Commit, Committed, Log, LogTime, Membership, NewRecord, Reader, Receipt, TopicInfo, TopicPartition,
-        TopicSettings, partitioner::partition_of, receipt::Answer,
+        TopicSettings, partitioner::partition_of, receipt::Answer, rules::no_such_partition,
     },
     name::{Group, Topic},
 };

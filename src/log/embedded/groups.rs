@@ -28,13 +28,12 @@ use super::{
 };
 use crate::{
     error::{Error, Reason, Result},
-    log::{Assigned, Change, Commit, Committed, Membership, Release, TopicPartition},
+    log::{Assigned, Change, Commit, Committed, Membership, Release, TopicPartition, rules::check_commit},
     name::{Group, Topic},
 };
 
 /// How long a member may hold what was revoked.
 const RELEASE_WITHIN: Duration = Duration::from_secs(10);
-const LONGEST_NOTE: usize = 4096;
 
 pub(crate) struct Groups {
     shared: Arc<Shared>,
@@ -137,17 +136,7 @@ impl Groups {
     fn op(&self, group: &Group, commits: &[Commit]) -> Result<Op> {
         let op = |commit: &Commit| {
             let found = self.shared.partition(&commit.partition)?;
-            if commit.offset < 0 {
-                return Err(Error::fault(
-                    Reason::RequestInvalid,
-                    "offset",
-                    "an offset is not negative",
-                ));
-            }
-            if commit.note.chars().count() > LONGEST_NOTE {
-                let rule = format!("a commit's note has at most {LONGEST_NOTE} characters");
-                return Err(Error::fault(Reason::RequestInvalid, "note", rule));
-            }
+            check_commit(commit)?;
             Ok(CommitOp {
                 id: found.topic,
                 partition: found.number,

@@ -16,8 +16,8 @@ use super::{
     state::State,
 };
 use crate::{
-    error::{Error, Result},
-    log::{LogTime, TopicInfo, TopicPartition},
+    error::Result,
+    log::{LogTime, TopicInfo, TopicPartition, rules::no_such_partition},
     name::Topic,
 };
 
@@ -145,15 +145,4 @@ fn new_table(state: &State, old: &Table, found: &FxHashMap<(u32, i32), Arc<Parti
         table.insert(name, Arc::new(entry));
     }
     table
-}
-
-pub(crate) fn no_such_partition(partition: &TopicPartition) -> Error {
-    if partition.partition == 0 {
-        return Error::no_such_topic(&partition.topic);
-    }
-    let text = format!(
-        "partition {} of topic {} does not exist",
-        partition.partition, partition.topic
-    );
-    Error::new(crate::error::Reason::TopicNotFound, text).resource("topic", partition.topic.as_str())
 }

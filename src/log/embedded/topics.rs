@@ -6,16 +6,17 @@ use super::{
     writer::{Writer, now},
 };
 use crate::{
-    error::{Error, Fault, Reason, Result},
-    log::TopicSettings,
+    error::{Error, Reason, Result},
+    log::{
+        TopicSettings,
+        rules::{check_growth, check_settings},
+    },
     name::Topic,
 };
 
-const MOST_PARTITIONS: i32 = 1000;
-
 impl Writer {
     pub(crate) fn create_topic(&mut self, topic: &Topic, settings: &TopicSettings) -> Result<()> {
-        check(settings)?;
+        check_settings(settings)?;
         if self.shared.entry(topic).is_some() {
             let error = Error::new(Reason::TopicExists, format!("topic {topic} exists already"));
             return Err(error.resource("topic", topic.as_str()));
@@ -26,15 +27,12 @@ impl Writer {
     }
 
     pub(crate) fn alter_topic(&mut self, topic: &Topic, settings: &TopicSettings) -> Result<()> {
-        check(settings)?;
+        check_settings(settings)?;
         let Some(entry) = self.shared.entry(topic) else {
             return Err(Error::no_such_topic(topic));
         };
         let before = entry.info.settings.partitions;
-        if settings.partitions < before {
-            let rule = format!("topic {topic} has {before} partitions, and partitions only grow");
-            return Err(Error::fault(Reason::TopicInvalid, "partitions", rule));
-        }
+        check_growth(settings, before)?;
         let created = entry.info.created.map_or(0, |created| created.0);
         let state = TopicState::new(topic.as_str().to_owned(), settings, created);
         self.change(Op::Alter {
@@ -65,18 +63,4 @@ impl Writer {
         self.shared.refresh(&Default::default());
         Ok(())
     }
-}
-
-fn check(settings: &TopicSettings) -> Result<()> {
-    if (1..=MOST_PARTITIONS).contains(&settings.partitions) {
-        return Ok(());
-    }
-    let rule = format!(
-        "a topic has 1 to {MOST_PARTITIONS} partitions; this asks for {}",
-        settings.partitions
-    );
-    Err(Error::faults(
-        Reason::TopicInvalid,
-        vec![Fault::new("partitions", rule)],
-    ))
 }

@@ -24,8 +24,11 @@ use super::{
     fault::{failed, failed_with, unavailable},
 };
 use crate::{
-    error::{Error, Reason, Result},
-    log::{Cleanup, TopicInfo, TopicSettings},
+    error::Result,
+    log::{
+        Cleanup, TopicInfo, TopicSettings,
+        rules::{check_growth, check_settings},
+    },
     name::Topic,
 };
 
@@ -35,6 +38,11 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 const DEFAULT_REPLICATION: i32 = -1;
 /// Topics described in one question.
 const MOST_AT_ONCE: usize = 500;
+
+/// What a topic's batches of records may have where nothing else is said.
+const KAFKA_MAX_BATCH_BYTES: usize = 1 << 20;
+/// What Kafka adds to a record that is alone in its batch, at most.
+const BATCH_OVERHEAD: usize = 64 << 10;
 
 pub(super) struct Admin {
     cluster: Arc<Cluster>,
@@ -52,6 +60,7 @@ impl Admin {
     /// Waits until the topic can be written to.
     pub(super) async fn create(&self, topic: &Topic, settings: &TopicSettings) -> Result<()> {
         self.cluster.check_open()?;
+        check_settings(settings)?;
         self.cluster.names.check_length(topic)?;
         let (name, config) = (self.cluster.names.on_cluster(topic), config(settings));
         let replication = TopicReplication::Fixed(DEFAULT_REPLICATION);
@@ -59,8 +68,12 @@ impl Admin {
         for (key, value) in &config {
             new = new.set(key, value);
         }
+        let largest = self.cluster.options.max_record_bytes.max(KAFKA_MAX_BATCH_BYTES) + BATCH_OVERHEAD;
+        let largest = largest.to_string();
         // The log's clock, not that of whoever writes.
-        new = new.set("message.timestamp.type", "LogAppendTime");
+        new = new
+            .set("message.timestamp.type", "LogAppendTime")
+            .set("max.message.bytes", &largest);
         let doing = format!("create topic {topic}");
         let answer = self.client.create_topics([&new], &options()).await;
         told(
@@ -74,11 +87,9 @@ impl Admin {
     /// Partitions first: where they cannot be added, nothing is changed.
     pub(super) async fn alter(&self, topic: &Topic, settings: &TopicSettings) -> Result<()> {
         let doing = format!("change topic {topic}");
+        check_settings(settings)?;
         let before = self.cluster.must_exist(topic).await?;
-        if settings.partitions < before.partitions {
-            let rule = format!("partitions can only grow; the topic has {}", before.partitions);
-            return Err(Error::fault(Reason::TopicInvalid, "settings.partitions", rule));
-        }
+        check_growth(settings, before.partitions)?;
         if settings.partitions > before.partitions {
             let name = self.cluster.names.on_cluster(topic);
             let count = usize::try_from(settings.partitions).unwrap_or_default();

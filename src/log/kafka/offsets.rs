@@ -15,8 +15,11 @@ use super::{
     names::Names,
 };
 use crate::{
-    error::{Error, Result},
-    log::{Bounds, Commit, Committed, LogTime, TopicPartition},
+    error::Result,
+    log::{
+        Bounds, Commit, Committed, LogTime, TopicPartition,
+        rules::{check_commit, no_such_partition},
+    },
     name::Group,
 };
 
@@ -75,7 +78,7 @@ impl Offsets {
             return Ok(Vec::new());
         }
         for partition in partitions {
-            self.cluster.must_exist(&partition.topic).await?;
+            self.check(partition).await?;
         }
         let asker = self.asker(group).await?;
         let asked = list(&self.cluster.names, partitions, Offset::Invalid)?;
@@ -95,12 +98,21 @@ impl Offsets {
             return Ok(());
         }
         for commit in &commits {
-            self.cluster.must_exist(&commit.partition.topic).await?;
+            check_commit(commit)?;
+            self.check(&commit.partition).await?;
         }
         let asker = self.asker(group).await?;
         let moved = commit_list(&self.cluster.names, &commits)?;
         let done = blocking(move || asker.commit(&moved, CommitMode::Sync)).await?;
         done.map_err(|error| failed(&format!("commit for group {group}"), &error))
+    }
+
+    async fn check(&self, partition: &TopicPartition) -> Result<()> {
+        let known = self.cluster.must_exist(&partition.topic).await?;
+        match (0..known.partitions).contains(&partition.partition) {
+            true => Ok(()),
+            false => Err(no_such_partition(partition)),
+        }
     }
 
     /// A client with the group's id that is no member.
@@ -121,10 +133,7 @@ impl Offsets {
             return Ok(Vec::new());
         }
         for partition in partitions {
-            let known = self.cluster.must_exist(&partition.topic).await?;
-            if !(0..known.partitions).contains(&partition.partition) {
-                return Err(no_such_partition(partition, known.partitions));
-            }
+            self.check(partition).await?;
         }
         let asked = list(&self.cluster.names, partitions, at)?;
         let probe = Arc::clone(&self.probe);
@@ -189,11 +198,4 @@ pub(super) fn committed_in(answer: &TopicPartitionList) -> HashMap<(String, i32)
         _ => None,
     };
     answer.elements().iter().filter_map(committed).collect()
-}
-
-fn no_such_partition(partition: &TopicPartition, count: i32) -> Error {
-    Error::no_such_topic(&partition.topic).caused_by(format!(
-        "partition {} was asked for; there are {count}",
-        partition.partition
-    ))
 }

@@ -9,6 +9,8 @@ pub struct Options {
     pub topic_prefix: String,
     /// The group.id of a group; `{group}` stands for its name.
     pub group_id: String,
+    /// Topics that the log creates take records of at least so many bytes.
+    pub max_record_bytes: usize,
     /// Bytes of records that may wait to be written; appends beyond it wait.
     pub queue_bytes: usize,
     /// Bytes that may be fetched and not read yet, over all partitions.
@@ -24,6 +26,7 @@ impl Options {
             bootstrap_servers: bootstrap_servers.into(),
             topic_prefix: String::new(),
             group_id: "{group}".to_owned(),
+            max_record_bytes: 16 << 20,
             queue_bytes: 64 << 20,
             fetch_bytes: 32 << 20,
             properties: Vec::new(),

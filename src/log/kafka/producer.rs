@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     error::{Error, Reason, Result},
-    log::{NewRecord, Receipt},
+    log::{NewRecord, Receipt, TopicPartition, rules::no_such_partition},
 };
 
 /// As much as one request to a broker may have.
@@ -72,19 +72,22 @@ impl Producer {
         self.cluster.check_open()?;
         let (mut bytes, mut known) = (0, None);
         for (index, record) in records.iter().enumerate() {
-            if known != Some(&record.topic) {
-                let partitions = self.cluster.must_exist(&record.topic).await?.partitions;
-                if record
-                    .partition
-                    .is_some_and(|partition| !(0..partitions).contains(&partition))
-                {
-                    return Err(Error::no_such_topic(&record.topic));
-                }
-                known = Some(&record.topic);
+            let partitions = match known {
+                Some((topic, partitions)) if topic == &record.topic => partitions,
+                _ => self.cluster.must_exist(&record.topic).await?.partitions,
+            };
+            known = Some((&record.topic, partitions));
+            if let Some(partition) = record
+                .partition
+                .filter(|partition| !(0..partitions).contains(partition))
+            {
+                let topic = record.topic.clone();
+                return Err(no_such_partition(&TopicPartition { topic, partition }));
             }
             let size = record.size();
-            if size > MAX_RECORD_BYTES {
-                let text = format!("append: record {index} has {size} bytes; at most {MAX_RECORD_BYTES} are possible");
+            if size >= MAX_RECORD_BYTES {
+                let text =
+                    format!("append: record {index} has {size} bytes; fewer than {MAX_RECORD_BYTES} are possible");
                 return Err(Error::new(Reason::EventTooLarge, text));
             }
             bytes += size;
