@@ -10,7 +10,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::harness::{Server, tidings, within};
+use crate::{
+    LOG,
+    harness::{Server, tidings, within},
+};
 
 const ORDERS: &str = "io.shop.orders.resource";
 
@@ -262,7 +265,7 @@ async fn the_load_tool_measures_both_ways() {
     assert_eq!(received[0]["events"], 550);
     assert!(received[0]["latencyMilliseconds"]["p99"].as_f64() > Some(0.0));
     let info = json(&server.run(["info", "--output", "json"]).await);
-    assert_eq!(info[0]["logBackend"], "embedded");
+    assert_eq!(info[0]["logBackend"], LOG.name());
 }
 
 fn ids(output: &Output) -> Vec<String> {

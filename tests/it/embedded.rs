@@ -4,6 +4,8 @@ mod reopen;
 mod damage;
 mod kill;
 mod limits;
+mod lock;
+mod promises;
 
 use std::{path::Path, sync::Arc};
 

@@ -2,10 +2,7 @@
 
 use bytes::Bytes;
 use tidings::{
-    log::{
-        Headers, HeadersBuilder, Log as _, NewRecord,
-        embedded::{EmbeddedLog, Options},
-    },
+    log::{Headers, HeadersBuilder, NewRecord},
     name::Topic,
     proto::{
         io::cloudevents::v1::{CloudEvent, cloud_event::Data},
@@ -99,7 +96,7 @@ fn cases() -> Vec<Case> {
 
 /// A server whose topic has an event, the records of all cases, and an event behind them.
 async fn with_foreign_records() -> Server {
-    let mut server = Server::start().await;
+    let server = Server::start().await;
     let request = CreateTopicRequest {
         name: ORDERS.to_owned(),
         settings: Some(TopicSettings {
@@ -109,10 +106,6 @@ async fn with_foreign_records() -> Server {
     };
     server.topics().create_topic(request).await.expect("create the topic");
     server.publish(vec![order("before", "a")]).await;
-    assert!(server.stop().await.success());
-    let log = EmbeddedLog::open(Options::new(server.data()))
-        .await
-        .expect("open the log");
     let record = |case: Case| NewRecord {
         topic: Topic::new(ORDERS).expect("a topic"),
         partition: Some(0),
@@ -120,14 +113,13 @@ async fn with_foreign_records() -> Server {
         value: case.value.map(Bytes::from_static),
         headers: case.headers,
     };
-    let receipt = log
-        .append(cases().into_iter().map(record).collect())
-        .await
-        .expect("hand over");
-    assert!(receipt.await.iter().all(Result::is_ok));
-    log.close().await;
-    drop(log);
-    let server = server.restart().await;
+    let records = cases().into_iter().map(record).collect();
+    let server = server
+        .with_log(async |log| {
+            let receipt = log.append(records).await.expect("hand over");
+            assert!(receipt.await.iter().all(Result::is_ok));
+        })
+        .await;
     server.publish(vec![order("after", "b")]).await;
     server
 }

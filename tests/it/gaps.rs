@@ -1,9 +1,5 @@
 //! Events that are gone from the log before they were read: told, never passed over in silence.
 
-use tidings::log::{
-    Log as _, LogTime,
-    embedded::{EmbeddedLog, Options},
-};
 use tidings::proto::{
     io::cloudevents::v1::{CloudEvent, cloud_event::Data},
     tidings::v1::{
@@ -14,8 +10,9 @@ use tidings::proto::{
 use tonic::Code;
 
 use crate::harness::{
-    Server,
+    SOON, Server,
     clients::{ORDERS, Subscription, ids, open, order, request},
+    eventually,
     status::refused,
 };
 
@@ -47,8 +44,8 @@ async fn forgetful() -> Server {
     server
 }
 
-/// Publishes more than is kept, and applies retention, which a server does now and then; gives where the partition starts.
-async fn forget(mut server: Server) -> (Server, i64) {
+/// Publishes more than is kept, and waits until retention has deleted some; gives where the partition starts.
+async fn forget(server: Server) -> (Server, i64) {
     let large = |n: usize| CloudEvent {
         data: Some(Data::BinaryData(vec![7; 300_000].into())),
         ..order(&n.to_string(), &n.to_string())
@@ -56,27 +53,21 @@ async fn forget(mut server: Server) -> (Server, i64) {
     for _ in 0..3 {
         server.try_publish(request((0..10).map(large))).await.expect("publish");
     }
-    assert!(server.stop().await.success());
-    let log = EmbeddedLog::open(Options::new(server.data()))
-        .await
-        .expect("open the log");
-    assert!(log.retain(LogTime::now()).await.expect("retention") > 0);
-    log.close().await;
-    drop(log);
-    let server = server.restart().await;
+    let server = server.retain().await;
+    let start = eventually(SOON, "retention", async || match start_of(&server).await {
+        0 => None,
+        start => Some(start),
+    })
+    .await;
+    (server, start)
+}
+
+async fn start_of(server: &Server) -> i64 {
     let request = GetTopicRequest {
         name: ORDERS.to_owned(),
     };
-    let topic = server
-        .topics()
-        .get_topic(request)
-        .await
-        .expect("there")
-        .into_inner()
-        .topic;
-    let start = topic.expect("a topic").partitions[0].start;
-    assert!(start > 0);
-    (server, start)
+    let answer = server.topics().get_topic(request).await.expect("there");
+    answer.into_inner().topic.expect("a topic").partitions[0].start
 }
 
 async fn gap(stream: &mut Subscription) -> Gap {

@@ -4,6 +4,7 @@
 
 #![allow(dead_code, reason = "a harness offers more than the tests of one day use")]
 
+pub(crate) mod backend;
 pub(crate) mod clients;
 pub(crate) mod kafka;
 pub(crate) mod raw;
@@ -29,7 +30,10 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tonic::transport::{Channel, Endpoint};
 
+use backend::Ground;
 use stderr::Stderr;
+
+pub(crate) use backend::Backend;
 
 /// How long a test waits for what should come at once, on a machine that is busy with other tests.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -47,6 +51,7 @@ pub(crate) struct Server {
 /// What a server keeps when it is started again: its data and its configuration.
 struct Home {
     directory: TempDir,
+    ground: Ground,
 }
 
 impl Server {
@@ -57,8 +62,8 @@ impl Server {
 
     /// Starts with this configuration file.
     pub(crate) async fn start_with(config: &str) -> Self {
-        let home = Home::new(config);
-        Self::start_at(home).await
+        let ground = Ground::new().await;
+        Self::start_at(Home::new(config, ground)).await
     }
 
     /// SIGTERM, and waits until it has ended by itself.
@@ -169,9 +174,10 @@ impl Server {
 }
 
 impl Home {
-    fn new(config: &str) -> Self {
+    fn new(config: &str, ground: Ground) -> Self {
         let home = Self {
             directory: TempDir::with_prefix("tidings-test-").expect("make a directory"),
+            ground,
         };
         fs::write(home.config(), config).expect("write the configuration");
         home
@@ -186,6 +192,7 @@ impl Home {
             .args(["--listen", "127.0.0.1:0"])
             .env("TIDINGS_SERVER__OPS", "127.0.0.1:0")
             .env("TIDINGS_TELEMETRY__LOG_FORMAT", "json")
+            .envs(self.ground.environment(&self.config()))
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         command

@@ -1,8 +1,11 @@
 //! The harness keeps its word: what every other file here stands on.
 
-use crate::harness::{
-    Server,
-    clients::{open, order},
+use crate::{
+    LOG,
+    harness::{
+        Server,
+        clients::{open, order},
+    },
 };
 
 #[tokio::test]
@@ -12,7 +15,7 @@ async fn a_server_starts_answers_and_stops() {
         .system()
         .get_info(tidings::proto::tidings::v1::GetInfoRequest {})
         .await;
-    assert_eq!(info.expect("info").into_inner().log_backend, "embedded");
+    assert_eq!(info.expect("info").into_inner().log_backend, LOG.name());
     assert!(server.stop().await.success());
 }
 
@@ -27,81 +30,4 @@ async fn a_killed_server_starts_again_on_its_directory() {
     assert_eq!(deliveries[0].event.as_ref().expect("an event").id, "1");
     stream.ack(&deliveries);
     stream.close().await;
-}
-
-/// What a log on Kafka stands on, without it: a record goes in and comes out, on a broker that is stopped in every way.
-mod kafka {
-    use std::time::Duration;
-
-    use rdkafka::{
-        ClientConfig, Message, Offset, TopicPartitionList,
-        admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-        client::DefaultClientContext,
-        consumer::{Consumer, StreamConsumer},
-        producer::{FutureProducer, FutureRecord},
-    };
-
-    use crate::harness::{
-        SOON,
-        kafka::{Broker, Version},
-        within,
-    };
-
-    #[tokio::test]
-    async fn the_shared_brokers_keep_records() {
-        for version in [Version::Four, Version::Three] {
-            let broker = Broker::shared_of(version).await;
-            create("kept", broker).await;
-            produce("kept", broker).await;
-            assert_eq!(read("kept", broker).await, b"value");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_broker_of_its_own_starts_again_with_what_it_kept() {
-        let mut broker = Broker::start(&["log.retention.hours=1"]).await;
-        create("kept", &broker).await;
-        produce("kept", &broker).await;
-        broker.stop().await;
-        broker.start_again().await;
-        assert_eq!(read("kept", &broker).await, b"value");
-        broker.kill().await;
-        broker.start_again().await;
-        broker.freeze();
-        let consumer = config(&broker).create::<StreamConsumer>().unwrap();
-        assert!(consumer.fetch_metadata(None, Duration::from_millis(200)).is_err());
-        broker.thaw();
-        assert_eq!(read("kept", &broker).await, b"value");
-    }
-
-    fn config(broker: &Broker) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config
-            .set("bootstrap.servers", broker.address())
-            .set("group.id", "harness");
-        config
-    }
-
-    async fn create(topic: &str, broker: &Broker) {
-        let admin: AdminClient<DefaultClientContext> = config(broker).create().unwrap();
-        let topics = [NewTopic::new(topic, 1, TopicReplication::Fixed(1))];
-        let options = AdminOptions::new();
-        let created = admin.create_topics(&topics, &options);
-        within("a topic", created).await.unwrap()[0].as_ref().unwrap();
-    }
-
-    async fn produce(topic: &str, broker: &Broker) {
-        let producer: FutureProducer = config(broker).create().unwrap();
-        let record = FutureRecord::to(topic).key("key").payload("value");
-        producer.send(record, SOON).await.unwrap();
-    }
-
-    async fn read(topic: &str, broker: &Broker) -> Vec<u8> {
-        let consumer: StreamConsumer = config(broker).create().unwrap();
-        let mut from = TopicPartitionList::new();
-        from.add_partition_offset(topic, 0, Offset::Beginning).unwrap();
-        consumer.assign(&from).unwrap();
-        let record = within("a record", consumer.recv()).await.unwrap();
-        record.payload().unwrap().to_vec()
-    }
 }

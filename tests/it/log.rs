@@ -1,10 +1,10 @@
 //! What any log promises, as tests: from the comments of the trait, written over `dyn Log` so that every backend passes them.
 
-mod records;
-mod topics;
-mod groups;
+pub(crate) mod records;
+pub(crate) mod topics;
+pub(crate) mod groups;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{any::Any, future::Future, ops::Deref, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -14,70 +14,87 @@ use tidings::{
     name::{Group, Topic},
 };
 
-/// One backend under test, with what it stands on.
+/// One log under test, with what it stands on. Its topics are its own.
 pub(crate) struct Backend {
     pub(crate) log: Arc<dyn Log>,
-    _ground: Box<dyn Send>,
+    /// For a log that cannot create topics itself.
+    pub(crate) creator: Option<Creator>,
+    pub(crate) _ground: Box<dyn Any + Send + Sync>,
 }
 
-/// The embedded log in a directory of its own.
-pub(crate) async fn embedded() -> Backend {
-    use tidings::log::embedded::{EmbeddedLog, Options};
-    let dir = tempfile::tempdir().unwrap();
-    let log = EmbeddedLog::open(Options::new(dir.path())).await.unwrap();
-    Backend {
-        log,
-        _ground: Box::new(dir),
+/// Creates a topic with so many partitions.
+pub(crate) type Creator = Box<dyn Fn(&str, i32) + Send + Sync>;
+
+impl Backend {
+    /// Creates a topic, with settings that do not matter.
+    pub(crate) async fn create(&self, name: &str, partitions: i32) {
+        match &self.creator {
+            Some(create) => create(name, partitions),
+            None => self.create_topic(&topic(name), settings(partitions)).await.unwrap(),
+        }
     }
 }
 
-/// Makes a test of each promise for a backend.
+impl Deref for Backend {
+    type Target = dyn Log;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.log
+    }
+}
+
+/// Makes a test of each promise for a backend, which a function gives.
 macro_rules! promises {
     ($backend:path: $($module:ident { $($promise:ident),* $(,)? })*) => {
         $(mod $module {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $promise() {
-                super::super::$module::$promise($backend().await.log).await;
+                crate::log::$module::$promise($backend().await).await;
             })*
         })*
     };
 }
 
-mod on_embedded {
-    promises! { super::super::embedded:
-        records {
-            what_was_appended_is_read_as_it_was,
-            records_of_a_key_lie_in_the_partition_where_java_puts_them,
-            records_without_a_key_of_one_call_stay_together_and_calls_are_spread,
-            a_read_starts_anywhere_and_ends_before_until,
-            a_reader_at_the_end_gets_what_comes,
-            a_position_outside_is_gone,
-            calls_keep_their_order,
-            many_callers_at_once_lose_nothing,
-            an_unknown_topic_is_refused_and_nothing_is_written,
-            a_record_that_is_too_large_is_refused_and_nothing_is_written,
-            times_never_go_back_and_offsets_are_found_by_them,
-            batches_are_bounded_and_a_large_record_comes_alone,
-            a_closed_log_is_unavailable,
+/// All there are.
+macro_rules! every_promise {
+    ($backend:path) => {
+        crate::log::promises! { $backend:
+            records {
+                what_was_appended_is_read_as_it_was,
+                records_of_a_key_lie_in_the_partition_where_java_puts_them,
+                records_without_a_key_of_one_call_stay_together_and_calls_are_spread,
+                a_read_starts_anywhere_and_ends_before_until,
+                a_reader_at_the_end_gets_what_comes,
+                a_position_outside_is_gone,
+                calls_keep_their_order,
+                many_callers_at_once_lose_nothing,
+                an_unknown_topic_is_refused_and_nothing_is_written,
+                a_record_that_is_too_large_is_refused_and_nothing_is_written,
+                times_never_go_back_and_offsets_are_found_by_them,
+                batches_are_bounded_and_a_large_record_comes_alone,
+                a_closed_log_is_unavailable,
+            }
+            topics {
+                a_topic_is_created_once_and_listed,
+                partitions_only_grow,
+                a_deleted_topic_ends_its_readers_and_starts_anew,
+                metadata_tells_of_topics,
+            }
+            groups {
+                commits_are_kept_with_their_notes,
+                a_deleted_topic_takes_its_commits_along,
+                a_lone_member_gets_all_partitions_with_what_was_committed,
+                members_share_and_partitions_move_once_released,
+                only_owners_commit,
+                a_release_held_from_before_the_group_began_anew_frees_nothing,
+                a_leaving_member_gives_its_partitions_to_the_others,
+                a_deleted_topic_is_lost_and_a_new_one_is_assigned,
+            }
         }
-        topics {
-            a_topic_is_created_once_and_listed,
-            partitions_only_grow,
-            a_deleted_topic_ends_its_readers_and_starts_anew,
-            metadata_tells_of_topics,
-        }
-        groups {
-            commits_are_kept_with_their_notes,
-            a_deleted_topic_takes_its_commits_along,
-            a_lone_member_gets_all_partitions_with_what_was_committed,
-            members_share_and_partitions_move_once_released,
-            only_owners_commit,
-            a_release_held_from_before_the_group_began_anew_frees_nothing,
-            a_leaving_member_gives_its_partitions_to_the_others,
-            a_deleted_topic_is_lost_and_a_new_one_is_assigned,
-        }
-    }
+    };
 }
+
+pub(crate) use {every_promise, promises};
 
 pub(crate) fn topic(name: &str) -> Topic {
     Topic::new(name).unwrap()

@@ -1,8 +1,11 @@
-//! Integration tests, one file per capability.
+//! Integration tests, one file per capability, on the embedded log; on Kafka they run by `on_kafka.rs`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails right there")]
 
 mod harness;
+
+/// What stands behind the servers of this test program; `on_kafka.rs` is the other.
+const LOG: harness::Backend = harness::Backend::Embedded;
 
 mod acks;
 mod bad_events;

@@ -1,13 +1,13 @@
 //! Groups: commits and members. Two memberships of one log stand for two replicas.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use tidings::{
     error::Reason,
-    log::{Change, Commit, Committed, Log, Membership, TopicPartition},
+    log::{Change, Commit, Committed, Membership, TopicPartition},
 };
 
-use super::{at, group, next, reason, settings, topic};
+use super::{Backend, at, group, next, reason, settings, topic};
 
 fn commit(partition: TopicPartition, offset: i64, note: &str) -> Commit {
     Commit {
@@ -37,8 +37,8 @@ async fn assigned(membership: &mut Membership, count: usize) -> BTreeSet<TopicPa
     held
 }
 
-pub(crate) async fn commits_are_kept_with_their_notes(log: Arc<dyn Log>) {
-    log.create_topic(&topic("t"), settings(3)).await.unwrap();
+pub(crate) async fn commits_are_kept_with_their_notes(log: Backend) {
+    log.create("t", 3).await;
     let all = [at("t", 0), at("t", 1), at("t", 2)];
     assert_eq!(log.committed(&group("g"), &all).await.unwrap(), [None, None, None]);
     let commits = vec![commit(at("t", 0), 5, "a note"), commit(at("t", 2), 7, "")];
@@ -62,16 +62,16 @@ pub(crate) async fn commits_are_kept_with_their_notes(log: Arc<dyn Log>) {
     );
 }
 
-pub(crate) async fn a_deleted_topic_takes_its_commits_along(log: Arc<dyn Log>) {
-    log.create_topic(&topic("t"), settings(1)).await.unwrap();
+pub(crate) async fn a_deleted_topic_takes_its_commits_along(log: Backend) {
+    log.create("t", 1).await;
     log.commit(&group("g"), vec![commit(at("t", 0), 5, "")]).await.unwrap();
     log.delete_topic(&topic("t")).await.unwrap();
-    log.create_topic(&topic("t"), settings(1)).await.unwrap();
+    log.create("t", 1).await;
     assert_eq!(log.committed(&group("g"), &[at("t", 0)]).await.unwrap(), [None]);
 }
 
-pub(crate) async fn a_lone_member_gets_all_partitions_with_what_was_committed(log: Arc<dyn Log>) {
-    log.create_topic(&topic("t"), settings(2)).await.unwrap();
+pub(crate) async fn a_lone_member_gets_all_partitions_with_what_was_committed(log: Backend) {
+    log.create("t", 2).await;
     log.commit(&group("g"), vec![commit(at("t", 1), 5, "n")]).await.unwrap();
     let mut membership = log.join(&group("g"), &[topic("t"), topic("missing")]).await.unwrap();
     let Change::Assigned(assigned) = next(&mut membership.changes).await else {
@@ -84,8 +84,8 @@ pub(crate) async fn a_lone_member_gets_all_partitions_with_what_was_committed(lo
     assert_eq!(got, [(at("t", 0), None), (at("t", 1), committed(5, "n"))]);
 }
 
-pub(crate) async fn members_share_and_partitions_move_once_released(log: Arc<dyn Log>) {
-    log.create_topic(&topic("t"), settings(4)).await.unwrap();
+pub(crate) async fn members_share_and_partitions_move_once_released(log: Backend) {
+    log.create("t", 4).await;
     let mut first = log.join(&group("g"), &[topic("t")]).await.unwrap();
     assert_eq!(assigned(&mut first, 4).await.len(), 4);
     let mut second = log.join(&group("g"), &[topic("t")]).await.unwrap();
@@ -116,8 +116,8 @@ pub(crate) async fn members_share_and_partitions_move_once_released(log: Arc<dyn
     assert_eq!(reason(first.member.commit(vec![moved]).await), Reason::GroupInUse);
 }
 
-pub(crate) async fn only_owners_commit(log: Arc<dyn Log>) {
-    log.create_topic(&topic("t"), settings(1)).await.unwrap();
+pub(crate) async fn only_owners_commit(log: Backend) {
+    log.create("t", 1).await;
     let mut member = log.join(&group("g"), &[topic("t")]).await.unwrap();
     assigned(&mut member, 1).await;
     let commits = vec![commit(at("t", 0), 1, "")];
@@ -132,7 +132,7 @@ pub(crate) async fn only_owners_commit(log: Arc<dyn Log>) {
 }
 
 /// Two members, the first of which holds a release.
-async fn two_members(log: &Arc<dyn Log>) -> (Membership, Membership, Vec<TopicPartition>, tidings::log::Release) {
+async fn two_members(log: &Backend) -> (Membership, Membership, Vec<TopicPartition>, tidings::log::Release) {
     let mut first = log.join(&group("g"), &[topic("t")]).await.unwrap();
     assigned(&mut first, 4).await;
     let second = log.join(&group("g"), &[topic("t")]).await.unwrap();
@@ -142,8 +142,8 @@ async fn two_members(log: &Arc<dyn Log>) -> (Membership, Membership, Vec<TopicPa
     (first, second, partitions, release)
 }
 
-pub(crate) async fn a_release_held_from_before_the_group_began_anew_frees_nothing(log: Arc<dyn Log>) {
-    log.create_topic(&topic("t"), settings(4)).await.unwrap();
+pub(crate) async fn a_release_held_from_before_the_group_began_anew_frees_nothing(log: Backend) {
+    log.create("t", 4).await;
     let (first, second, _, old) = two_members(&log).await;
     drop((first, second));
     let (first, _second, partitions, _release) = two_members(&log).await;
@@ -154,8 +154,8 @@ pub(crate) async fn a_release_held_from_before_the_group_began_anew_frees_nothin
     }
 }
 
-pub(crate) async fn a_leaving_member_gives_its_partitions_to_the_others(log: Arc<dyn Log>) {
-    log.create_topic(&topic("t"), settings(2)).await.unwrap();
+pub(crate) async fn a_leaving_member_gives_its_partitions_to_the_others(log: Backend) {
+    log.create("t", 2).await;
     let mut first = log.join(&group("g"), &[topic("t")]).await.unwrap();
     assigned(&mut first, 2).await;
     let mut second = log.join(&group("g"), &[topic("t")]).await.unwrap();
@@ -176,8 +176,8 @@ pub(crate) async fn a_leaving_member_gives_its_partitions_to_the_others(log: Arc
     assert_eq!(assigned(&mut second, 1).await.into_iter().collect::<Vec<_>>(), [kept]);
 }
 
-pub(crate) async fn a_deleted_topic_is_lost_and_a_new_one_is_assigned(log: Arc<dyn Log>) {
-    log.create_topic(&topic("t"), settings(1)).await.unwrap();
+pub(crate) async fn a_deleted_topic_is_lost_and_a_new_one_is_assigned(log: Backend) {
+    log.create("t", 1).await;
     let mut member = log.join(&group("g"), &[topic("t"), topic("u")]).await.unwrap();
     assigned(&mut member, 1).await;
     log.delete_topic(&topic("t")).await.unwrap();
@@ -186,7 +186,7 @@ pub(crate) async fn a_deleted_topic_is_lost_and_a_new_one_is_assigned(log: Arc<d
     };
     assert_eq!(lost, [at("t", 0)]);
     assert!(member.member.commit(vec![commit(at("t", 0), 1, "")]).await.is_err());
-    log.create_topic(&topic("u"), settings(1)).await.unwrap();
+    log.create("u", 1).await;
     assert_eq!(
         assigned(&mut member, 1).await.into_iter().collect::<Vec<_>>(),
         [at("u", 0)]

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use futures_util::{StreamExt, future::join_all};
 use tidings::{
     error::Reason,
-    log::{Batch, Log, LogTime, NewRecord, Placed},
+    log::{Batch, LogTime, NewRecord, Placed},
 };
 
-use super::{append, at, headers, next, read_all, reason, record, settings, topic, values};
+use super::{Backend, append, at, headers, next, read_all, reason, record, settings, topic, values};
 
-pub(crate) async fn what_was_appended_is_read_as_it_was(log: Arc<dyn Log>) {
-    log.create_topic(&topic("t"), settings(1)).await.unwrap();
+pub(crate) async fn what_was_appended_is_read_as_it_was(log: Backend) {
+    log.create("t", 1).await;
     let full = NewRecord {
         key: Some(Bytes::from_static(b"key")),
         headers: headers(&[("a", Some(b"1")), ("a", None), ("b", Some(b""))]),
@@ -41,8 +41,8 @@ pub(crate) async fn what_was_appended_is_read_as_it_was(log: Arc<dyn Log>) {
     assert_eq!((&read[2].key, &read[2].value), (&None, &None));
 }
 
-pub(crate) async fn records_of_a_key_lie_in_the_partition_where_java_puts_them(log: Arc<dyn Log>) {
-    log.create_topic(&topic("t"), settings(7)).await.unwrap();
+pub(crate) async fn records_of_a_key_lie_in_the_partition_where_java_puts_them(log: Backend) {
+    log.create("t", 7).await;
     // Utils.murmur2 of these is known from Kafka's own tests.
     for (key, hash) in [("21", -973_932_308_i32), ("foobar", -790_332_482), ("abc", 479_470_107)] {
         let keyed = NewRecord {
@@ -55,8 +55,8 @@ pub(crate) async fn records_of_a_key_lie_in_the_partition_where_java_puts_them(l
     }
 }
 
-pub(crate) async fn records_without_a_key_of_one_call_stay_together_and_calls_are_spread(log: Arc<dyn Log>) {
-    log.create_topic(&topic("t"), settings(4)).await.unwrap();
+pub(crate) async fn records_without_a_key_of_one_call_stay_together_and_calls_are_spread(log: Backend) {
+    log.create("t", 4).await;
     let mut used = BTreeMap::new();
     for _ in 0..40 {
         let keyless = NewRecord {
@@ -70,8 +70,8 @@ pub(crate) async fn records_without_a_key_of_one_call_stay_together_and_calls_ar
     assert!(used.len() > 1, "{used:?}");
 }
 
-pub(crate) async fn a_read_starts_anywhere_and_ends_before_until(log: Arc<dyn Log>) {
-    log.create_topic(&topic("t"), settings(1)).await.unwrap();
+pub(crate) async fn a_read_starts_anywhere_and_ends_before_until(log: Backend) {
+    log.create("t", 1).await;
     for call in 0..10 {
         append(
             &*log,
@@ -102,8 +102,8 @@ pub(crate) async fn a_read_starts_anywhere_and_ends_before_until(log: Arc<dyn Lo
     }
 }
 
-pub(crate) async fn a_reader_at_the_end_gets_what_comes(log: Arc<dyn Log>) {
-    log.create_topic(&topic("t"), settings(1)).await.unwrap();
+pub(crate) async fn a_reader_at_the_end_gets_what_comes(log: Backend) {
+    log.create("t", 1).await;
     let mut reader = log.read(&at("t", 0), 0, None);
     for n in 0..20 {
         let value = n.to_string();
@@ -112,8 +112,8 @@ pub(crate) async fn a_reader_at_the_end_gets_what_comes(log: Arc<dyn Log>) {
     }
 }
 
-pub(crate) async fn a_position_outside_is_gone(log: Arc<dyn Log>) {
-    log.create_topic(&topic("t"), settings(1)).await.unwrap();
+pub(crate) async fn a_position_outside_is_gone(log: Backend) {
+    log.create("t", 1).await;
     append(&*log, vec![record("t", "x")]).await;
     for from in [-1, 2, 100] {
         let mut reader = log.read(&at("t", 0), from, None);
@@ -129,8 +129,8 @@ pub(crate) async fn a_position_outside_is_gone(log: Arc<dyn Log>) {
     }
 }
 
-pub(crate) async fn calls_keep_their_order(log: Arc<dyn Log>) {
-    log.create_topic(&topic("t"), settings(2)).await.unwrap();
+pub(crate) async fn calls_keep_their_order(log: Backend) {
+    log.create("t", 2).await;
     let mut receipts = Vec::new();
     for n in 0..300 {
         let records = vec![
@@ -152,10 +152,11 @@ pub(crate) async fn calls_keep_their_order(log: Arc<dyn Log>) {
     assert_eq!(values(&read_all(&*log, &at("t", 0), 0).await), expected);
 }
 
-pub(crate) async fn many_callers_at_once_lose_nothing(log: Arc<dyn Log>) {
-    log.create_topic(&topic("t"), settings(3)).await.unwrap();
+pub(crate) async fn many_callers_at_once_lose_nothing(log: Backend) {
+    log.create("t", 3).await;
+    let log = Arc::new(log);
     let callers = (0..64).map(|caller| {
-        let log = log.clone();
+        let log = Arc::clone(&log);
         tokio::spawn(async move {
             for n in 0..20 {
                 let keyed = NewRecord {
@@ -163,14 +164,14 @@ pub(crate) async fn many_callers_at_once_lose_nothing(log: Arc<dyn Log>) {
                     key: Some(format!("caller {caller}").into()),
                     ..record("t", format!("{n}"))
                 };
-                append(&*log, vec![keyed]).await;
+                append(&**log, vec![keyed]).await;
             }
         })
     });
     join_all(callers).await.into_iter().for_each(|caller| caller.unwrap());
     let mut seen: BTreeMap<Bytes, Vec<String>> = BTreeMap::new();
     for partition in 0..3 {
-        for record in read_all(&*log, &at("t", partition), 0).await {
+        for record in read_all(&**log, &at("t", partition), 0).await {
             let value = String::from_utf8(record.value.unwrap().to_vec()).unwrap();
             seen.entry(record.key.unwrap()).or_default().push(value);
         }
@@ -180,8 +181,8 @@ pub(crate) async fn many_callers_at_once_lose_nothing(log: Arc<dyn Log>) {
     assert!(seen.values().all(|values| *values == in_order));
 }
 
-pub(crate) async fn an_unknown_topic_is_refused_and_nothing_is_written(log: Arc<dyn Log>) {
-    log.create_topic(&topic("t"), settings(1)).await.unwrap();
+pub(crate) async fn an_unknown_topic_is_refused_and_nothing_is_written(log: Backend) {
+    log.create("t", 1).await;
     let bad = [
         record("other", "x"),
         NewRecord {
@@ -199,8 +200,8 @@ pub(crate) async fn an_unknown_topic_is_refused_and_nothing_is_written(log: Arc<
     assert!(log.append(Vec::new()).await.unwrap().await.is_empty());
 }
 
-pub(crate) async fn a_record_that_is_too_large_is_refused_and_nothing_is_written(log: Arc<dyn Log>) {
-    log.create_topic(&topic("t"), settings(1)).await.unwrap();
+pub(crate) async fn a_record_that_is_too_large_is_refused_and_nothing_is_written(log: Backend) {
+    log.create("t", 1).await;
     let large = record("t", vec![0; 64 << 20]);
     assert_eq!(
         reason(log.append(vec![record("t", "x"), large]).await),
@@ -209,8 +210,8 @@ pub(crate) async fn a_record_that_is_too_large_is_refused_and_nothing_is_written
     assert_eq!(log.bounds(&[at("t", 0)]).await.unwrap()[0].end, 0);
 }
 
-pub(crate) async fn times_never_go_back_and_offsets_are_found_by_them(log: Arc<dyn Log>) {
-    log.create_topic(&topic("t"), settings(1)).await.unwrap();
+pub(crate) async fn times_never_go_back_and_offsets_are_found_by_them(log: Backend) {
+    log.create("t", 1).await;
     for n in 0..50 {
         append(&*log, vec![record("t", n.to_string()); 3]).await;
     }
@@ -223,8 +224,8 @@ pub(crate) async fn times_never_go_back_and_offsets_are_found_by_them(log: Arc<d
     }
 }
 
-pub(crate) async fn batches_are_bounded_and_a_large_record_comes_alone(log: Arc<dyn Log>) {
-    log.create_topic(&topic("t"), settings(1)).await.unwrap();
+pub(crate) async fn batches_are_bounded_and_a_large_record_comes_alone(log: Backend) {
+    log.create("t", 1).await;
     let sizes = [10, 3 << 20, 10, 400_000, 400_000, 400_000, 10];
     append(&*log, sizes.iter().map(|size| record("t", vec![b'x'; *size])).collect()).await;
     let batches: Vec<Batch> = log
@@ -248,8 +249,8 @@ pub(crate) async fn batches_are_bounded_and_a_large_record_comes_alone(log: Arc<
     }
 }
 
-pub(crate) async fn a_closed_log_is_unavailable(log: Arc<dyn Log>) {
-    log.create_topic(&topic("t"), settings(1)).await.unwrap();
+pub(crate) async fn a_closed_log_is_unavailable(log: Backend) {
+    log.create("t", 1).await;
     let receipt = log.append(vec![record("t", "x")]).await.unwrap();
     let mut reader = log.read(&at("t", 0), 0, None);
     log.close().await;

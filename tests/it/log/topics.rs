@@ -1,15 +1,15 @@
 //! Topics: created, altered, deleted.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tidings::{
     error::Reason,
-    log::{Bounds, Cleanup, Log, TopicSettings},
+    log::{Bounds, Cleanup, TopicSettings},
 };
 
-use super::{append, at, next, read_all, reason, record, settings, soon, topic, values};
+use super::{Backend, append, at, next, read_all, reason, record, settings, soon, topic, values};
 
-pub(crate) async fn a_topic_is_created_once_and_listed(log: Arc<dyn Log>) {
+pub(crate) async fn a_topic_is_created_once_and_listed(log: Backend) {
     let full = TopicSettings {
         partitions: 3,
         retention: Some(Duration::from_secs(60)),
@@ -17,7 +17,7 @@ pub(crate) async fn a_topic_is_created_once_and_listed(log: Arc<dyn Log>) {
         cleanup: Cleanup::Compact,
     };
     log.create_topic(&topic("b"), full.clone()).await.unwrap();
-    log.create_topic(&topic("a"), settings(1)).await.unwrap();
+    log.create("a", 1).await;
     assert_eq!(
         reason(log.create_topic(&topic("b"), full.clone()).await),
         Reason::TopicExists
@@ -38,12 +38,12 @@ pub(crate) async fn a_topic_is_created_once_and_listed(log: Arc<dyn Log>) {
     assert_eq!(log.topic(&topic("c")).await.unwrap(), None);
 }
 
-pub(crate) async fn partitions_only_grow(log: Arc<dyn Log>) {
+pub(crate) async fn partitions_only_grow(log: Backend) {
     assert_eq!(
         reason(log.alter_topic(&topic("t"), settings(1)).await),
         Reason::TopicNotFound
     );
-    log.create_topic(&topic("t"), settings(2)).await.unwrap();
+    log.create("t", 2).await;
     append(&*log, vec![record("t", "kept")]).await;
     assert_eq!(
         reason(log.alter_topic(&topic("t"), settings(1)).await),
@@ -59,8 +59,8 @@ pub(crate) async fn partitions_only_grow(log: Arc<dyn Log>) {
     assert_eq!(values(&read_all(&*log, &at("t", 0), 0).await), ["kept"]);
 }
 
-pub(crate) async fn a_deleted_topic_ends_its_readers_and_starts_anew(log: Arc<dyn Log>) {
-    log.create_topic(&topic("t"), settings(1)).await.unwrap();
+pub(crate) async fn a_deleted_topic_ends_its_readers_and_starts_anew(log: Backend) {
+    log.create("t", 1).await;
     append(&*log, vec![record("t", "old")]).await;
     let mut reader = log.read(&at("t", 0), 1, None);
     let name = topic("t");
@@ -69,13 +69,13 @@ pub(crate) async fn a_deleted_topic_ends_its_readers_and_starts_anew(log: Arc<dy
     assert_eq!(reason(ended), Reason::TopicNotFound);
     assert_eq!(reason(log.delete_topic(&topic("t")).await), Reason::TopicNotFound);
     assert_eq!(reason(log.append(vec![record("t", "x")]).await), Reason::TopicNotFound);
-    log.create_topic(&topic("t"), settings(1)).await.unwrap();
+    log.create("t", 1).await;
     assert_eq!(log.bounds(&[at("t", 0)]).await.unwrap(), [Bounds { start: 0, end: 0 }]);
     append(&*log, vec![record("t", "new")]).await;
     assert_eq!(values(&read_all(&*log, &at("t", 0), 0).await), ["new"]);
 }
 
-pub(crate) async fn metadata_tells_of_topics(log: Arc<dyn Log>) {
+pub(crate) async fn metadata_tells_of_topics(log: Backend) {
     let mut metadata = log.metadata();
     metadata.mark_unchanged();
     log.create_topic(&topic("t"), settings(1)).await.unwrap();

@@ -1,0 +1,4 @@
+//! What only Kafka makes possible or necessary: its brokers, the suite of any log on them, replicas that share groups.
+
+mod brokers;
+mod promises;
