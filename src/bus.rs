@@ -90,11 +90,11 @@ struct Inner {
 }
 
 impl Bus {
-    /// Reads the groups from the log and starts.
-    pub async fn start(log: Arc<dyn Log>, routes: Routes, settings: Settings) -> Result<Self> {
+    /// Starts on a log, which need not be reachable yet.
+    pub fn start(log: Arc<dyn Log>, routes: Routes, settings: Settings) -> Self {
         let (tasks, draining) = (TaskTracker::new(), CancellationToken::new());
-        let groups = Groups::load(Arc::clone(&log), &tasks, &draining).await?;
-        Ok(Self(Arc::new(Inner {
+        let groups = Groups::start(Arc::clone(&log), &tasks, &draining);
+        Self(Arc::new(Inner {
             feeds: Feeds::new(Arc::clone(&log), settings.feed_bytes, tasks.clone()),
             groups,
             publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),
@@ -106,7 +106,7 @@ impl Bus {
             settings,
             draining,
             tasks,
-        })))
+        }))
     }
 
     /// New at each start.

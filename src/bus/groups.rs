@@ -40,6 +40,8 @@ pub enum OnGap {
 /// A group's record: its settings, and how often they changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct GroupRecord {
+    /// Where it lies in `tidings.groups`: a later one holds.
+    pub(super) offset: i64,
     pub(super) revision: u64,
     pub(super) settings: GroupSettings,
     pub(super) created: LogTime,
@@ -48,30 +50,46 @@ pub(super) struct GroupRecord {
 /// All groups that this replica knows, and those it serves.
 pub(super) struct Groups {
     store: Arc<Store>,
-    pub(super) active: Active,
+    pub(super) active: Arc<Active>,
 }
 
 impl Groups {
-    /// Reads the records to their end, then follows them.
-    pub(super) async fn load(log: Arc<dyn Log>, tasks: &TaskTracker, stop: &CancellationToken) -> Result<Self> {
-        Ok(Self {
-            store: Store::load(log, tasks, stop).await?,
-            active: Active::default(),
-        })
+    /// Begins to read the records; they are followed until `stop`.
+    pub(super) fn start(log: Arc<dyn Log>, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
+        let (store, active) = (Store::start(log, tasks, stop), Arc::<Active>::default());
+        tasks.spawn(tell_changes(Arc::clone(&store), Arc::clone(&active), stop.clone()));
+        Self { store, active }
     }
 
-    pub(super) fn get(&self, group: &Group) -> Option<Arc<GroupRecord>> {
-        self.store.get(group)
+    /// The group's record, also if another replica has just created it.
+    pub(super) async fn find(&self, group: &Group) -> Result<Option<Arc<GroupRecord>>> {
+        self.store.find(group).await
     }
 
     /// By name, those after `after`, at most `count`.
-    pub(super) fn list(&self, after: Option<&Group>, count: usize) -> Vec<(Group, Arc<GroupRecord>)> {
-        self.store.list(after, count)
+    pub(super) async fn list(&self, after: Option<&Group>, count: usize) -> Result<Vec<(Group, Arc<GroupRecord>)>> {
+        self.store.list(after, count).await
     }
 
     /// Writes a record, durably. Call it only while holding the group's lock (`Active::lock`).
     pub(super) async fn put(&self, group: &Group, record: GroupRecord) -> Result<Arc<GroupRecord>> {
         self.store.put(group, record).await
+    }
+}
+
+/// Tells the groups that are served here what other replicas have changed about them.
+async fn tell_changes(store: Arc<Store>, active: Arc<Active>, stop: CancellationToken) {
+    let mut changes = store.changes();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = changes.changed() => if changed.is_err() { return },
+        }
+        for (group, handle) in active.all() {
+            if let Some(record) = store.known(&group) {
+                handle.replace(record).await;
+            }
+        }
     }
 }
 
@@ -105,6 +123,7 @@ impl GroupRecord {
             .map(|topic| Topic::new(topic))
             .collect::<Result<_>>()?;
         Ok(Self {
+            offset: 0,
             revision: stored.revision,
             settings: GroupSettings {
                 topics,
@@ -125,6 +144,7 @@ mod tests {
     fn a_record_is_read_as_it_was_written() {
         let topics = ["a", "b.c"].map(|topic| Topic::new(topic).expect("valid")).to_vec();
         let record = GroupRecord {
+            offset: 0,
             revision: 3,
             settings: GroupSettings {
                 topics,

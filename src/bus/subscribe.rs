@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::{Error, Reason, Result},
-    log::{Commit, LogTime, TopicPartition},
+    log::{Bounds, Commit, LogTime, TopicPartition},
     name::{Group, Topic},
 };
 
@@ -76,9 +76,18 @@ impl Bus {
 impl Inner {
     /// The group's record as it shall be: created, changed or as it is.
     async fn settle_group(&self, options: &OpenOptions) -> Result<(Arc<GroupRecord>, bool)> {
-        let Some(record) = self.groups.get(&options.group) else {
-            return Ok((self.create_group(options).await?, true));
+        let Some(record) = self.groups.find(&options.group).await? else {
+            return self.create_group(options).await;
         };
+        self.keep_or_change(options, record).await
+    }
+
+    /// The group exists.
+    async fn keep_or_change(
+        &self,
+        options: &OpenOptions,
+        record: Arc<GroupRecord>,
+    ) -> Result<(Arc<GroupRecord>, bool)> {
         let wanted = GroupSettings {
             topics: options
                 .topics
@@ -94,6 +103,7 @@ impl Inner {
         }
         self.ensure_topics(&wanted.topics).await?;
         let replaced = GroupRecord {
+            offset: 0,
             revision: record.revision + 1,
             settings: wanted,
             created: record.created,
@@ -106,8 +116,20 @@ impl Inner {
         Ok((record, false))
     }
 
-    /// Resolves where the group starts, commits that, then writes its record: a crash in between leaves no group.
-    async fn create_group(&self, options: &OpenOptions) -> Result<Arc<GroupRecord>> {
+    /// Resolves where the group starts, commits that, then writes its record: a crash in between leaves no group. Another
+    /// replica may be about to do the same: whose members are there first wins.
+    async fn create_group(&self, options: &OpenOptions) -> Result<(Arc<GroupRecord>, bool)> {
+        match self.try_create_group(options).await {
+            Ok(record) => Ok((record, true)),
+            Err(error) if error.reason() == Reason::GroupInUse => match self.groups.find(&options.group).await? {
+                Some(record) => self.keep_or_change(options, record).await,
+                None => Err(error),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn try_create_group(&self, options: &OpenOptions) -> Result<Arc<GroupRecord>> {
         let group = &options.group;
         let Some(topics) = options.topics.clone().map(normal) else {
             let rule = format!("group {group} does not exist yet; name the topics to create it with");
@@ -116,8 +138,10 @@ impl Inner {
         self.ensure_topics(&topics).await?;
         let partitions = self.partitions_of(&topics).await?;
         let bounds = self.log.bounds(&partitions).await?;
-        let start = options.start.as_ref().unwrap_or(&Start::Earliest);
-        let offsets = self.resolve_start(start, &partitions, &bounds).await?;
+        let offsets = match &options.start {
+            Some(start) => self.resolve_start(start, &partitions, &bounds).await?,
+            None => self.resume_or_begin(group, &partitions, &bounds).await?,
+        };
         let commits = partitions.into_iter().zip(offsets);
         let commits = commits
             .map(|(partition, offset)| Commit {
@@ -132,6 +156,7 @@ impl Inner {
             on_gap: options.on_gap.unwrap_or_default(),
         };
         let record = GroupRecord {
+            offset: 0,
             revision: 1,
             settings,
             created: LogTime::now(),
@@ -139,6 +164,20 @@ impl Inner {
         let record = self.groups.put(group, record).await?;
         tracing::info!(%group, topics = ?record.settings.topics, "group created");
         Ok(record)
+    }
+
+    /// A group that other consumers of the log had before goes on where they were.
+    async fn resume_or_begin(
+        &self,
+        group: &Group,
+        partitions: &[TopicPartition],
+        bounds: &[Bounds],
+    ) -> Result<Vec<i64>> {
+        let committed = self.log.committed(group, partitions).await?;
+        let or_start = committed.into_iter().zip(bounds);
+        Ok(or_start
+            .map(|(committed, bounds)| committed.map_or(bounds.start, |committed| committed.offset))
+            .collect())
     }
 
     /// The group's task, started if it does not run.

@@ -158,9 +158,7 @@ async fn a_thousand_readers_at_the_end_cost_one_fetch() {
         log,
         reads: Arc::clone(&reads),
     };
-    let bus = Bus::start(Arc::new(counting), Routes::default(), settings())
-        .await
-        .expect("start");
+    let bus = Bus::start(Arc::new(counting), Routes::default(), settings());
     publish(&bus, 0..10).await;
     let mut readers = Vec::new();
     for _ in 0..READERS {

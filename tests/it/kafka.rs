@@ -2,3 +2,4 @@
 
 mod brokers;
 mod promises;
+mod replicas;

@@ -238,7 +238,7 @@ impl Task {
 
     /// The record was replaced: settings that are read when needed are in force at once, topics with a new membership.
     fn replace(&mut self, record: Arc<GroupRecord>) {
-        if record.revision <= self.identity.record.revision {
+        if record.offset <= self.identity.record.offset {
             return;
         }
         let same_topics = record.settings.topics == self.identity.record.settings.topics;

@@ -34,6 +34,15 @@ impl Active {
         (!handle.is_closed()).then(|| handle.clone())
     }
 
+    /// The tasks that run.
+    pub(in crate::bus) fn all(&self) -> Vec<(Group, Handle)> {
+        let running = |(group, slot): (&Group, &Slot)| {
+            let handle = slot.handle.as_ref().filter(|handle| !handle.is_closed())?;
+            Some((group.clone(), handle.clone()))
+        };
+        self.groups().iter().filter_map(running).collect()
+    }
+
     /// How many groups' tasks run.
     pub(in crate::bus) fn running(&self) -> usize {
         let is_running = |slot: &&Slot| slot.handle.as_ref().is_some_and(|handle| !handle.is_closed());

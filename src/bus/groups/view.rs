@@ -61,14 +61,19 @@ impl GroupPartition {
 
 impl Bus {
     pub async fn group(&self, group: &Group) -> Result<GroupInfo> {
-        let record = self.0.groups.get(group).ok_or_else(|| Error::no_such_group(group))?;
+        let record = self
+            .0
+            .groups
+            .find(group)
+            .await?
+            .ok_or_else(|| Error::no_such_group(group))?;
         self.0.group_info(group.clone(), record).await
     }
 
     /// Groups by name, those after `after`, at most `count`.
     pub async fn groups(&self, after: Option<&Group>, count: usize) -> Result<Vec<GroupInfo>> {
         let mut groups = Vec::new();
-        for (group, record) in self.0.groups.list(after, count) {
+        for (group, record) in self.0.groups.list(after, count).await? {
             groups.push(self.0.group_info(group, record).await?);
         }
         Ok(groups)
