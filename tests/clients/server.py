@@ -1,4 +1,4 @@
-"""A real `tidings serve` for the tests of the client, on a directory of its own."""
+"""A real `tidings serve` for the tests of the clients, on a directory of its own."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-CHECKOUT = Path(__file__).parents[3]
+CHECKOUT = Path(__file__).parents[2]
 
 
 class Server:
