@@ -20,7 +20,7 @@ def main():
     parser.add_argument("--topic", default="")
     parser.add_argument("--group")
     parser.add_argument("--count", type=int)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     bus = Bus(arguments.server)
     try:
         publish(bus, arguments.topic) if arguments.verb == "publish" else subscribe(bus, arguments)
