@@ -25,11 +25,11 @@ SOON = 90
 
 
 def publish(language, server, topic, events):
-    """Publishes the events with one call; what the command printed, and its status."""
+    """Publishes the events with one call; what the command printed as its result, its status, and what else it said."""
     stdin = CloudEventBatch(events=events).SerializeToString()
     command = [*COMMANDS[language], "publish", "--server", server, "--topic", topic]
     ended = subprocess.run(command, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=SOON)
-    return ended.stdout.decode().splitlines(), ended.returncode
+    return ended.stdout.decode().splitlines(), ended.returncode, ended.stderr.decode()
 
 
 class Subscriber:
@@ -78,6 +78,7 @@ class Subscriber:
 
     def stop(self):
         self.process.kill()
+        self.process.wait()
         for reader in self.readers:
             reader.join()
         self.process.stdout.close()

@@ -11,7 +11,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { anyUnpack, durationMs } from "@bufbuild/protobuf/wkt";
+import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import grpc from "@grpc/grpc-js";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "./stubs/google/rpc/error_details_pb.js";
 import { StatusSchema } from "./stubs/google/rpc/status_pb.js";
@@ -128,7 +128,7 @@ async function waitToRetry(error, deadline = Infinity) {
   if (error.code !== grpc.status.UNAVAILABLE || details(error, ErrorInfoSchema).length > 0) {
     if (!TRY_AGAIN.has(reason(error))) throw error;
     const [retry] = details(error, RetryInfoSchema);
-    delay = retry?.retryDelay ? durationMs(retry.retryDelay) : 1000;
+    delay = retry?.retryDelay ? Number(retry.retryDelay.seconds) * 1000 + retry.retryDelay.nanos / 1e6 : 1000;
   }
   if (Date.now() + delay >= deadline) throw error;
   await sleep(delay);
