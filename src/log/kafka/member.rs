@@ -55,8 +55,8 @@ pub(super) async fn join(cluster: &Arc<Cluster>, group: &Group, topics: &[Topic]
     }
     let seat = Arc::new(Seat::new(cluster, group, topics));
     cluster.leaving.done(&seat.group_id).await;
+    refusal::check(&seat).await?;
     let client = Client::new(cluster, &seat.group_id).await?;
-    refusal::check(&seat, &client).await?;
 
     let (changes, told) = mpsc::channel(CHANGES);
     let fence = Arc::new(Fence::default());

@@ -153,6 +153,7 @@ pub(super) enum News {
 }
 
 /// The group gives or takes partitions, and waits for an answer.
+#[derive(Clone)]
 pub(super) struct Rebalance {
     pub(super) kind: Kind,
     pub(super) partitions: TopicPartitionList,
@@ -170,11 +171,17 @@ pub(super) enum Kind {
 impl Rebalance {
     /// Answers: takes what is given, without fetching any of it, or lets go of what is taken.
     pub(super) async fn answer(self, client: &Arc<Client>) -> Result<()> {
-        let answered = client.ask(move |consumer| match self.kind {
+        let answered = client.ask(move |consumer| self.give(consumer));
+        answered.await?.map_err(|error| failed("answer the group", &error))
+    }
+
+    fn give(&self, consumer: &StreamConsumer<Ear>) -> KafkaResult<()> {
+        let given = match self.kind {
             Kind::Assign => take(consumer, &self.partitions, self.is_incremental),
             Kind::Revoke | Kind::Lose => let_go(consumer, &self.partitions, self.is_incremental),
-        });
-        answered.await?.map_err(|error| failed("answer the group", &error))
+        };
+        *consumer.context().unanswered() = None;
+        given
     }
 }
 
@@ -210,21 +217,30 @@ impl Drop for Member {
     fn drop(&mut self) {
         let ear = self.consumer.context();
         ear.is_closing.store(true, Ordering::SeqCst);
-        self.consumer.unsubscribe();
         // What nobody has answered yet would hold it up for ever.
-        let assigned = self.consumer.assignment().unwrap_or_default();
-        let is_incremental = matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
-        if let Err(error) = let_go(&self.consumer, &assigned, is_incremental) {
-            tracing::debug!(%error, "librdkafka: nothing to let go of");
+        let unanswered = ear.unanswered().take();
+        if let Some(rebalance) = unanswered {
+            if let Err(error) = rebalance.give(&self.consumer) {
+                tracing::debug!(%error, "librdkafka: cannot let go");
+            }
+            // librdkafka stops the partitions in steps, and closed in between it forgets to leave the group. It does one thing
+            // after the other, and each question waits for what is before it.
+            for _ in 0..STEPS {
+                let _ = self.consumer.assignment();
+            }
         }
     }
 }
+
+const STEPS: usize = 8;
 
 /// Hears a client's events. They are served by `Client::next`, and here as the client closes.
 pub(super) struct Ear {
     common: Context,
     /// librdkafka sends the next when the one before is answered, unless the membership is lost.
     rebalances: Mutex<VecDeque<Rebalance>>,
+    /// The last, until it is answered.
+    unanswered: Mutex<Option<Rebalance>>,
     called: Notify,
     reason: Mutex<String>,
     is_closing: AtomicBool,
@@ -235,6 +251,7 @@ impl Ear {
         Self {
             common,
             rebalances: Mutex::default(),
+            unanswered: Mutex::default(),
             called: Notify::new(),
             reason: Mutex::default(),
             is_closing: AtomicBool::new(false),
@@ -244,6 +261,10 @@ impl Ear {
     /// Nothing panics while it holds these locks, so poisoned ones are whole.
     fn heard(&self) -> MutexGuard<'_, VecDeque<Rebalance>> {
         self.rebalances.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unanswered(&self) -> MutexGuard<'_, Option<Rebalance>> {
+        self.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn last_reason(&self) -> String {
@@ -277,11 +298,13 @@ impl ConsumerContext for Ear {
             _ if consumer.assignment_lost() => Kind::Lose,
             _ => Kind::Revoke,
         };
-        self.heard().push_back(Rebalance {
+        let rebalance = Rebalance {
             kind,
             partitions: partitions.clone(),
             is_incremental,
-        });
+        };
+        *self.unanswered() = Some(rebalance.clone());
+        self.heard().push_back(rebalance);
         self.called.notify_one();
     }
 

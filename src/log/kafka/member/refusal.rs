@@ -10,9 +10,9 @@ use rdkafka::{
 };
 
 use super::{
-    super::client::CLIENT_ID,
+    super::{client::CLIENT_ID, fault::blocking},
     Seat,
-    client::{Client, is_kip848},
+    client::is_kip848,
 };
 use crate::error::{Error, Reason, Result};
 
@@ -22,10 +22,10 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 ///
 /// Members of KIP-848 are not listed to librdkafka's old question; a group of theirs refuses ours when it is joined, and that
 /// is told as `Change::Failed`. One that has no members any more takes ours.
-pub(super) async fn check(seat: &Arc<Seat>, client: &Arc<Client>) -> Result<()> {
-    let looker = Arc::clone(seat);
-    let asked = client.ask(move |consumer| {
-        let listed = consumer.fetch_group_list(Some(&looker.group_id), TIMEOUT)?;
+pub(super) async fn check(seat: &Arc<Seat>) -> Result<()> {
+    let (looker, probe) = (Arc::clone(seat), seat.cluster.catalog.probe());
+    let asked = blocking(move || {
+        let listed = probe.fetch_group_list(Some(&looker.group_id), TIMEOUT)?;
         Ok(has_others(&looker, &listed))
     });
     match asked.await? {
