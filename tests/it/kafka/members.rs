@@ -183,19 +183,24 @@ async fn a_commit_on_its_way_ends_with_the_membership() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn topics_and_partitions_that_come_are_taken_up_soon() {
     let (broker, prefix) = (Broker::shared().await, unique_prefix());
-    let (one, two) = (
-        replica(broker, &prefix, &[]).await,
-        replica(broker, &prefix, &[]).await,
-    );
+    let (one, two) = (replica(broker, &prefix, &[]).await, replica(broker, &prefix, &[]).await);
     let mut member = one.join(&group("g"), &[topic("t"), topic("u")]).await.unwrap();
     two.create_topic(&topic("t"), settings(1)).await.unwrap();
     let created = Instant::now();
     assert_eq!(assigned(&mut member, 1).await, BTreeSet::from([at("t", 0)]));
-    assert!(created.elapsed() < Duration::from_secs(4), "it took {:?}", created.elapsed());
+    assert!(
+        created.elapsed() < Duration::from_secs(4),
+        "it took {:?}",
+        created.elapsed()
+    );
     two.alter_topic(&topic("t"), settings(3)).await.unwrap();
     let grown = Instant::now();
     assert_eq!(assigned(&mut member, 2).await, BTreeSet::from([at("t", 1), at("t", 2)]));
-    assert!(grown.elapsed() < Duration::from_secs(4), "it took {:?}", grown.elapsed());
+    assert!(
+        grown.elapsed() < Duration::from_secs(4),
+        "it took {:?}",
+        grown.elapsed()
+    );
 }
 
 /// The group goes on at the start of the new topic, even if nobody else noticed that it is another.
@@ -274,40 +279,4 @@ async fn a_group_of_another_protocol_fails_the_membership() {
     assert_eq!(error.reason(), Reason::GroupInUse);
     assert!(second.changes.next().await.is_none());
     first.member.commit(commit(&at("t", 0), 1)).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn measure() {
-    let (broker, prefix) = (Broker::shared().await, unique_prefix());
-    let one = replica(broker, &prefix, &[]).await;
-    one.create_topic(&topic("t"), settings(1)).await.unwrap();
-    let usage = || {
-        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        let cpu = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = |name: &str| status.lines().find(|l| l.starts_with(name)).unwrap().to_owned();
-        (cpu / 100.0, line("VmRSS"), line("Threads"))
-    };
-    println!("before {:?}", usage());
-    let started = Instant::now();
-    let mut all = Vec::new();
-    for number in 0..200 {
-        all.push(one.join(&group(&format!("g{number}")), &[topic("t")]).await.unwrap());
-    }
-    println!("200 joins returned {:?} {:?}", started.elapsed(), usage());
-    for member in &mut all {
-        assigned(member, 1).await;
-    }
-    println!("all assigned {:?} {:?}", started.elapsed(), usage());
-    for _ in 0..3 {
-    let before = usage();
-    tokio::time::sleep(Duration::from_secs(10)).await;
-    let after = usage();
-    println!("idle {:.1} % of a core {:?}", (after.0 - before.0) * 10.0, after);
-    }
-    let started = Instant::now();
-    drop(all);
-    one.close().await;
-    println!("closed {:?}", started.elapsed());
 }

@@ -4,7 +4,6 @@
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use rdkafka::TopicPartitionList;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::timeout,
@@ -12,7 +11,8 @@ use tokio::{
 
 use super::{
     Seat,
-    client::{Client, Kind, News, Rebalance},
+    client::{Client, News},
+    ear::{Kind, Rebalance},
     fence::Fence,
     proof::Proof,
     questions::{self, Answer},
@@ -57,7 +57,12 @@ pub(super) struct Life {
 }
 
 impl Life {
-    pub(super) fn new(seat: &Arc<Seat>, client: Arc<Client>, fence: &Arc<Fence>, changes: mpsc::Sender<Change>) -> Self {
+    pub(super) fn new(
+        seat: &Arc<Seat>,
+        client: Arc<Client>,
+        fence: &Arc<Fence>,
+        changes: mpsc::Sender<Change>,
+    ) -> Self {
         let mut catalog = seat.cluster.catalog.changes();
         catalog.mark_unchanged();
         Self {
@@ -121,7 +126,7 @@ impl Life {
         match news {
             News::Error(error, words) => refusal::of(&self.seat, &error, &words).map(End::Failed),
             News::Rebalance(rebalance) => {
-                let partitions = self.ours(&rebalance.partitions);
+                let partitions = self.seat.partitions(&rebalance.partitions);
                 tracing::debug!(group = %self.seat.group, kind = ?rebalance.kind, ?partitions, "the group rebalances");
                 match rebalance.kind {
                     Kind::Assign => self.assign(rebalance, partitions).await,
@@ -148,7 +153,9 @@ impl Life {
     }
 
     fn revoke(&mut self, rebalance: Rebalance, partitions: &[TopicPartition]) -> Option<End> {
-        let lost = self.fence.with(|table| table.check(|partition| self.seat.birth(partition)).lost);
+        let lost = self
+            .fence
+            .with(|table| table.check(|partition| self.seat.birth(partition)).lost);
         let held = self.fence.with(|table| table.revoke(partitions));
         self.revoked = Some(rebalance);
         if !self.lose(lost) {
@@ -192,7 +199,10 @@ impl Life {
     /// Topics came, went or grew: the group is told to look.
     fn look(&mut self) -> Option<End> {
         if self.sight.is_changed(&self.seat) {
-            self.looking = Some(Box::pin(questions::look(Arc::clone(&self.seat), Arc::clone(&self.client))));
+            self.looking = Some(Box::pin(questions::look(
+                Arc::clone(&self.seat),
+                Arc::clone(&self.client),
+            )));
         }
         self.check()
     }
@@ -209,7 +219,11 @@ impl Life {
     }
 
     fn ask(&mut self, places: Vec<Place>) {
-        let (seat, client, fence) = (Arc::clone(&self.seat), Arc::clone(&self.client), Arc::clone(&self.fence));
+        let (seat, client, fence) = (
+            Arc::clone(&self.seat),
+            Arc::clone(&self.client),
+            Arc::clone(&self.fence),
+        );
         self.asking
             .push(Box::pin(questions::committed(seat, client, fence, places)));
     }
@@ -261,20 +275,6 @@ impl Life {
                 Some(End::Left)
             }
         }
-    }
-
-    fn ours(&self, partitions: &TopicPartitionList) -> Vec<TopicPartition> {
-        let elements = partitions.elements();
-        let mut ours: Vec<TopicPartition> = (elements.iter())
-            .filter_map(|element| {
-                Some(TopicPartition {
-                    topic: self.seat.cluster.names.topic(element.topic())?,
-                    partition: element.partition(),
-                })
-            })
-            .collect();
-        ours.sort();
-        ours
     }
 }
 

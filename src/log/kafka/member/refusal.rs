@@ -48,7 +48,11 @@ pub(super) async fn check(seat: &Arc<Seat>) -> Result<()> {
 
 /// Blocks.
 fn is_used(seat: &Seat) -> KafkaResult<bool> {
-    let listed = seat.cluster.catalog.probe().fetch_group_list(Some(&seat.group_id), TIMEOUT)?;
+    let listed = seat
+        .cluster
+        .catalog
+        .probe()
+        .fetch_group_list(Some(&seat.group_id), TIMEOUT)?;
     let mut groups = listed.groups().iter();
     match groups.find(|group| group.name() == seat.group_id) {
         Some(group) if group.state() == DEAD => Ok(!is_kip848(&seat.cluster.options) && has_members(seat)?),
@@ -73,7 +77,10 @@ fn has_others(seat: &Seat, group: &GroupInfo) -> bool {
 
 /// Blocks. Tries a commit that brokers refuse in any case, for its note: with members they refuse it for them.
 fn has_members(seat: &Seat) -> KafkaResult<bool> {
-    let mut existing = seat.topics.iter().filter(|topic| seat.cluster.catalog.known(topic).is_some());
+    let mut existing = seat
+        .topics
+        .iter()
+        .filter(|topic| seat.cluster.catalog.known(topic).is_some());
     let Some(topic) = existing.next() else {
         return Ok(false);
     };
