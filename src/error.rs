@@ -162,6 +162,15 @@ impl Error {
         )
     }
 
+    /// The same for somebody else, without its cause.
+    #[must_use]
+    pub fn repeated(&self) -> Self {
+        let mut error = Self::new(self.0.reason, self.0.text.clone());
+        error.0.faults.clone_from(&self.0.faults);
+        (error.0.retry_after, error.0.resource) = (self.0.retry_after, self.0.resource.clone());
+        error
+    }
+
     #[must_use]
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.0.retry_after = Some(delay);

@@ -124,6 +124,9 @@ pub enum Change {
     },
     /// These are gone already: the topic was deleted, or the log took them away. Commits of them are refused.
     Lost(Vec<TopicPartition>),
+    /// There is no membership (any more), and joining again would not help: `GROUP_IN_USE`, `PERMISSION_DENIED`. The last
+    /// change; whatever was assigned is lost.
+    Failed(Error),
 }
 
 /// Held while a revoked partition is still being settled; dropping it hands the partition over.

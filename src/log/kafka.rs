@@ -31,7 +31,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::options::Options;
 use self::{
-    admin::Admin, catalog::Catalog, client::Clients, health::Health, lanes::Lanes, names::Names, offsets::Offsets,
+    admin::Admin, catalog::Catalog, client::Clients, health::Health, lanes::Lanes, member::Leaving, names::Names, offsets::Offsets,
     producer::Producer,
 };
 use crate::{
@@ -59,6 +59,7 @@ struct Cluster {
     clients: Clients,
     health: Health,
     catalog: Arc<Catalog>,
+    leaving: Leaving,
     tasks: TaskTracker,
     /// Set when the log closes.
     stop: CancellationToken,
@@ -83,6 +84,7 @@ impl KafkaLog {
             clients,
             health,
             catalog,
+            leaving: Leaving::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         });

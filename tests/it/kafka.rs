@@ -1,4 +1,6 @@
 //! What only Kafka makes possible or necessary: its brokers, the suite of any log on them, replicas that share groups.
 
 mod brokers;
+mod members;
 mod promises;
+mod replicas;

@@ -61,6 +61,12 @@ impl Task {
             Some(Change::Assigned(assigned)) => self.begin(assigned),
             Some(Change::Revoked { partitions, release }) => self.revoke(&partitions, release),
             Some(Change::Lost(partitions)) => self.lose(&partitions, LossReason::TopicDeleted),
+            Some(Change::Failed(error)) => {
+                tracing::warn!(group = %self.identity.group, %error, "the membership ended");
+                self.leave_log(LossReason::Rebalanced);
+                self.fail_all(|| error.repeated());
+                self.rejoin_at = Some(Instant::now() + RETRY);
+            }
             None => {
                 // The log ended the membership; what it had is not ours any more.
                 self.leave_log(LossReason::Rebalanced);

@@ -231,6 +231,10 @@ impl Task {
             }
             Err(error) => {
                 tracing::warn!(group = %self.identity.group, %error, "cannot join the group, trying again");
+                if !error.reason().is_retryable() {
+                    self.fail_all(|| error.repeated());
+                }
+                // Streams may come that have not heard of it.
                 self.rejoin_at = Some(Instant::now() + RETRY);
             }
         }

@@ -222,7 +222,7 @@ impl Admin {
 }
 
 /// Between two looks at what the brokers know.
-fn pause() -> impl Future<Output = ()> {
+pub(super) fn pause() -> impl Future<Output = ()> {
     tokio::time::sleep(Duration::from_millis(20))
 }
 

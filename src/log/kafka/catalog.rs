@@ -76,6 +76,11 @@ impl Catalog {
         }
     }
 
+    /// A client that is connected already; it belongs to no group.
+    pub(super) fn probe(&self) -> Arc<BaseConsumer<Context>> {
+        Arc::clone(&self.probe)
+    }
+
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }

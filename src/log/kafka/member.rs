@@ -1,14 +1,179 @@
-//! A group's membership.
+//! A group's membership: this process joins as one member, which fetches nothing, and commits for it.
+//!
+//! ```text
+//! Kafka ◀▶ client ─▶ life ─▶ changes (assigned, revoked, lost)
+//!    ▲                │
+//!    └─ client ◀─ fence (table of partitions and epochs) ◀─ commit
+//! ```
+//!
+//! The broker takes a commit of any partition from any current member, so the fence must see to it that only owners commit.
+//! A life ends when the membership is lost; the next has a client of its own, and what the earlier one still has on its way
+//! can only be refused.
 
-use std::sync::Arc;
+mod client;
+mod commit;
+mod fence;
+mod leaving;
+mod life;
+mod proof;
+mod questions;
+mod refusal;
+mod sight;
+mod table;
 
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{StreamExt as _, stream};
+use rdkafka::error::KafkaError;
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub(super) use self::leaving::Leaving;
+use self::{
+    client::Client,
+    commit::Joined,
+    fence::Fence,
+    life::{End, Life},
+};
 use super::{Cluster, fault};
 use crate::{
-    error::Result,
-    log::Membership,
+    error::{Error, Result},
+    log::{Change, Membership, TopicPartition},
     name::{Group, Topic},
 };
 
-pub(super) async fn join(_cluster: &Arc<Cluster>, _group: &Group, _topics: &[Topic]) -> Result<Membership> {
-    Err(fault::closed())
+/// Changes that nobody has read yet. Each revocation waits for its reader, so they are few.
+const CHANGES: usize = 64;
+/// After a client could not be made.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Joins a group. `GROUP_IN_USE` if consumers other than the bus's use its id.
+pub(super) async fn join(cluster: &Arc<Cluster>, group: &Group, topics: &[Topic]) -> Result<Membership> {
+    cluster.check_open()?;
+    if !cluster.health.is_reachable() {
+        return Err(fault::unavailable(format!("join group {group}: Kafka cannot be reached")));
+    }
+    let seat = Arc::new(Seat::new(cluster, group, topics));
+    cluster.leaving.done(&seat.group_id).await;
+    refusal::check(&seat).await?;
+    let client = Client::new(cluster, &seat.group_id).await?;
+
+    let (changes, told) = mpsc::channel(CHANGES);
+    let fence = Arc::new(Fence::default());
+    let (gone, left) = (CancellationToken::new(), CancellationToken::new());
+    let presence = Arc::new(Presence {
+        seat: Arc::clone(&seat),
+        left: left.clone(),
+        _gone: gone.clone().drop_guard(),
+    });
+    let member = Joined::new(Arc::clone(&seat), Arc::clone(&fence), Arc::clone(&presence));
+    cluster
+        .tasks
+        .spawn(live(seat, (client, fence), changes, (gone, left.drop_guard())));
+    Ok(Membership {
+        changes: stream::unfold((told, presence), next).boxed(),
+        member: Arc::new(member),
+    })
+}
+
+async fn next<P>((mut told, presence): (mpsc::Receiver<Change>, P)) -> Option<(Change, (mpsc::Receiver<Change>, P))> {
+    let change = told.recv().await?;
+    Some((change, (told, presence)))
+}
+
+/// Lives one life after the other, until nobody wants the membership any more.
+async fn live(
+    seat: Arc<Seat>,
+    (mut client, fence): (Arc<Client>, Arc<Fence>),
+    changes: mpsc::Sender<Change>,
+    (gone, _left): (CancellationToken, DropGuard),
+) {
+    let stop = seat.cluster.stop.clone();
+    let gone = || async {
+        tokio::select! {
+            () = gone.cancelled() => {}
+            () = stop.cancelled() => {}
+        }
+    };
+    loop {
+        let closed = client.closed();
+        let end = Life::new(&seat, client, &fence, changes.clone()).run(gone()).await;
+        if let End::Failed(error) = end {
+            // Full: nobody reads, and the end of the stream says enough.
+            let _ = changes.try_send(Change::Failed(error));
+        } else if let End::Lost = end {
+            let again = tokio::select! {
+                again = rejoin(&seat) => Some(again),
+                () = gone() => None,
+            };
+            if let Some(again) = again {
+                client = again;
+                continue;
+            }
+        }
+        drop(changes);
+        return closed.cancelled().await;
+    }
+}
+
+/// Another client, once the cluster can be reached.
+async fn rejoin(seat: &Seat) -> Arc<Client> {
+    loop {
+        seat.cluster.health.reachable().await;
+        match Client::new(&seat.cluster, &seat.group_id).await {
+            Ok(client) => return client,
+            Err(error) => tracing::warn!(group = %seat.group, %error, "cannot join the group again, trying again"),
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// Which group is joined, for which topics.
+struct Seat {
+    cluster: Arc<Cluster>,
+    group: Group,
+    group_id: String,
+    topics: Vec<Topic>,
+}
+
+impl Seat {
+    fn new(cluster: &Arc<Cluster>, group: &Group, topics: &[Topic]) -> Self {
+        Self {
+            cluster: Arc::clone(cluster),
+            group: group.clone(),
+            group_id: cluster.names.group_id(group),
+            topics: topics.to_vec(),
+        }
+    }
+
+    fn names_on_cluster(&self) -> Vec<String> {
+        self.topics
+            .iter()
+            .map(|topic| self.cluster.names.on_cluster(topic))
+            .collect()
+    }
+
+    /// Tells a partition that exists from one of an earlier topic of the same name.
+    fn birth(&self, partition: &TopicPartition) -> Option<u64> {
+        let known = self.cluster.catalog.known(&partition.topic)?;
+        (partition.partition < known.partitions).then_some(known.birth)
+    }
+
+    fn failed(&self, doing: &str, error: &KafkaError) -> Error {
+        fault::failed(&format!("group {}: {doing}", self.group), error)
+    }
+}
+
+/// Held by all handles of a membership; when the last is dropped, the group is left.
+struct Presence {
+    seat: Arc<Seat>,
+    /// Set when the group is left.
+    left: CancellationToken,
+    _gone: DropGuard,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.seat.cluster.leaving.begin(&self.seat.group_id, self.left.clone());
+    }
 }

@@ -5,11 +5,14 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer as _},
-    error::KafkaResult,
+    error::{KafkaError, KafkaResult},
+    types::RDKafkaErrorCode as Code,
 };
+use tokio::time::Instant;
 
 use super::{
     Cluster,
+    admin::pause,
     client::Context,
     fault::{blocking, failed, unavailable},
     names::Names,
@@ -101,6 +104,8 @@ impl Offsets {
             check_commit(commit)?;
             self.check(&commit.partition).await?;
         }
+        // A member of this process may be on its way out.
+        self.cluster.leaving.done(&self.cluster.names.group_id(group)).await;
         let asker = self.asker(group).await?;
         let moved = commit_list(&self.cluster.names, &commits)?;
         let done = blocking(move || asker.commit(&moved, CommitMode::Sync)).await?;
@@ -128,6 +133,19 @@ impl Offsets {
         .await?
     }
 
+    /// Asks again while leaders change, as they do when a topic is new.
+    async fn ask(&self, asked: TopicPartitionList) -> Result<TopicPartitionList> {
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            let (probe, asked) = (Arc::clone(&self.probe), asked.clone());
+            let answer = blocking(move || probe.offsets_for_times(asked, TIMEOUT)).await?;
+            if !is_settling(&answer) || Instant::now() >= deadline {
+                return answer.map_err(|error| failed("ask for offsets", &error));
+            }
+            pause().await;
+        }
+    }
+
     async fn search(&self, partitions: &[TopicPartition], at: Offset) -> Result<Vec<i64>> {
         if partitions.is_empty() {
             return Ok(Vec::new());
@@ -136,9 +154,7 @@ impl Offsets {
             self.check(partition).await?;
         }
         let asked = list(&self.cluster.names, partitions, at)?;
-        let probe = Arc::clone(&self.probe);
-        let answer = blocking(move || probe.offsets_for_times(asked, TIMEOUT)).await?;
-        let answer = answer.map_err(|error| failed("ask for offsets", &error))?;
+        let answer = self.ask(asked).await?;
         let elements = answer.elements();
         let found: HashMap<(&str, i32), KafkaResult<i64>> = (elements.iter())
             .map(|element| {
@@ -158,6 +174,23 @@ impl Offsets {
                 }
             })
             .collect()
+    }
+}
+
+/// Whether a broker was told that it leads a partition, or no longer does, and has not come round to it.
+fn is_settling(answer: &KafkaResult<TopicPartitionList>) -> bool {
+    let settling = |error: KafkaError| {
+        matches!(
+            error.rdkafka_error_code(),
+            Some(Code::NotLeaderForPartition | Code::LeaderNotAvailable | Code::ReplicaNotAvailable)
+        )
+    };
+    match answer {
+        Ok(list) => list
+            .elements()
+            .iter()
+            .any(|element| element.error().is_err_and(settling)),
+        Err(error) => settling(error.clone()),
     }
 }
 

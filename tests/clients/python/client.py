@@ -7,6 +7,7 @@
         stream.ack(delivery)
 """
 
+import math
 import queue
 import sys
 import time
@@ -19,8 +20,8 @@ from grpc_status import rpc_status
 
 sys.path.insert(0, str(Path(__file__).parent / "stubs"))
 
-from ce.cloudevents.v1.cloudevents_pb2 import CloudEvent
-from tidings.v1 import publisher_pb2, publisher_pb2_grpc, subscriber_pb2, subscriber_pb2_grpc, types_pb2
+from ce.cloudevents.v1.cloudevents_pb2 import CloudEvent, CloudEventBatch
+from tidings.v1 import publisher_pb2, publisher_pb2_grpc, subscriber_pb2, subscriber_pb2_grpc
 
 # Reasons after which the same call may succeed, unchanged.
 TRY_AGAIN = {"DRAINING", "LOG_UNAVAILABLE", "LOG_FULL", "LIMIT"}
@@ -43,10 +44,16 @@ class Bus:
         self.subscriber = subscriber_pb2_grpc.SubscriberServiceStub(self.channel)
 
     def publish(self, *events, topic="", timeout=30):
-        """Returns the events' positions once all of them are durable."""
+        """Returns the events' positions once all of them are durable. Tries until the timeout."""
         request = publisher_pb2.PublishRequest(events=events, topic=topic)
-        response = call(lambda: self.publisher.Publish(request, timeout=timeout))
-        return [result.position for result in response.results]
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                left = deadline - time.monotonic()
+                response = self.publisher.Publish(request, timeout=left, wait_for_ready=True)
+                return [result.position for result in response.results]
+            except grpc.RpcError as error:
+                wait_to_retry(error, deadline)
 
     def read(self, *topics, timeout=None):
         """Yields what there is in the topics, from the oldest event to the newest, each with its position."""
@@ -54,31 +61,41 @@ class Bus:
         for response in self.subscriber.Read(request, timeout=timeout):
             yield from response.read_events.events
 
-    def subscribe(self, group, *topics, timeout=None):
+    def subscribe(self, group, *topics, client_id="", timeout=None):
         """Joins a group: its streams share the events of the topics."""
-        credit = types_pb2.Credit(events=100)
-        on_settle = subscriber_pb2.CREDIT_MODE_ON_SETTLE
-        return Stream(self, subscriber_pb2.Open(group=group, topics=topics, credit=credit, credit_mode=on_settle), timeout)
+        opening = subscriber_pb2.Open(group=group, topics=topics, client_id=client_id)
+        opening.credit.events = 100
+        opening.credit_mode = subscriber_pb2.CREDIT_MODE_ON_SETTLE
+        return Stream(self.subscriber, opening, timeout)
 
 
 class Stream:
     """Deliveries of a group. Ack each when its work is done; what is not acked comes again, here or elsewhere."""
 
-    def __init__(self, bus, opening, timeout):
-        self.bus, self.opening, self.timeout = bus, opening, timeout
-        self.frames = None
+    def __init__(self, subscriber, opening, timeout):
+        self.subscriber, self.opening, self.timeout = subscriber, opening, timeout
+        self.frames, self.closed = None, False
 
     def __iter__(self):
         """Yields deliveries until `close`; opens a new stream where the server asks for it or is gone for a while."""
-        while True:
-            self.frames = queue.SimpleQueue()
+        while not self.closed:
+            self.frames = frames = queue.SimpleQueue()
             self.send(open=self.opening)
             try:
-                for response in self.bus.subscriber.Subscribe(iter(self.frames.get, None), timeout=self.timeout):
-                    yield from response.deliveries.deliveries
-                return
+                for response in self.subscriber.Subscribe(iter(frames.get, None), timeout=self.timeout, wait_for_ready=True):
+                    for delivery in response.deliveries.deliveries:
+                        if not self.closed:  # Those after `close` go to another stream of the group.
+                            yield delivery
+                    # The server is about to stop. Everything it sent is settled by now: have that committed, then open elsewhere.
+                    if response.HasField("drain"):
+                        frames.put(None)
+                    # Other frames, and those that these stubs do not know, are not for us.
             except grpc.RpcError as error:
-                time.sleep(delay_before_retry(error))
+                if self.closed:
+                    raise  # What was acked last may not be committed.
+                wait_to_retry(error)
+            finally:
+                frames.put(None)  # Nobody waits for frames of a stream that has ended.
 
     def ack(self, delivery):
         self.send(ack=subscriber_pb2.Ack(delivery_ids=[delivery.id]))
@@ -90,6 +107,7 @@ class Stream:
 
     def close(self):
         """Ends the loop over this stream as soon as everything acked is committed."""
+        self.closed = True
         self.send(close=subscriber_pb2.Close())
         self.frames.put(None)
 
@@ -97,23 +115,17 @@ class Stream:
         self.frames.put(subscriber_pb2.SubscribeRequest(**frame))
 
 
-def call(attempt):
-    """Makes a call until it succeeds or fails for good."""
-    while True:
-        try:
-            return attempt()
-        except grpc.RpcError as error:
-            time.sleep(delay_before_retry(error))
-
-
-def delay_before_retry(error):
-    """How long to wait before the same call may succeed; raises what will not get better by waiting."""
-    if error.code() == grpc.StatusCode.UNAVAILABLE and not details(error, error_details_pb2.ErrorInfo):
-        return 0.2  # The connection broke, or the server is not there yet.
-    if reason(error) not in TRY_AGAIN:
+def wait_to_retry(error, deadline=math.inf):
+    """Waits until the same call may succeed; raises what will not get better by waiting."""
+    delay = 0.2  # The connection broke: such an error is not from the bus and has no details.
+    if error.code() != grpc.StatusCode.UNAVAILABLE or details(error, error_details_pb2.ErrorInfo):
+        if reason(error) not in TRY_AGAIN:
+            raise error
+        retries = details(error, error_details_pb2.RetryInfo)
+        delay = retries[0].retry_delay.ToTimedelta().total_seconds() if retries else 1.0
+    if time.monotonic() + delay >= deadline:
         raise error
-    retries = details(error, error_details_pb2.RetryInfo)
-    return retries[0].retry_delay.ToTimedelta().total_seconds() if retries else 1.0
+    time.sleep(delay)
 
 
 def reason(error):

@@ -1,10 +1,15 @@
 """The Python client against a served bus: what it publishes comes back as it was, and its acks count."""
 
+import sys
 import unittest
+from pathlib import Path
 
 import grpc
 from client import Bus, CloudEvent, event, faults, reason
 from google.protobuf import struct_pb2
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from server import Server
 
 SOON = 30

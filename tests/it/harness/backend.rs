@@ -94,6 +94,15 @@ impl Server {
         Self::start_at(Home::new(&config, self.home.ground.clone())).await
     }
 
+    /// A topic's name as long as Kafka allows, which on Kafka has its prefix there too.
+    pub(crate) fn longest_topic(&self) -> String {
+        let prefix = match &self.home.ground {
+            Ground::Directory => 0,
+            Ground::Kafka { prefix, .. } => prefix.len(),
+        };
+        "t".repeat(249 - prefix)
+    }
+
     /// Does what only the log itself can do: stops the server, hands its log over, and starts again.
     pub(crate) async fn with_log(mut self, work: impl AsyncFnOnce(Arc<dyn Log>)) -> Self {
         assert!(self.stop().await.success());

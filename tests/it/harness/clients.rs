@@ -100,22 +100,30 @@ impl Server {
 
     /// Starts the call with these frames and looks at no answer.
     pub(crate) async fn try_subscribe(&self, frames: impl IntoIterator<Item = Sent>) -> Result<Subscription, Status> {
-        let (sender, receiver) = mpsc::channel(MOST_FRAMES);
-        for frame in frames {
-            sender
-                .try_send(SubscribeRequest { frame: Some(frame) })
-                .expect("frames fit into the channel");
-        }
-        let requests = ReceiverStream::new(receiver);
-        let answers = within("a stream", self.subscriber().subscribe(requests))
-            .await?
-            .into_inner();
-        Ok(Subscription {
-            sender: Some(sender),
-            answers,
-            opened: Opened::default(),
-        })
+        subscribe_through(self.channel(), frames).await
     }
+}
+
+/// Starts a stream with these frames, on a connection that may outlive its server.
+pub(crate) async fn subscribe_through(
+    channel: Channel,
+    frames: impl IntoIterator<Item = Sent>,
+) -> Result<Subscription, Status> {
+    let (sender, receiver) = mpsc::channel(MOST_FRAMES);
+    for frame in frames {
+        sender
+            .try_send(SubscribeRequest { frame: Some(frame) })
+            .expect("frames fit into the channel");
+    }
+    let requests = ReceiverStream::new(receiver);
+    let answers = within("a stream", SubscriberServiceClient::new(channel).subscribe(requests))
+        .await?
+        .into_inner();
+    Ok(Subscription {
+        sender: Some(sender),
+        answers,
+        opened: Opened::default(),
+    })
 }
 
 /// An order event of this id, about the order `subject`, which is its key.

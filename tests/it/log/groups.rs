@@ -31,7 +31,7 @@ async fn assigned(membership: &mut Membership, count: usize) -> BTreeSet<TopicPa
         match next(&mut membership.changes).await {
             Change::Assigned(assigned) => held.extend(assigned.into_iter().map(|assigned| assigned.partition)),
             Change::Revoked { .. } => {}
-            Change::Lost(lost) => panic!("lost {lost:?}"),
+            other => panic!("{other:?}"),
         }
     }
     held

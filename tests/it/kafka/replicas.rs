@@ -1,0 +1,182 @@
+//! Replicas that share a group: killed, stopped, frozen, and left without their broker, all under load.
+
+mod checker;
+mod load;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use nix::sys::signal::Signal;
+use tidings::proto::tidings::v1::{Waiting, subscribe_request::Frame as Sent, subscribe_response::Frame};
+use tokio::task::JoinHandle;
+
+use self::{
+    checker::Checker,
+    load::{Consumer, Publisher, consume, group},
+};
+use crate::harness::{SOON, Server, clients::Subscription, eventually, kafka::Broker};
+
+const SESSION: Duration = Duration::from_secs(2);
+/// Beside the session: a second as promised, and what a machine needs that is busy with other tests.
+const LEEWAY: Duration = Duration::from_secs(3);
+const KILLS: usize = 20;
+
+const CONFIG: &str = "
+    [log.kafka.properties]
+    'session.timeout.ms' = 2000
+    'heartbeat.interval.ms' = 300
+";
+
+/// Replicas that consume, beside one that only publishes.
+struct Fleet {
+    publishing: Server,
+    consuming: Vec<(Server, JoinHandle<()>)>,
+    checker: Arc<Checker>,
+    publisher: Publisher,
+}
+
+impl Fleet {
+    async fn start(publishing: Server, replicas: usize) -> Self {
+        let checker = Arc::<Checker>::default();
+        let publisher = Publisher::start(&publishing, &checker);
+        let mut fleet = Self {
+            publishing,
+            consuming: Vec::new(),
+            checker,
+            publisher,
+        };
+        for _ in 0..replicas {
+            fleet.add().await;
+        }
+        fleet.progress(SOON).await;
+        fleet
+    }
+
+    async fn add(&mut self) {
+        let server = self.publishing.replica().await;
+        let consumer = consume(&server, &self.checker);
+        self.consuming.push((server, consumer));
+    }
+
+    /// Waits until what is published from now on is delivered, of each key, and says how long that took.
+    async fn progress(&self, within: Duration) -> Duration {
+        let (published, started) = (self.checker.published_so_far(), Instant::now());
+        let is_beyond = async || self.checker.is_beyond(&published).then_some(());
+        eventually(within, "deliveries of every key", is_beyond).await;
+        started.elapsed()
+    }
+
+    /// Everything that was published has been delivered, and nothing was wrong on the way.
+    async fn finish(self) {
+        self.publisher.stop().await;
+        let is_complete = async || self.checker.is_complete().then_some(());
+        eventually(SOON, "everything that was published", is_complete).await;
+        self.checker.assert_no_fault();
+        let (total, again) = (self.checker.total(), self.checker.again());
+        eprintln!("{total} events, {again} delivered more than once, 0 lost, 0 out of order");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_killed_replicas_lose_nothing_and_the_others_take_over_in_time() {
+    let mut fleet = Fleet::start(Server::start_with(CONFIG).await, 3).await;
+    let mut longest = Duration::ZERO;
+    for kill in 0..KILLS {
+        let (mut server, consumer) = fleet.consuming.remove(kill % 3);
+        server.kill().await;
+        longest = longest.max(fleet.progress(SESSION + LEEWAY).await);
+        consumer.await.expect("the consumer ended well");
+        fleet.checker.assert_no_fault();
+        fleet.add().await;
+    }
+    eprintln!("{KILLS} kills, the others took over within {longest:?}");
+    fleet.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_is_stopped_hands_over_at_once_and_nothing_comes_again() {
+    let mut fleet = Fleet::start(Server::start_with(CONFIG).await, 2).await;
+    for _ in 0..3 {
+        let again = fleet.checker.again();
+        let (mut server, consumer) = fleet.consuming.remove(0);
+        assert!(server.stop().await.success());
+        let took = fleet.progress(SESSION).await;
+        consumer.await.expect("the consumer ended well");
+        assert_eq!(
+            fleet.checker.again(),
+            again,
+            "what was acked was committed before the hand-over"
+        );
+        eprintln!("handed over within {took:?}");
+        fleet.add().await;
+        fleet.progress(SOON).await;
+    }
+    fleet.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_frozen_past_its_session_moves_nothing_when_it_returns() {
+    let mut fleet = Fleet::start(Server::start_with(CONFIG).await, 1).await;
+    let frozen = fleet.publishing.replica().await;
+    let mut stream = frozen.subscribe(group()).await;
+    let mut consumer = Consumer::new(usize::MAX, Arc::clone(&fleet.checker));
+    let held = stream.at_least(1).await;
+    consumer.saw(&held);
+    frozen.signal(Signal::SIGSTOP);
+    let took = fleet.progress(SESSION + LEEWAY).await;
+    eprintln!("took over within {took:?}");
+    frozen.signal(Signal::SIGCONT);
+    consumer.ack(&held, &stream);
+    let stale = follow_until_stale(&mut stream, &mut consumer, &fleet.checker).await;
+    assert!(stale, "late acks are answered STALE");
+    // From here on it takes part again.
+    let joined = fleet.publishing.replica().await;
+    let returned = tokio::spawn(async move {
+        while let Ok(Some(frame)) = stream.next().await {
+            consumer.frame(frame, &stream);
+        }
+    });
+    fleet.consuming.push((frozen, returned));
+    fleet.consuming.push((joined, tokio::spawn(async {})));
+    fleet.progress(SOON).await;
+    fleet.finish().await;
+}
+
+/// Everything else that comes is handled as ever.
+async fn follow_until_stale(stream: &mut Subscription, consumer: &mut Consumer, checker: &Checker) -> bool {
+    while checker.stale_acks() == 0 {
+        match stream.next().await {
+            Ok(Some(frame)) => consumer.frame(frame, stream),
+            end => panic!("the stream ended: {end:?}"),
+        }
+    }
+    checker.stale_acks() > 0
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_outlive_half_a_minute_without_a_broker() {
+    let mut broker = Broker::start(&[]).await;
+    let fleet = Fleet::start(Server::start_on(&broker, CONFIG).await, 2).await;
+    let mut watching = fleet.consuming[0].0.subscribe(load::watching()).await;
+    broker.stop().await;
+    let mut beats = 0;
+    while beats < 30 {
+        let beat = watching.heartbeat().await;
+        beats += usize::from(beat.waiting() == Waiting::LogUnavailable);
+    }
+    broker.start_again().await;
+    fleet.progress(SOON).await;
+    let back = |frame| match frame {
+        Frame::Heartbeat(beat) => (beat.waiting() != Waiting::LogUnavailable).then_some(()),
+        _ => None,
+    };
+    watching.until("a heartbeat that the log is back", back).await;
+    watching.send(Sent::Close(Default::default()));
+    assert!(
+        fleet.consuming.iter().all(|(_, consumer)| !consumer.is_finished()),
+        "no stream has ended"
+    );
+    fleet.finish().await;
+}
