@@ -130,17 +130,13 @@ func settle(delivery *tidings.Delivery, result error) *tidings.SubscribeRequest 
 
 // Waits until the same call may succeed; false if waiting does not help or there is no time for it.
 func waitToRetry(ctx context.Context, err error) bool {
-	delay := 200 * time.Millisecond // The connection broke: such an error is not from the bus and has no reason.
-	if reason := detail[*errdetails.ErrorInfo](err); reason.GetDomain() == "tidings" {
-		if !tryAgain[reason.GetReason()] {
-			return false
-		}
-		delay = time.Second
-		if retry := detail[*errdetails.RetryInfo](err); retry != nil {
-			delay = retry.GetRetryDelay().AsDuration()
-		}
-	} else if status.Code(err) != codes.Unavailable {
+	// UNAVAILABLE without a reason is a connection that broke; with one that is not known, its code is what to go by.
+	if status.Code(err) != codes.Unavailable && !tryAgain[reason(err)] {
 		return false
+	}
+	delay := 200 * time.Millisecond
+	if retry := detail[*errdetails.RetryInfo](err); retry != nil {
+		delay = retry.GetRetryDelay().AsDuration()
 	}
 	select {
 	case <-time.After(delay):
@@ -150,7 +146,15 @@ func waitToRetry(ctx context.Context, err error) bool {
 	}
 }
 
-// The detail of this kind in an error's status: what to act on. The text is for people.
+// What to act on: the text is for people.
+func reason(err error) string {
+	if info := detail[*errdetails.ErrorInfo](err); info.GetDomain() == "tidings" {
+		return info.GetReason()
+	}
+	return ""
+}
+
+// The detail of this kind in an error's status.
 func detail[Kind any](err error) (found Kind) {
 	for _, detail := range status.Convert(err).Details() {
 		if detail, is := detail.(Kind); is {

@@ -149,12 +149,10 @@ final class Client implements AutoCloseable {
 
     /** Waits until the same call may succeed; throws what will not get better by waiting. */
     private static void waitToRetry(StatusException error, Instant deadline) throws StatusException, InterruptedException {
-        var delay = Duration.ofMillis(200); // The connection broke: such an error is not from the bus and has no details.
-        if (error.getStatus().getCode() != Status.Code.UNAVAILABLE || detail(error, ErrorInfo.class).isPresent()) {
-            if (!TRY_AGAIN.contains(reason(error))) throw error;
-            delay = detail(error, RetryInfo.class).map(RetryInfo::getRetryDelay)
-                    .map(wait -> Duration.ofSeconds(wait.getSeconds(), wait.getNanos())).orElse(Duration.ofSeconds(1));
-        }
+        // UNAVAILABLE without a reason is a connection that broke; with one that is not known, its code is what to go by.
+        if (error.getStatus().getCode() != Status.Code.UNAVAILABLE && !TRY_AGAIN.contains(reason(error))) throw error;
+        var delay = detail(error, RetryInfo.class).map(RetryInfo::getRetryDelay)
+                .map(wait -> Duration.ofSeconds(wait.getSeconds(), wait.getNanos())).orElse(Duration.ofMillis(200));
         if (Instant.now().plus(delay).isAfter(deadline)) throw error;
         Thread.sleep(delay.toMillis());
     }
