@@ -105,7 +105,8 @@ def deliveries(*events):
 
 def tests(language):
     def publishes(self):
-        printed, status, _ = publish(language, self.address, "orders", [event("io.shop.orders.created", "/shop", "order-17", "{}")])
+        made = event("io.shop.orders.created", "/shop", "order-17", "{}")
+        printed, status, _ = publish(language, self.address, "orders", [made])
         self.assertEqual(self.bus.seen, ["deadline"] * 4)
         self.assertEqual((printed, status), (["refused ANOTHER_REASON_FROM_THE_FUTURE"], 1))
 

@@ -27,6 +27,9 @@ import (
 // Reasons after which the same call may succeed, unchanged.
 var tryAgain = map[string]bool{"DRAINING": true, "LOG_UNAVAILABLE": true, "LOG_FULL": true, "LIMIT": true}
 
+// Work on one delivery: nil means that it is done; an error, that the event is to come again.
+type Work func(*tidings.Delivery) error
+
 // ErrEnough is what the work on a delivery returns when it is done and wants no more of them.
 var ErrEnough = errors.New("enough")
 
@@ -69,7 +72,7 @@ func (bus *Bus) Publish(ctx context.Context, topic string, events ...*cloudevent
 // Subscribe joins a group, whose streams share the events of the topics, and works on one delivery after the other. It
 // opens a new stream where the server asks for it or is gone for a while. It ends with ErrEnough from work; nil means
 // that everything acked is committed.
-func (bus *Bus) Subscribe(ctx context.Context, group, clientID string, work func(*tidings.Delivery) error, topics ...string) error {
+func (bus *Bus) Subscribe(ctx context.Context, group, clientID string, work Work, topics ...string) error {
 	open := &tidings.Open{
 		Group: group, Topics: topics, ClientId: clientID,
 		Credit: &tidings.Credit{Events: 100}, CreditMode: tidings.CreditMode_CREDIT_MODE_ON_SETTLE,
@@ -83,7 +86,7 @@ func (bus *Bus) Subscribe(ctx context.Context, group, clientID string, work func
 }
 
 // One stream, from its opening until the server ends it; whether work had enough.
-func (bus *Bus) stream(ctx context.Context, open *tidings.Open, work func(*tidings.Delivery) error) (enough bool, err error) {
+func (bus *Bus) stream(ctx context.Context, open *tidings.Open, work Work) (enough bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := bus.subscriber.Subscribe(ctx, grpc.WaitForReady(true))

@@ -61,21 +61,24 @@ final class Client implements AutoCloseable {
 
     /** An event about {@code subject}, which is its key: events of one key stay in order. */
     static CloudEvent event(String type, String source, String subject, String text) {
+        var json = CloudEventAttributeValue.newBuilder().setCeString("application/json").build();
         return CloudEvent.newBuilder()
                 .setId(UUID.randomUUID().toString()).setSource(source).setSpecVersion("1.0").setType(type)
                 .putAttributes("subject", CloudEventAttributeValue.newBuilder().setCeString(subject).build())
-                .putAttributes("datacontenttype", CloudEventAttributeValue.newBuilder().setCeString("application/json").build())
+                .putAttributes("datacontenttype", json)
                 .setTextData(text).build();
     }
 
     /** Returns where the events are once all of them are durable. Tries until the timeout. */
-    List<PublishResult> publish(String topic, List<CloudEvent> events, Duration timeout) throws StatusException, InterruptedException {
+    List<PublishResult> publish(String topic, List<CloudEvent> events, Duration timeout)
+            throws StatusException, InterruptedException {
         var request = PublishRequest.newBuilder().setTopic(topic).addAllEvents(events).build();
         var deadline = Instant.now().plus(timeout);
         while (true) {
             var left = Duration.between(Instant.now(), deadline);
             try {
-                return PublisherServiceGrpc.newBlockingV2Stub(channel).withWaitForReady().withDeadlineAfter(left).publish(request).getResultsList();
+                var publisher = PublisherServiceGrpc.newBlockingV2Stub(channel).withWaitForReady().withDeadlineAfter(left);
+                return publisher.publish(request).getResultsList();
             } catch (StatusException error) {
                 waitToRetry(error, deadline);
             }
@@ -112,7 +115,8 @@ final class Client implements AutoCloseable {
                             stream.halfClose();
                         }
                     }
-                    // The server is about to stop. Everything it sent is settled by now: have that committed, then open elsewhere.
+                    // The server is about to stop. Everything it sent is settled by now: have that committed, then open
+                    // elsewhere.
                     if (response.hasDrain() && more) stream.halfClose();
                     // Other frames, and those that these stubs do not know, are not for us.
                 }
@@ -130,7 +134,8 @@ final class Client implements AutoCloseable {
 
     /** What to act on: the text is for people. */
     static String reason(StatusException error) {
-        return detail(error, ErrorInfo.class).filter(info -> info.getDomain().equals("tidings")).map(ErrorInfo::getReason).orElse("");
+        var ours = detail(error, ErrorInfo.class).filter(info -> info.getDomain().equals("tidings"));
+        return ours.map(ErrorInfo::getReason).orElse("");
     }
 
     /** The detail of this kind in an error's status. */
