@@ -229,7 +229,7 @@ mod tests {
                     first: ids[0],
                     last: ids[3],
                 },
-                |_| (),
+                |_, _| (),
             )
             .expect("a fault");
         assert_eq!(

@@ -8,8 +8,8 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
-    AckReport, Control, Delivery, Ending, Frame, Frames, NewStream, StreamKey, Subscription, commits::Settling, outbox::Outbox,
-    task::Task,
+    AckReport, Control, Delivery, Ending, Frame, Frames, NewStream, StreamKey, Subscription, commits::Settling,
+    outbox::Outbox, task::Task,
 };
 use crate::bus::delivery::{Credit, IdRange, Ledger, PartitionId, Places};
 
