@@ -1,5 +1,7 @@
 //! Replicas that share a group: killed, stopped, frozen, and left without their broker, all under load.
 
+#![expect(clippy::print_stderr, reason = "what was measured, for those who look")]
+
 mod checker;
 mod load;
 
