@@ -26,7 +26,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use rdkafka::{TopicPartitionList, error::KafkaError, topic_partition_list::TopicPartitionListElem};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub(super) use self::leaving::Leaving;
@@ -45,17 +45,16 @@ use crate::{
 
 /// Changes that nobody has read yet. Each revocation waits for its reader, so they are few.
 const CHANGES: usize = 64;
+/// For a cluster that is away.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// After a client could not be made.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Joins a group. `GROUP_IN_USE` if consumers other than the bus's use its id.
 pub(super) async fn join(cluster: &Arc<Cluster>, group: &Group, topics: &[Topic]) -> Result<Membership> {
     cluster.check_open()?;
-    if !cluster.health.is_reachable() {
-        return Err(fault::unavailable(format!(
-            "join group {group}: Kafka cannot be reached"
-        )));
-    }
+    let cannot = |_| fault::unavailable(format!("join group {group}: Kafka cannot be reached"));
+    timeout(PATIENCE, cluster.health.reachable()).await.map_err(cannot)?;
     let seat = Arc::new(Seat::new(cluster, group, topics));
     cluster.leaving.done(&seat.group_id).await;
     refusal::check(&seat).await?;
