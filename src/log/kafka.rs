@@ -31,8 +31,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::options::Options;
 use self::{
-    admin::Admin, catalog::Catalog, client::Clients, health::Health, lanes::Lanes, member::Leaving, names::Names, offsets::Offsets,
-    producer::Producer,
+    admin::Admin, catalog::Catalog, client::Clients, health::Health, lanes::Lanes, member::Leaving, names::Names,
+    offsets::Offsets, producer::Producer,
 };
 use crate::{
     error::{Error, Result},

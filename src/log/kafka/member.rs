@@ -51,7 +51,9 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) async fn join(cluster: &Arc<Cluster>, group: &Group, topics: &[Topic]) -> Result<Membership> {
     cluster.check_open()?;
     if !cluster.health.is_reachable() {
-        return Err(fault::unavailable(format!("join group {group}: Kafka cannot be reached")));
+        return Err(fault::unavailable(format!(
+            "join group {group}: Kafka cannot be reached"
+        )));
     }
     let seat = Arc::new(Seat::new(cluster, group, topics));
     cluster.leaving.done(&seat.group_id).await;

@@ -180,19 +180,24 @@ async fn a_commit_on_its_way_ends_with_the_membership() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn topics_and_partitions_that_come_are_taken_up_soon() {
     let (broker, prefix) = (Broker::shared().await, unique_prefix());
-    let (one, two) = (
-        replica(broker, &prefix, &[]).await,
-        replica(broker, &prefix, &[]).await,
-    );
+    let (one, two) = (replica(broker, &prefix, &[]).await, replica(broker, &prefix, &[]).await);
     let mut member = one.join(&group("g"), &[topic("t"), topic("u")]).await.unwrap();
     two.create_topic(&topic("t"), settings(1)).await.unwrap();
     let created = Instant::now();
     assert_eq!(assigned(&mut member, 1).await, BTreeSet::from([at("t", 0)]));
-    assert!(created.elapsed() < Duration::from_secs(4), "it took {:?}", created.elapsed());
+    assert!(
+        created.elapsed() < Duration::from_secs(4),
+        "it took {:?}",
+        created.elapsed()
+    );
     two.alter_topic(&topic("t"), settings(3)).await.unwrap();
     let grown = Instant::now();
     assert_eq!(assigned(&mut member, 2).await, BTreeSet::from([at("t", 1), at("t", 2)]));
-    assert!(grown.elapsed() < Duration::from_secs(4), "it took {:?}", grown.elapsed());
+    assert!(
+        grown.elapsed() < Duration::from_secs(4),
+        "it took {:?}",
+        grown.elapsed()
+    );
 }
 
 /// The group goes on at the start of the new topic, even if nobody else noticed that it is another.

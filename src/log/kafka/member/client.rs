@@ -122,7 +122,10 @@ impl Client {
     }
 
     fn consumer(&self) -> &StreamConsumer<Ear> {
-        let member = self.member.as_ref().expect("it is taken only when nobody has it any more");
+        let member = self
+            .member
+            .as_ref()
+            .expect("it is taken only when nobody has it any more");
         &member.consumer
     }
 }

@@ -57,7 +57,12 @@ pub(super) struct Life {
 }
 
 impl Life {
-    pub(super) fn new(seat: &Arc<Seat>, client: Arc<Client>, fence: &Arc<Fence>, changes: mpsc::Sender<Change>) -> Self {
+    pub(super) fn new(
+        seat: &Arc<Seat>,
+        client: Arc<Client>,
+        fence: &Arc<Fence>,
+        changes: mpsc::Sender<Change>,
+    ) -> Self {
         let mut catalog = seat.cluster.catalog.changes();
         catalog.mark_unchanged();
         Self {
@@ -148,7 +153,9 @@ impl Life {
     }
 
     fn revoke(&mut self, rebalance: Rebalance, partitions: &[TopicPartition]) -> Option<End> {
-        let lost = self.fence.with(|table| table.check(|partition| self.seat.birth(partition)).lost);
+        let lost = self
+            .fence
+            .with(|table| table.check(|partition| self.seat.birth(partition)).lost);
         let held = self.fence.with(|table| table.revoke(partitions));
         self.revoked = Some(rebalance);
         if !self.lose(lost) {
@@ -192,7 +199,10 @@ impl Life {
     /// Topics came, went or grew: the group is told to look.
     fn look(&mut self) -> Option<End> {
         if self.sight.is_changed(&self.seat) {
-            self.looking = Some(Box::pin(questions::look(Arc::clone(&self.seat), Arc::clone(&self.client))));
+            self.looking = Some(Box::pin(questions::look(
+                Arc::clone(&self.seat),
+                Arc::clone(&self.client),
+            )));
         }
         self.check()
     }
@@ -209,7 +219,11 @@ impl Life {
     }
 
     fn ask(&mut self, places: Vec<Place>) {
-        let (seat, client, fence) = (Arc::clone(&self.seat), Arc::clone(&self.client), Arc::clone(&self.fence));
+        let (seat, client, fence) = (
+            Arc::clone(&self.seat),
+            Arc::clone(&self.client),
+            Arc::clone(&self.fence),
+        );
         self.asking
             .push(Box::pin(questions::committed(seat, client, fence, places)));
     }

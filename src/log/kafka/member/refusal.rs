@@ -8,9 +8,10 @@ use rdkafka::{
     groups::{GroupInfo, GroupList},
     types::RDKafkaErrorCode as Code,
 };
+use tokio::time::Instant;
 
 use super::{
-    super::{client::CLIENT_ID, fault::blocking},
+    super::{admin::pause, client::CLIENT_ID, fault::blocking},
     Seat,
     client::is_kip848,
 };
@@ -23,16 +24,30 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// Members of KIP-848 are not listed to librdkafka's old question; a group of theirs refuses ours when it is joined, and that
 /// is told as `Change::Failed`. One that has no members any more takes ours.
 pub(super) async fn check(seat: &Arc<Seat>) -> Result<()> {
-    let (looker, probe) = (Arc::clone(seat), seat.cluster.catalog.probe());
-    let asked = blocking(move || {
-        let listed = probe.fetch_group_list(Some(&looker.group_id), TIMEOUT)?;
-        Ok(has_others(&looker, &listed))
-    });
-    match asked.await? {
-        Ok(false) => Ok(()),
-        Ok(true) => Err(in_use(seat)),
-        Err(error) => Err(seat.failed("look who is in it", &error)),
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        let (looker, probe) = (Arc::clone(seat), seat.cluster.catalog.probe());
+        let asked = blocking(move || {
+            let listed = probe.fetch_group_list(Some(&looker.group_id), TIMEOUT)?;
+            Ok(has_others(&looker, &listed))
+        });
+        match asked.await? {
+            Ok(false) => return Ok(()),
+            Ok(true) => return Err(in_use(seat)),
+            Err(error) if is_settling(&error) && Instant::now() < deadline => pause().await,
+            // Brokers that list no groups cannot tell.
+            Err(error) if error.rdkafka_error_code() == Some(Code::UnsupportedFeature) => return Ok(()),
+            Err(error) => return Err(seat.failed("look who is in it", &error)),
+        }
     }
+}
+
+/// Whether the group's coordinator has just come to be.
+fn is_settling(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(Code::CoordinatorLoadInProgress | Code::CoordinatorNotAvailable | Code::NotCoordinator)
+    )
 }
 
 fn has_others(seat: &Seat, listed: &GroupList) -> bool {
