@@ -106,6 +106,7 @@ impl Offsets {
         }
         // A member of this process may be on its way out.
         self.cluster.leaving.done(&self.cluster.names.group_id(group)).await;
+        self.cluster.leaving.done(&self.cluster.names.group_id(group)).await;
         let asker = self.asker(group).await?;
         let moved = commit_list(&self.cluster.names, &commits)?;
         let done = blocking(move || asker.commit(&moved, CommitMode::Sync)).await?;

@@ -1,16 +1,19 @@
 //! The suite of any log on Kafka: the versions under test, and librdkafka's mock of a cluster.
 
+use std::mem::ManuallyDrop;
+
 use rdkafka::{
     ClientConfig,
     producer::{BaseProducer, Producer as _},
 };
+use tidings::log::Log as _;
 
 use crate::{
     harness::{
         backend::{open_kafka, unique_prefix},
         kafka::{Broker, Version},
     },
-    log::Backend,
+    log::{Backend, soon},
 };
 
 async fn on_broker(version: Version) -> Backend {
@@ -50,9 +53,11 @@ mod on_mock {
     async fn backend() -> Backend {
         let mut config = ClientConfig::new();
         config.set("test.mock.num.brokers", "1");
-        let ground: BaseProducer = config.create().unwrap();
+        // Never taken down: librdkafka aborts now and then when a mock goes before its clients' connections.
+        let ground: ManuallyDrop<BaseProducer> = ManuallyDrop::new(config.create().unwrap());
         let address = ground.client().mock_cluster().unwrap().bootstrap_servers();
         let log = open_kafka(&address, "").await;
+        soon(log.health().wait_for(Result::is_ok)).await.unwrap();
         let create = move |name: &str, partitions| {
             let cluster = ground.client().mock_cluster().unwrap();
             cluster.create_topic(name, partitions, 1).unwrap();
