@@ -12,7 +12,7 @@ use futures_util::{
     StreamExt as _,
     stream::{self, BoxStream},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 use tonic::{
     Request, Response, Status, Streaming,
     transport::{Server, server::TcpIncoming},
@@ -34,15 +34,18 @@ use tidings::proto::tidings::v1::{
 
 /// This program's argument to be this server.
 pub(crate) const ARGUMENT: &str = "bare-server";
+/// Reading this topic lets those who follow have the stock of `Load::Read`.
+pub(crate) const GO: &str = "go";
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Bare(Arc<Stock>);
 
 /// What will be sent.
-#[derive(Default)]
 struct Stock {
     read: Mutex<VecDeque<ReadResponse>>,
     deliver: Mutex<VecDeque<SubscribeResponse>>,
+    /// Readers that follow: messages that they may send. None to begin with.
+    may_follow: Semaphore,
 }
 
 /// With the settings of the real server.
@@ -52,7 +55,11 @@ pub(crate) async fn serve() -> Result<()> {
         "{}",
         serde_json::json!({ "message": "listening", "address": listener.local_addr()?.to_string() })
     );
-    let bare = Bare::default();
+    let bare = Bare(Arc::new(Stock {
+        read: Mutex::default(),
+        deliver: Mutex::default(),
+        may_follow: Semaphore::const_new(0),
+    }));
     Server::builder()
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
@@ -114,7 +121,20 @@ impl SubscriberService for Bare {
     }
 
     async fn read(&self, request: Request<ReadRequest>) -> Result<Response<Self::ReadStream>, Status> {
-        let topic = request.into_inner().topics.pop().unwrap_or_default();
+        let mut request = request.into_inner();
+        if request.follow {
+            let messages = stream::unfold(self.clone(), |bare| async {
+                bare.0.may_follow.acquire().await.ok()?.forget();
+                let message = lock(&bare.0.read).pop_front()?;
+                Some((Ok(message), bare))
+            });
+            return Ok(Response::new(messages.boxed()));
+        }
+        let topic = request.topics.pop().unwrap_or_default();
+        if topic == GO {
+            self.0.may_follow.add_permits(lock(&self.0.read).len());
+            return Ok(Response::new(stream::empty().boxed()));
+        }
         let is_stock = |load: Load| topic == load.name();
         if let Some(load) = Load::ALL.into_iter().find(|load| is_stock(*load)) {
             self.0.fill(load);

@@ -17,7 +17,7 @@ const CONNECTIONS: usize = 10;
 const STREAMS: usize = 1_000;
 
 /// A stream held open from the client's side.
-struct Held {
+pub(crate) struct Held {
     _frames: mpsc::Sender<SubscribeRequest>,
     _messages: tonic::Streaming<SubscribeResponse>,
 }
@@ -44,7 +44,7 @@ pub(crate) async fn measure(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-async fn open(channel: Channel, group: String) -> Result<Held> {
+pub(crate) async fn open(channel: Channel, group: String) -> Result<Held> {
     let (frames, receiver) = mpsc::channel(1);
     let open = Open {
         group,

@@ -19,27 +19,51 @@ use crate::{
 use tidings::proto::{
     io::cloudevents::v1::cloud_event::Data,
     tidings::v1::{
-        Credit, CreditMode, Open, PublishRequest, SubscribeRequest, SubscribeResponse,
-        publisher_service_client::PublisherServiceClient, subscribe_request::Frame, subscribe_response,
+        Credit, CreditMode, Open, PublishRequest, Start, SubscribeRequest, SubscribeResponse,
+        publisher_service_client::PublisherServiceClient, start::At, subscribe_request::Frame, subscribe_response,
         subscriber_service_client::SubscriberServiceClient,
     },
 };
 
-const RATE: f64 = 500.0;
-const EVENTS: u64 = 3_000;
+/// Events a second.
+pub(crate) const RATE: f64 = 500.0;
+pub(crate) const EVENTS: u64 = 3_000;
+
+/// Times of one run.
+#[derive(Default)]
+pub(crate) struct Delays {
+    /// From before a publish until its answer.
+    pub(crate) answered: Vec<Duration>,
+    /// Until its delivery.
+    pub(crate) delivered: Vec<Duration>,
+}
 
 pub(crate) async fn measure(directory: &Path) -> Result<()> {
     eprintln!("latency");
     let server = Server::tidings(&directory.join("latency")).await?;
+    let mut delays = of_deliveries(&server).await?;
+    print("fsync of a file", &mut fsyncs(&directory.join("fsync")).await?);
+    print("publish to answer", &mut delays.answered);
+    print("publish to delivery", &mut delays.delivered);
+    Ok(())
+}
+
+/// Publishes alone, to any server.
+pub(crate) async fn of_answers(server: &Server) -> Result<Vec<Duration>> {
+    publish(PublisherServiceClient::new(server.channel()), Instant::now()).await
+}
+
+/// With a group that gets what is published.
+pub(crate) async fn of_deliveries(server: &Server) -> Result<Delays> {
     let started = Instant::now();
-    let (frames, mut messages) = subscribe(&server).await?;
+    let (frames, mut messages) = subscribe(server).await?;
     let publishing = tokio::spawn(publish(PublisherServiceClient::new(server.channel()), started));
-    let mut delays = Vec::new();
-    while delays.len() < usize::try_from(EVENTS)? {
+    let mut delivered = Vec::new();
+    while delivered.len() < usize::try_from(EVENTS)? {
         let message = messages.next().await.ok_or("the stream ended")??;
         if let Some(subscribe_response::Frame::Deliveries(deliveries)) = message.frame {
             let now = started.elapsed();
-            delays.extend(deliveries.deliveries.iter().filter_map(|delivery| {
+            delivered.extend(deliveries.deliveries.iter().filter_map(|delivery| {
                 let event = delivery.event.as_ref()?;
                 Some(now.saturating_sub(sent_at(&event.id)?))
             }));
@@ -47,10 +71,14 @@ pub(crate) async fn measure(directory: &Path) -> Result<()> {
     }
     drop(frames);
     let answered = publishing.await??;
-    print("fsync of a file", &mut fsyncs(&directory.join("fsync")).await?);
-    print("publish to answer", &mut answered.clone());
-    print("publish to delivery", &mut delays);
-    Ok(())
+    Ok(Delays { answered, delivered })
+}
+
+/// Returns when the event of this number is due.
+pub(crate) async fn due(started: Instant, number: u64) {
+    const BEGIN: Duration = Duration::from_millis(200);
+    let due = BEGIN + Duration::from_secs_f64(number as f64 / RATE);
+    tokio::time::sleep_until((started + due).into()).await;
 }
 
 async fn subscribe(server: &Server) -> Result<(mpsc::Sender<SubscribeRequest>, tonic::Streaming<SubscribeResponse>)> {
@@ -58,8 +86,11 @@ async fn subscribe(server: &Server) -> Result<(mpsc::Sender<SubscribeRequest>, t
     let open = Open {
         group: "latency".to_owned(),
         topics: vec![TOPIC.to_owned()],
+        start: Some(Start {
+            at: Some(At::Earliest(())),
+        }),
         credit: Some(Credit {
-            events: EVENTS.cast_signed(),
+            events: 2 * EVENTS.cast_signed(),
             bytes: 0,
         }),
         credit_mode: CreditMode::OnSettle.into(),
@@ -79,10 +110,9 @@ async fn subscribe(server: &Server) -> Result<(mpsc::Sender<SubscribeRequest>, t
 /// Each call in a task of its own: a slow answer does not hold the next call up.
 async fn publish(client: PublisherServiceClient<tonic::transport::Channel>, started: Instant) -> Result<Vec<Duration>> {
     let mut calls = tokio::task::JoinSet::new();
-    let begin = started.elapsed() + Duration::from_millis(200);
+    let begin = Instant::now();
     for number in 0..EVENTS {
-        let due = begin + Duration::from_secs_f64(number as f64 / RATE);
-        tokio::time::sleep_until((started + due).into()).await;
+        due(begin, number).await;
         let mut client = client.clone();
         calls.spawn(async move {
             let sent = started.elapsed();

@@ -67,12 +67,13 @@ impl Load {
         }
     }
 
-    /// Publishes what is read.
+    /// Publishes what is read; elsewhere a little, so that the topic is there.
     pub(crate) async fn prepare(self, server: &Server) -> Result<()> {
-        match self {
-            Self::PublishStream | Self::Unary => Ok(()),
-            Self::Read | Self::Group => publish_stream(server, self.events()).await.map(|_| ()),
-        }
+        let events = match self {
+            Self::PublishStream | Self::Unary => BATCH,
+            Self::Read | Self::Group => self.events(),
+        };
+        publish_stream(server, events).await.map(|_| ())
     }
 
     pub(crate) async fn run(self, server: &Server) -> Result<u64> {
@@ -85,17 +86,17 @@ impl Load {
     }
 }
 
-async fn ready(channel: Channel) -> Result<Grpc<Channel>> {
+pub(crate) async fn ready(channel: Channel) -> Result<Grpc<Channel>> {
     let mut client = Grpc::new(channel).max_decoding_message_size(usize::MAX);
     client.ready().await?;
     Ok(client)
 }
 
-fn path(method: &'static str) -> PathAndQuery {
+pub(crate) fn path(method: &'static str) -> PathAndQuery {
     PathAndQuery::from_static(method)
 }
 
-async fn publish_stream(server: &Server, events: u64) -> Result<u64> {
+pub(crate) async fn publish_stream(server: &Server, events: u64) -> Result<u64> {
     let (requests, receiver) = mpsc::channel(IN_FLIGHT);
     let room = Arc::new(Semaphore::new(IN_FLIGHT));
     let answered = Arc::clone(&room);
@@ -155,7 +156,7 @@ async fn publish_unary(server: &Server, events: u64) -> Result<u64> {
     Ok(events)
 }
 
-async fn read(server: &Server, topic: &str) -> Result<u64> {
+pub(crate) async fn read(server: &Server, topic: &str) -> Result<u64> {
     let request = tidings::proto::tidings::v1::ReadRequest {
         topics: vec![topic.to_owned()],
         start: Some(Start {

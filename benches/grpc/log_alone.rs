@@ -21,7 +21,7 @@ use crate::{
     report::Sample,
 };
 
-const PARTITIONS: i32 = 4;
+pub(crate) const PARTITIONS: i32 = 4;
 /// Batches on their way, as on the publish stream.
 const IN_FLIGHT: usize = 32;
 
@@ -100,7 +100,7 @@ fn partitions() -> Result<Vec<TopicPartition>> {
         .collect())
 }
 
-fn records(first: u64, count: u64) -> Result<Vec<NewRecord>> {
+pub(crate) fn records(first: u64, count: u64) -> Result<Vec<NewRecord>> {
     let record = |number: u64| {
         let event = from_proto(event::event(number)).map_err(|faults| format!("{faults:?}"))?;
         let encoded = convention::encode(&event);

@@ -1,11 +1,12 @@
 //! What the bus costs through gRPC, beside a bare tonic server of the same proto and the log alone.
 //!
-//! `cargo bench --bench grpc` runs everything; `-- read group` only what is named. docs/performance.md reads the figures.
+//! `cargo bench --bench grpc` runs everything on the embedded log; `-- read group` only what is named; `-- kafka`, with names
+//! or without, the same on a Kafka that it starts. docs/performance.md reads the figures.
 //!
 //! ```text
-//! this process (client) ──▶ `tidings serve` on a directory of its own
+//! this process (client) ──▶ `tidings serve` on a directory of its own, or on Kafka
 //!                       ──▶ this program again, as a bare tonic server
-//!                       ──▶ the log, in this process
+//!                       ──▶ the log, in this process; on Kafka: this program again, as librdkafka's clients
 //! ```
 
 #![expect(
@@ -16,7 +17,9 @@
 
 mod bare;
 mod event;
+mod ground;
 mod idle;
+mod kafka;
 mod latency;
 mod load;
 mod log_alone;
@@ -24,11 +27,12 @@ mod process;
 mod report;
 mod wire;
 
-use std::{error::Error, path::Path};
+use std::error::Error;
 
+use ground::Ground;
 use load::Load;
 use process::Server;
-use report::{Sample, Samples};
+use report::{Sample, Samples, SideBySide};
 
 pub(crate) type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
@@ -36,19 +40,29 @@ const RUNS: usize = 3;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args()
+    let mut arguments: Vec<String> = std::env::args()
         .skip(1)
         .filter(|argument| argument != "--bench")
         .collect();
-    if arguments.first().is_some_and(|first| first == bare::ARGUMENT) {
-        return bare::serve().await;
+    match &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [bare::ARGUMENT] => return bare::serve().await,
+        [kafka::raw::ARGUMENT, brokers, topic] => return kafka::raw::serve(brokers, topic).await,
+        _ => {}
     }
-    let is_wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == name);
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let ground = match arguments.first().is_some_and(|first| first == "kafka") {
+        true => Ground::Kafka(kafka::broker::Broker::start().await?),
+        false => Ground::Directory(directory.path().to_owned()),
+    };
+    arguments.retain(|argument| argument != "kafka");
+    let is_wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == name);
     println!("machine: {}", report::machine());
     println!("{}", report::HEADER);
     for load in Load::ALL.into_iter().filter(|load| is_wanted(load.name())) {
-        side_by_side(load, directory.path()).await?;
+        side_by_side(load, &ground).await?;
+    }
+    if let Ground::Kafka(broker) = &ground {
+        return kafka::measure(broker, is_wanted).await;
     }
     if is_wanted("latency") {
         latency::measure(directory.path()).await?;
@@ -60,9 +74,8 @@ async fn main() -> Result<()> {
 }
 
 /// The three in turn, so that a machine whose speed drifts slows each of them.
-async fn side_by_side(load: Load, directory: &Path) -> Result<()> {
-    let directory = directory.join(load.name());
-    let tidings = Server::tidings(&directory.join("tidings")).await?;
+async fn side_by_side(load: Load, ground: &Ground) -> Result<()> {
+    let tidings = ground.server(load.name()).await?;
     let bare = Server::bare().await?;
     load.prepare(&tidings).await?;
     let (mut bus, mut floor, mut log) = (Samples::default(), Samples::default(), Samples::default());
@@ -71,9 +84,14 @@ async fn side_by_side(load: Load, directory: &Path) -> Result<()> {
         bare.make_stock(load).await?;
         floor.push(through(load, &bare).await?);
         bus.push(through(load, &tidings).await?);
-        log.push(log_alone::run(load, &directory.join(format!("log-{run}"))).await?);
+        log.push(ground.run_alone(load, run).await?);
     }
-    report::print(load.name(), [&bus, &floor, &log], tidings.peak_rss()?);
+    let figures = SideBySide {
+        bus: &bus,
+        bare: &floor,
+        alone: Some((ground.alone(), &log)),
+    };
+    figures.print(load.name(), ground.target(load), tidings.peak_rss()?);
     Ok(())
 }
 

@@ -37,9 +37,18 @@ impl Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-            .arg(directory)
-            .env("TIDINGS_SERVER__OPS", "127.0.0.1:0")
-            .env("TIDINGS_TELEMETRY__LOG_FORMAT", "json");
+            .arg(directory);
+        Self::start(command, false).await
+    }
+
+    /// The real server on Kafka, where its topics and groups have this prefix.
+    pub(crate) async fn tidings_on_kafka(brokers: &str, prefix: &str) -> Result<Self> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--kafka", brokers])
+            .env("TIDINGS_LOG__KAFKA__TOPIC_PREFIX", prefix)
+            .env("TIDINGS_LOG__KAFKA__GROUP_ID", format!("{prefix}{{group}}"))
+            .env("TIDINGS_TOPICS__AUTO_CREATE", "true");
         Self::start(command, false).await
     }
 
@@ -51,6 +60,9 @@ impl Server {
     }
 
     async fn start(mut command: Command, is_bare: bool) -> Result<Self> {
+        command
+            .env("TIDINGS_SERVER__OPS", "127.0.0.1:0")
+            .env("TIDINGS_TELEMETRY__LOG_FORMAT", "json");
         let mut process = command.stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
         let pipe = process.stderr.take().ok_or("stderr is piped")?;
         let mut lines = BufReader::new(pipe).lines();
@@ -88,25 +100,31 @@ impl Server {
         }
     }
 
+    pub(crate) fn id(&self) -> Result<u32> {
+        Ok(self.process.id().ok_or("the server has ended")?)
+    }
+
     pub(crate) fn meter(&self) -> Result<Meter> {
-        Meter::start(self.process.id().ok_or("the server has ended")?.to_string())
+        Meter::start(self.id()?.to_string())
     }
 
     /// Resident bytes now.
     pub(crate) fn rss(&self) -> Result<u64> {
-        self.memory("VmRSS:")
+        Ok(self.status("VmRSS:")? << 10)
     }
 
     pub(crate) fn peak_rss(&self) -> Result<u64> {
-        self.memory("VmHWM:")
+        Ok(self.status("VmHWM:")? << 10)
     }
 
-    fn memory(&self, field: &str) -> Result<u64> {
-        let process = self.process.id().ok_or("the server has ended")?;
-        let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    pub(crate) fn threads(&self) -> Result<u64> {
+        self.status("Threads:")
+    }
+
+    fn status(&self, field: &str) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()?))?;
         let value = status.lines().find_map(|line| line.strip_prefix(field));
-        let kib: u64 = value.ok_or(field)?.trim().trim_end_matches(" kB").parse()?;
-        Ok(kib << 10)
+        Ok(value.ok_or(field)?.trim().trim_end_matches(" kB").parse()?)
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) struct Sample {
 pub(crate) struct Samples(Vec<Sample>);
 
 /// Minimum, median, maximum.
-struct Spread([f64; 3]);
+pub(crate) struct Spread([f64; 3]);
 
 pub(crate) const HEADER: &str = "\
 load             what            events/s, thousands    CPU s per million events      ratio of the medians
@@ -27,9 +27,7 @@ impl Samples {
     }
 
     fn spread(&self, figure: impl Fn(&Sample) -> f64) -> Spread {
-        let mut figures: Vec<f64> = self.0.iter().map(figure).collect();
-        figures.sort_by(f64::total_cmp);
-        Spread([figures[0], figures[figures.len() / 2], figures[figures.len() - 1]])
+        Spread::of(self.0.iter().map(figure).collect())
     }
 
     fn rate(&self) -> Spread {
@@ -42,33 +40,61 @@ impl Samples {
 }
 
 impl Spread {
-    fn median(&self) -> f64 {
+    fn of(mut figures: Vec<f64>) -> Self {
+        figures.sort_by(f64::total_cmp);
+        Self([figures[0], figures[figures.len() / 2], figures[figures.len() - 1]])
+    }
+
+    pub(crate) fn median(&self) -> f64 {
         self.0[1]
     }
 }
 
 impl fmt::Display for Spread {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [min, median, max] = self.0;
-        write!(formatter, "{min:>6.1} {median:>8.1} {max:>7.1}")
+        let ([min, median, max], digits) = (self.0, formatter.precision().unwrap_or(1));
+        write!(formatter, "{min:>6.digits$} {median:>8.digits$} {max:>7.digits$}")
     }
 }
 
-/// The bus, the bare server and the log alone, and how the first stands to the sum of the others.
-pub(crate) fn print(name: &str, [bus, bare, log]: [&Samples; 3], peak_rss: u64) {
-    let floor = bare.cpu().median() + log.cpu().median();
-    for (what, samples) in [("tidings", bus), ("bare tonic", bare), ("log alone", log)] {
-        let (rate, cpu) = (samples.rate(), samples.cpu());
-        let of_floor = match what {
-            "tidings" => format!(
-                "   {:.2} x (bare + log)   peak RSS {} MB",
-                cpu.median() / floor,
-                peak_rss >> 20
-            ),
-            _ => String::new(),
-        };
-        println!("{name:<16} {what:<12} {rate}   {cpu}{of_floor}");
+/// What ran side by side: the bus, the bare server, and what stands behind the bus by itself.
+pub(crate) struct SideBySide<'a> {
+    pub(crate) bus: &'a Samples,
+    pub(crate) bare: &'a Samples,
+    pub(crate) alone: Option<(&'static str, &'a Samples)>,
+}
+
+impl SideBySide<'_> {
+    /// The table's rows, and how the bus stands to the sum of the others.
+    pub(crate) fn print(&self, name: &str, target: f64, peak_rss: u64) {
+        let alone = self.alone.map_or(0.0, |(_, samples)| samples.cpu().median());
+        let ratio = self.bus.cpu().median() / (self.bare.cpu().median() + alone);
+        let floor = self
+            .alone
+            .map_or("bare".to_owned(), |(what, _)| format!("(bare + {what})"));
+        row(name, "tidings", self.bus);
+        println!(
+            "   {ratio:.2} x {floor}, target {target}   peak RSS {} MB",
+            peak_rss >> 20
+        );
+        for (what, samples) in [("bare tonic", self.bare)].into_iter().chain(self.alone) {
+            row(name, what, samples);
+            println!();
+        }
     }
+}
+
+fn row(name: &str, what: &str, samples: &Samples) {
+    print!("{name:<16} {what:<12} {}   {}", samples.rate(), samples.cpu());
+}
+
+/// Minimum, median, maximum over runs of a quantile of each, in milliseconds.
+pub(crate) fn quantiles(runs: &mut [Vec<Duration>], part: f64) -> Spread {
+    let at = |run: &mut Vec<Duration>| {
+        run.sort_unstable();
+        run[((run.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e3
+    };
+    Spread::of(runs.iter_mut().map(at).collect())
 }
 
 /// What the figures were taken on.

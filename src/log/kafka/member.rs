@@ -12,6 +12,7 @@
 
 mod client;
 mod commit;
+mod ear;
 mod fence;
 mod leaving;
 mod life;
@@ -24,7 +25,7 @@ mod table;
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
-use rdkafka::error::KafkaError;
+use rdkafka::{TopicPartitionList, error::KafkaError, topic_partition_list::TopicPartitionListElem};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -159,6 +160,20 @@ impl Seat {
     fn birth(&self, partition: &TopicPartition) -> Option<u64> {
         let known = self.cluster.catalog.known(&partition.topic)?;
         (partition.partition < known.partitions).then_some(known.birth)
+    }
+
+    /// Those of our topics, in order.
+    fn partitions(&self, listed: &TopicPartitionList) -> Vec<TopicPartition> {
+        let elements = listed.elements();
+        let of_ours = |element: &TopicPartitionListElem<'_>| {
+            Some(TopicPartition {
+                topic: self.cluster.names.topic(element.topic())?,
+                partition: element.partition(),
+            })
+        };
+        let mut partitions: Vec<_> = elements.iter().filter_map(of_ours).collect();
+        partitions.sort();
+        partitions
     }
 
     fn failed(&self, doing: &str, error: &KafkaError) -> Error {

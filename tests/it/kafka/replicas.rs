@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use self::{
     checker::Checker,
-    load::{Consumer, Publisher, consume, group},
+    load::{Consumer, KEYS, Publisher, consume, group},
 };
 use crate::harness::{SOON, Server, clients::Subscription, eventually, kafka::Broker};
 
@@ -50,6 +50,8 @@ impl Fleet {
         for _ in 0..replicas {
             fleet.add().await;
         }
+        let all_keys = async || (fleet.checker.published_so_far().len() as u64 == KEYS).then_some(());
+        eventually(SOON, "events of every key", all_keys).await;
         fleet.progress(SOON).await;
         fleet
     }

@@ -4,7 +4,6 @@
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use rdkafka::TopicPartitionList;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::timeout,
@@ -12,7 +11,8 @@ use tokio::{
 
 use super::{
     Seat,
-    client::{Client, Kind, News, Rebalance},
+    client::{Client, News},
+    ear::{Kind, Rebalance},
     fence::Fence,
     proof::Proof,
     questions::{self, Answer},
@@ -126,7 +126,7 @@ impl Life {
         match news {
             News::Error(error, words) => refusal::of(&self.seat, &error, &words).map(End::Failed),
             News::Rebalance(rebalance) => {
-                let partitions = self.ours(&rebalance.partitions);
+                let partitions = self.seat.partitions(&rebalance.partitions);
                 tracing::debug!(group = %self.seat.group, kind = ?rebalance.kind, ?partitions, "the group rebalances");
                 match rebalance.kind {
                     Kind::Assign => self.assign(rebalance, partitions).await,
@@ -275,20 +275,6 @@ impl Life {
                 Some(End::Left)
             }
         }
-    }
-
-    fn ours(&self, partitions: &TopicPartitionList) -> Vec<TopicPartition> {
-        let elements = partitions.elements();
-        let mut ours: Vec<TopicPartition> = (elements.iter())
-            .filter_map(|element| {
-                Some(TopicPartition {
-                    topic: self.seat.cluster.names.topic(element.topic())?,
-                    partition: element.partition(),
-                })
-            })
-            .collect();
-        ours.sort();
-        ours
     }
 }
 

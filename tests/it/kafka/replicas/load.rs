@@ -22,7 +22,7 @@ use crate::harness::{
     clients::{Subscription, open, order, request, subscribe_through},
 };
 
-const KEYS: u64 = 40;
+pub(super) const KEYS: u64 = 40;
 const GROUP: &str = "billing";
 
 /// Publishes ten events each hundredth of a second, until told to stop; then answers when the last is acknowledged.
@@ -106,8 +106,11 @@ async fn run(channel: Channel, number: usize, checker: Arc<Checker>) {
         return;
     };
     let mut consumer = Consumer::new(number, checker);
-    while let Ok(Some(frame)) = stream.next().await {
-        consumer.frame(frame, &stream);
+    loop {
+        match stream.next().await {
+            Ok(Some(frame)) => consumer.frame(frame, &stream),
+            end => return eprintln!("consumer {number} ended: {end:?}"),
+        }
     }
 }
 
