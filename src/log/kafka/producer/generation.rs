@@ -28,6 +28,7 @@ use crate::{
             client::Context,
             fault::{blocking, failed},
             headers::to_kafka,
+            names::Names,
         },
         receipt::Answer,
     },
@@ -71,6 +72,7 @@ impl Generation {
         let (calls, failure) = (Arc::<Calls>::default(), Arc::<Failure>::default());
         let reports = Reports {
             context: cluster.clients.context(),
+            names: Arc::clone(&cluster.names),
             calls: Arc::clone(&calls),
             failure: Arc::clone(&failure),
         };
@@ -213,6 +215,7 @@ impl OnCluster {
 /// Hears what became of each record, and of the producer.
 struct Reports {
     context: Context,
+    names: Arc<Names>,
     calls: Arc<Calls>,
     failure: Arc<Failure>,
 }
@@ -240,7 +243,10 @@ impl ProducerContext for Reports {
                 partition: message.partition(),
                 offset: message.offset(),
             }),
-            Err((error, message)) => Err(unwritten(error, message.topic())),
+            Err((error, message)) => {
+                let topic = self.names.topic(message.topic());
+                Err(unwritten(error, topic.as_ref().map_or(message.topic(), Topic::as_str)))
+            }
         };
         self.calls.note(Ticket::from_word(word), outcome);
     }
