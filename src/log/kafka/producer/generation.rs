@@ -36,12 +36,15 @@ use crate::{
 };
 
 /// What the log's promises stand on.
-const SETTINGS: [(&str, &str); 7] = [
+const SETTINGS: [(&str, &str); 8] = [
     ("enable.idempotence", "true"),
     ("acks", "all"),
     ("partitioner", "murmur2_random"),
     // Batches form while requests are under way; nobody waits for one to fill.
     ("linger.ms", "0"),
+    // A broker works on one request of a connection at a time; the second is there when it is done with the first, and more
+    // gain nothing. Below this limit librdkafka polls without a pause while what it has to send waits for an answer.
+    ("max.in.flight", "2"),
     // The queue is bounded by its bytes, in `Producer`.
     ("queue.buffering.max.messages", "0"),
     ("queue.buffering.max.kbytes", "2147483647"),
