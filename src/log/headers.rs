@@ -33,22 +33,46 @@ impl Headers {
         let mut rest = self.0.clone();
         std::iter::from_fn(move || take_header(&mut rest))
     }
+
+    /// The same without a share of the bytes for each name and value.
+    pub fn slices(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        let mut rest = &self.0[..];
+        std::iter::from_fn(move || {
+            let lens = Lens::of_first(rest)?;
+            let (name, after_name) = rest[2..].split_at(lens.name);
+            let (value, after_value) = after_name[4..].split_at(lens.value.unwrap_or(0));
+            rest = after_value;
+            Some((name, lens.value.map(|_| value)))
+        })
+    }
+}
+
+/// How long a header's name and value are; they are all there.
+struct Lens {
+    name: usize,
+    /// `None` = null.
+    value: Option<usize>,
+}
+
+impl Lens {
+    fn of_first(encoded: &[u8]) -> Option<Self> {
+        let name = usize::from(u16::from_le_bytes(encoded.get(..2)?.try_into().ok()?));
+        let after_name = 2 + name;
+        let stored = u32::from_le_bytes(encoded.get(after_name..after_name + 4)?.try_into().ok()?) as usize;
+        let value = stored.checked_sub(1);
+        let is_whole = encoded.len() >= after_name + 4 + value.unwrap_or(0);
+        is_whole.then_some(Self { name, value })
+    }
 }
 
 /// Takes the next header off; name and value are each one slice of what is left.
 fn take_header(rest: &mut Bytes) -> Option<(Bytes, Option<Bytes>)> {
-    let name_len = usize::from(u16::from_le_bytes(rest.get(..2)?.try_into().ok()?));
-    let after_name = 2 + name_len;
-    let stored = u32::from_le_bytes(rest.get(after_name..after_name + 4)?.try_into().ok()?) as usize;
-    let value_len = stored.saturating_sub(1);
-    if rest.len() < after_name + 4 + value_len {
-        return None;
-    }
+    let lens = Lens::of_first(rest)?;
     rest.advance(2);
-    let name = rest.split_to(name_len);
+    let name = rest.split_to(lens.name);
     rest.advance(4);
-    let value = rest.split_to(value_len);
-    Some((name, (stored > 0).then_some(value)))
+    let value = rest.split_to(lens.value.unwrap_or(0));
+    Some((name, lens.value.map(|_| value)))
 }
 
 /// Builds headers in one buffer.
@@ -107,15 +131,19 @@ mod tests {
             for (name, value) in &headers {
                 builder.add_parts(&[name], value.as_deref());
             }
-            let read: Vec<_> = builder.build().iter()
-                .map(|(name, value)| (String::from_utf8(name.to_vec()).expect("written as text"), value.map(|v| v.to_vec())))
-                .collect();
-            prop_assert_eq!(read, headers);
+            let built = builder.build();
+            let of_slice = |(name, value): (&[u8], Option<&[u8]>)| {
+                (String::from_utf8(name.to_vec()).expect("written as text"), value.map(<[u8]>::to_vec))
+            };
+            let shared: Vec<_> = built.iter().map(|(name, value)| of_slice((&name, value.as_deref()))).collect();
+            prop_assert_eq!(&shared, &headers);
+            prop_assert_eq!(built.slices().map(of_slice).collect::<Vec<_>>(), headers);
         }
 
         #[test]
         fn any_bytes_can_be_read(bytes in vec(any::<u8>(), 0..200)) {
-            let _ = Headers::from_encoded(bytes.into()).iter().count();
+            let headers = Headers::from_encoded(bytes.into());
+            prop_assert_eq!(headers.iter().count(), headers.slices().count());
         }
     }
 }

@@ -13,12 +13,9 @@ pub(super) fn to_kafka(headers: &Headers) -> Option<OwnedHeaders> {
         return None;
     }
     let mut owned = OwnedHeaders::new_with_capacity(16);
-    for (name, value) in headers.iter() {
-        if let Ok(key) = std::str::from_utf8(&name) {
-            owned = owned.insert(Header {
-                key,
-                value: value.as_deref(),
-            });
+    for (name, value) in headers.slices() {
+        if let Ok(key) = std::str::from_utf8(name) {
+            owned = owned.insert(Header { key, value });
         }
     }
     Some(owned)

@@ -22,7 +22,13 @@ mod refusal;
 mod sight;
 mod table;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{StreamExt as _, stream};
 use rdkafka::{TopicPartitionList, error::KafkaError, topic_partition_list::TopicPartitionListElem};
@@ -66,6 +72,7 @@ pub(super) async fn join(cluster: &Arc<Cluster>, group: &Group, topics: &[Topic]
     let presence = Arc::new(Presence {
         seat: Arc::clone(&seat),
         left: left.clone(),
+        naps: AtomicU64::new(cluster.pulse.naps()),
         _gone: gone.clone().drop_guard(),
     });
     let member = Joined::new(Arc::clone(&seat), Arc::clone(&fence), Arc::clone(&presence));
@@ -78,8 +85,14 @@ pub(super) async fn join(cluster: &Arc<Cluster>, group: &Group, topics: &[Topic]
     })
 }
 
-async fn next<P>((mut told, presence): (mpsc::Receiver<Change>, P)) -> Option<(Change, (mpsc::Receiver<Change>, P))> {
-    let change = told.recv().await?;
+/// What happened, and how often the process had napped when it was told.
+type Told = (Change, u64);
+
+type Listening = (mpsc::Receiver<Told>, Arc<Presence>);
+
+async fn next((mut told, presence): Listening) -> Option<(Change, Listening)> {
+    let (change, naps) = told.recv().await?;
+    presence.naps.store(naps, Ordering::SeqCst);
     Some((change, (told, presence)))
 }
 
@@ -87,7 +100,7 @@ async fn next<P>((mut told, presence): (mpsc::Receiver<Change>, P)) -> Option<(C
 async fn live(
     seat: Arc<Seat>,
     (mut client, fence): (Arc<Client>, Arc<Fence>),
-    changes: mpsc::Sender<Change>,
+    changes: mpsc::Sender<Told>,
     (gone, _left): (CancellationToken, DropGuard),
 ) {
     let stop = seat.cluster.stop.clone();
@@ -102,7 +115,7 @@ async fn live(
         let end = Life::new(&seat, client, &fence, changes.clone()).run(gone()).await;
         if let End::Failed(error) = end {
             // Full: nobody reads, and the end of the stream says enough.
-            let _ = changes.try_send(Change::Failed(error));
+            let _ = changes.try_send((Change::Failed(error), seat.cluster.pulse.naps()));
         } else if let End::Lost = end {
             let again = tokio::select! {
                 again = rejoin(&seat) => Some(again),
@@ -185,7 +198,16 @@ struct Presence {
     seat: Arc<Seat>,
     /// Set when the group is left.
     left: CancellationToken,
+    /// Of the process, as far as whoever listens has heard of what they did to the group.
+    naps: AtomicU64,
     _gone: DropGuard,
+}
+
+impl Presence {
+    /// The process has not napped since.
+    fn is_awake(&self) -> bool {
+        self.naps.load(Ordering::SeqCst) == self.seat.cluster.pulse.naps()
+    }
 }
 
 impl Drop for Presence {

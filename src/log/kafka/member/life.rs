@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    Seat,
+    Seat, Told,
     client::{Client, News},
     ear::{Kind, Rebalance},
     fence::Fence,
@@ -42,7 +42,9 @@ pub(super) struct Life {
     seat: Arc<Seat>,
     client: Arc<Client>,
     fence: Arc<Fence>,
-    changes: mpsc::Sender<Change>,
+    changes: mpsc::Sender<Told>,
+    /// Those of the process before this life.
+    naps: u64,
     /// Topics came or went.
     catalog: watch::Receiver<u64>,
     /// The group's topics as its client was told of them.
@@ -57,12 +59,7 @@ pub(super) struct Life {
 }
 
 impl Life {
-    pub(super) fn new(
-        seat: &Arc<Seat>,
-        client: Arc<Client>,
-        fence: &Arc<Fence>,
-        changes: mpsc::Sender<Change>,
-    ) -> Self {
+    pub(super) fn new(seat: &Arc<Seat>, client: Arc<Client>, fence: &Arc<Fence>, changes: mpsc::Sender<Told>) -> Self {
         let mut catalog = seat.cluster.catalog.changes();
         catalog.mark_unchanged();
         Self {
@@ -72,6 +69,7 @@ impl Life {
             client,
             fence: Arc::clone(fence),
             changes,
+            naps: seat.cluster.pulse.naps(),
             catalog,
             asking: FuturesUnordered::new(),
             looking: None,
@@ -89,6 +87,7 @@ impl Life {
         };
         let lost = self.fence.leave();
         self.client.over.cancel();
+        self.naps = self.seat.cluster.pulse.naps();
         if !matches!(end, End::Left) {
             self.lose(lost);
         }
@@ -107,6 +106,7 @@ impl Life {
                 Some(answer) = self.asking.next() => self.announce(answer),
                 was_let_go = maybe(&mut self.release) => self.released(was_let_go),
                 () = self.fence.ended() => None,
+                () = self.seat.cluster.pulse.nap_after(self.naps) => Some(End::Lost),
                 // The sender lives as long as the cluster.
                 _ = self.catalog.changed() => self.look(),
                 () = maybe(&mut self.looking) => self.check(),
@@ -268,7 +268,7 @@ impl Life {
 
     /// Whoever does not listen any more has let go of everything; whoever listens reads what few changes there are.
     fn tell(&self, change: Change) -> Option<End> {
-        match self.changes.try_send(change) {
+        match self.changes.try_send((change, self.naps)) {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => None,
             Err(mpsc::error::TrySendError::Full(_)) => {
                 tracing::warn!(group = %self.seat.group, "nobody reads what changes in the group, leaving it");

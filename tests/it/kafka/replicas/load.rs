@@ -10,7 +10,7 @@ use std::{
 };
 
 use tidings::proto::tidings::v1::{
-    Ack, CreditMode, Deliveries, Delivery, Open, PublishRequest, subscribe_request::Frame as Sent,
+    Ack, Credit, CreditMode, Deliveries, Delivery, Open, PublishRequest, subscribe_request::Frame as Sent,
     subscribe_response::Frame,
 };
 use tokio::{sync::watch, task::JoinHandle, time::interval};
@@ -81,6 +81,15 @@ pub(super) fn group() -> Open {
     Open {
         credit_mode: CreditMode::OnSettle.into(),
         ..open(GROUP)
+    }
+}
+
+/// A stream that is sent so many events, and more when it grants more credit.
+pub(super) fn group_with_credit(events: i64) -> Open {
+    Open {
+        credit: Some(Credit { events, bytes: 0 }),
+        credit_mode: CreditMode::Explicit.into(),
+        ..group()
     }
 }
 
