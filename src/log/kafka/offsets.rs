@@ -18,7 +18,7 @@ use super::{
     names::Names,
 };
 use crate::{
-    error::Result,
+    error::{Error, Reason, Result},
     log::{
         Bounds, Commit, Committed, LogTime, TopicPartition,
         rules::{check_commit, no_such_partition},
@@ -112,7 +112,21 @@ impl Offsets {
         let moved = commit_list(&self.cluster.names, &commits)?;
         let commit = move || asker.commit(&moved, CommitMode::Sync);
         let done = settled(commit, |done| done.as_ref().is_err_and(is_settling)).await?;
-        done.map_err(|error| failed(&format!("commit for group {group}"), &error))
+        done.map_err(|error| self.not_committed(group, &error))
+    }
+
+    /// Who else may be in the group is told to those who ask for it by its name.
+    fn not_committed(&self, group: &Group, error: &KafkaError) -> Error {
+        let error = failed(&format!("commit for group {group}"), error);
+        if error.reason() != Reason::GroupInUse {
+            return error;
+        }
+        let id = self.cluster.names.group_id(group);
+        let text = format!(
+            "commit for group {group}: other Kafka consumers (or replicas of the bus) use the group.id {id}; \
+             stop them, or choose another name"
+        );
+        Error::new(Reason::GroupInUse, text).resource("group", group.as_str())
     }
 
     async fn check(&self, partition: &TopicPartition) -> Result<()> {
