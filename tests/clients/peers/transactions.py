@@ -60,6 +60,22 @@ class Transactions(Peers):
         self.assertEqual((group.lag_events, group.partitions[0].committed, group.partitions[0].end), (0, end, end))
         self.assertEqual(self.native.committed("behind-markers", topic), [end])
 
+    def test_a_group_that_left_before_the_markers_passes_them_when_it_comes_back(self):
+        topic = self.native.create("left-before-markers")
+        with self.native.transactional("goes-on-alone") as producer:
+            producer.begin_transaction()
+            write(producer, topic, binary("a"), binary("b"))
+            producer.commit_transaction()
+        with self.bus.subscription("comes-back", topic) as subscription:
+            subscription.until_count(2)
+            subscription.close()
+        self.aborted(topic)
+        with self.bus.subscription("comes-back", topic) as subscription:
+            subscription.until(lambda: self.is_behind_everything(subscription, topic))
+            subscription.close()
+        self.assertEqual(subscription.ids(), [])
+        self.assertEqual(self.bus.group("comes-back").lag_events, 0)
+
     def test_a_group_that_comes_when_only_aborted_events_are_there_has_no_lag_either(self):
         topic = self.native.create("all-aborted")
         self.aborted(topic)
