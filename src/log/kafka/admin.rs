@@ -133,10 +133,10 @@ impl Admin {
 
     pub(super) async fn describe_all(&self) -> Result<Vec<TopicInfo>> {
         self.cluster.check_open()?;
+        self.cluster.catalog.refresh().await;
         if !self.cluster.health.is_reachable() {
             return Err(unavailable("list topics: Kafka cannot be reached".to_owned()));
         }
-        self.cluster.catalog.refresh().await;
         let mut infos = Vec::new();
         for part in self.cluster.catalog.all().chunks(MOST_AT_ONCE) {
             infos.append(&mut self.infos(part).await?);

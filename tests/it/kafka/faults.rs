@@ -13,6 +13,7 @@ use tidings::proto::{
 use tokio::task::spawn_blocking;
 use tonic::{Code, Request, Status};
 
+use super::brokers;
 use crate::{
     deadlines::publish_failure,
     harness::{
@@ -91,12 +92,7 @@ async fn without_auto_create_an_unknown_topic_is_refused_with_the_command_that_m
 async fn an_event_over_the_topics_own_limit_fails_and_its_neighbors_are_told_of() {
     let broker = Broker::start(&["message.max.bytes=100000"]).await;
     let server = Server::start_on(&broker, "[topics]\nauto_create = false\n").await;
-    native_topic(
-        &broker,
-        &format!("{}small", server.prefix()),
-        &["--partitions", "2", "--config", "max.message.bytes=100000"],
-    )
-    .await;
+    brokers::create(&format!("{}small", server.prefix()), &broker).await;
     let mut large = order("large", "a");
     large.data = Some(Data::BinaryData(vec![7; 200_000].into()));
     let failed = server.try_publish(to("small", [large])).await.expect_err("too large");
@@ -251,16 +247,6 @@ async fn deny(broker: &Broker, rule: &[&str]) {
         "org.apache.kafka.tools.AclCommand",
         broker,
         &[&arguments, rule].concat(),
-    )
-    .await;
-}
-
-async fn native_topic(broker: &Broker, name: &str, settings: &[&str]) {
-    let arguments = ["--create", "--topic", name];
-    kafka_tool(
-        "org.apache.kafka.tools.TopicCommand",
-        broker,
-        &[&arguments, settings].concat(),
     )
     .await;
 }
