@@ -156,27 +156,20 @@ async fn what_acls_deny_is_refused_with_topic_or_group_and_operation() {
         .await
         .expect("allowed");
     let prefix = server.prefix().to_owned();
-    deny(
-        &broker,
-        &["--topic", &format!("{prefix}unwritable"), "--operation", "Write"],
-    )
-    .await;
-    deny(
-        &broker,
-        &["--topic", &format!("{prefix}unreadable"), "--operation", "Read"],
-    )
-    .await;
-    deny(
-        &broker,
-        &["--topic", &format!("{prefix}uncreatable"), "--operation", "Create"],
-    )
-    .await;
-    deny(&broker, &["--cluster", "--operation", "Create"]).await;
-    deny(
-        &broker,
-        &["--group", &format!("{prefix}forbidden"), "--operation", "Read"],
-    )
-    .await;
+    // Where there is any rule, what is not allowed is denied.
+    for (resource, name, operations) in [
+        ("--topic", format!("{prefix}unwritable"), &["Describe", "Read"][..]),
+        ("--topic", format!("{prefix}unreadable"), &["Describe", "Write"]),
+        ("--topic", format!("{prefix}uncreatable"), &["Describe"]),
+        ("--group", format!("{prefix}forbidden"), &["Describe"]),
+        (
+            "--cluster",
+            String::new(),
+            &["ClusterAction", "Alter", "Describe", "IdempotentWrite"],
+        ),
+    ] {
+        allow_only(&broker, (resource, &name), operations).await;
+    }
     denied(
         server.try_publish(to("unwritable", [order("1", "a")])).await,
         "topic unwritable",
@@ -240,15 +233,12 @@ fn free_port() -> u16 {
     listener.local_addr().expect("its address").port()
 }
 
-/// A rule of the cluster against everybody.
-async fn deny(broker: &Broker, rule: &[&str]) {
-    let arguments = ["--add", "--deny-principal", "User:ANONYMOUS", "--force"];
-    kafka_tool(
-        "org.apache.kafka.tools.AclCommand",
-        broker,
-        &[&arguments, rule].concat(),
-    )
-    .await;
+/// The rules of a topic, a group or the cluster.
+async fn allow_only(broker: &Broker, (resource, name): (&str, &str), operations: &[&str]) {
+    let mut arguments = vec!["--add", "--allow-principal", "User:ANONYMOUS", "--force", resource];
+    arguments.extend((!name.is_empty()).then_some(name));
+    arguments.extend(operations.iter().flat_map(|operation| ["--operation", operation]));
+    kafka_tool("org.apache.kafka.tools.AclCommand", broker, &arguments).await;
 }
 
 /// One of the programs that come with Kafka.
@@ -269,6 +259,6 @@ async fn kafka_tool(class: &str, broker: &Broker, arguments: &[&str]) {
     assert!(
         output.status.success(),
         "{class}: {}",
-        String::from_utf8_lossy(&output.stderr)
+        String::from_utf8_lossy(&output.stdout)
     );
 }
