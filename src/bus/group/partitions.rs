@@ -58,6 +58,8 @@ pub(super) struct Started {
 impl Task {
     pub(super) fn changed(&mut self, change: Option<Change>) {
         match change {
+            // This membership, for the topics of before, is about to be given up.
+            Some(Change::Assigned(_)) if self.rejoin_when_released => {}
             Some(Change::Assigned(assigned)) => self.begin(assigned),
             Some(Change::Revoked { partitions, release }) => self.revoke(&partitions, release),
             Some(Change::Lost(partitions)) => self.lose(&partitions, LossReason::TopicDeleted),
@@ -136,8 +138,7 @@ impl Task {
     fn begin_again(&mut self, mut assigned: Vec<Assigned>, serial: u64, reason: Reason) {
         assigned.retain(|assigned| self.is_pending(assigned, serial));
         match reason {
-            // Gone again: the log says so with a change of its own.
-            Reason::TopicNotFound if assigned.len() <= 1 => {}
+            // If it is gone for good, the log says so with a change of its own, and nobody asks any more.
             Reason::TopicNotFound => assigned.into_iter().for_each(|one| self.begin(vec![one])),
             _ => self.begin(assigned),
         }

@@ -78,8 +78,6 @@ impl Task {
                 self.park(read.id, reader);
             }
             Some(Err(error)) if error.reason() == Reason::PositionGone => self.over_gap(read.id, reader).await,
-            // The log says with a change of its own that the topic is gone.
-            Some(Err(error)) if error.reason() == Reason::TopicNotFound => {}
             Some(Err(error)) => {
                 tracing::warn!(group = %self.identity.group, %error, "cannot read, trying again");
                 let (id, serial, stop) = (read.id, read.serial, owned.stop.clone());

@@ -150,7 +150,11 @@ impl Catalog {
                 false => RETRY,
             };
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => {
+                    // Nobody is answered any more; whoever waits goes on with what is known.
+                    self.rounds.send_modify(|rounds| rounds.done = u64::MAX);
+                    return;
+                }
                 () = self.wanted.notified() => {}
                 () = self.health.doubt() => {}
                 () = sleep(pause) => {}

@@ -194,6 +194,8 @@ async fn settled<T: Send + 'static>(
         let once = Arc::clone(&ask);
         let answer = blocking(move || once()).await?;
         if !is_settling(&answer) || Instant::now() >= deadline {
+            // A client may go with it, and that takes a while.
+            blocking(move || drop(ask)).await?;
             return Ok(answer);
         }
         pause().await;

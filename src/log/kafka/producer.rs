@@ -11,9 +11,12 @@
 mod calls;
 mod generation;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::sleep,
+};
 
 use self::generation::Generation;
 use super::{
@@ -25,6 +28,8 @@ use crate::{
     log::{NewRecord, Receipt, TopicPartition, rules::no_such_partition},
 };
 
+/// After a producer could not be made.
+const AGAIN: Duration = Duration::from_secs(1);
 /// As much as one request to a broker may have.
 const MAX_RECORD_BYTES: usize = 64 << 20;
 
@@ -50,7 +55,10 @@ impl Producer {
     /// While the cluster is away nothing is taken: so it can still be said that nothing was written.
     pub(super) async fn append(&self, records: Vec<NewRecord>) -> Result<Receipt> {
         let bytes = self.check(&records).await?;
-        self.cluster.health.reachable().await;
+        tokio::select! {
+            () = self.cluster.health.reachable() => {}
+            () = self.cluster.stop.cancelled() => return Err(fault::closed()),
+        }
         let most = self.cluster.options.queue_bytes.max(1);
         let permits = u32::try_from(bytes.clamp(1, most)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).acquire_many_owned(permits).await;
@@ -108,9 +116,11 @@ impl Producer {
 async fn renew(cluster: Arc<Cluster>, current: Arc<watch::Sender<Arc<Generation>>>) {
     loop {
         let failed = Arc::clone(&*current.borrow());
-        tokio::select! {
-            () = cluster.stop.cancelled() => return,
-            () = failed.failure() => {}
+        if !failed.has_failed() {
+            tokio::select! {
+                () = cluster.stop.cancelled() => return,
+                () = failed.failure() => {}
+            }
         }
         let of = Arc::clone(&cluster);
         let renewed = blocking(move || {
@@ -124,7 +134,10 @@ async fn renew(cluster: Arc<Cluster>, current: Arc<watch::Sender<Arc<Generation>
             }
             Err(error) => {
                 tracing::error!(%error, "cannot replace the producer, trying again");
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                tokio::select! {
+                    () = cluster.stop.cancelled() => return,
+                    () = sleep(AGAIN) => {}
+                }
             }
         }
     }

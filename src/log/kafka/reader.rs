@@ -45,6 +45,7 @@ pub(super) fn read(lanes: Arc<Lanes>, partition: &TopicPartition, from: i64, unt
         bound: 0,
         asked_at: Instant::now(),
         look_at: None,
+        is_at_end: false,
         failure: None,
     };
     stream::unfold(Some(reading), |reading| async {
@@ -72,6 +73,8 @@ struct Reading {
     bound: i64,
     asked_at: Instant,
     look_at: Option<Instant>,
+    /// The brokers said that there is no more, and nothing came since.
+    is_at_end: bool,
     /// Came behind the records of the last batch.
     failure: Option<Error>,
 }
@@ -112,9 +115,15 @@ impl Reading {
         let seat = self.seat().await?;
         let mut building = Building::new(self.next, self.until);
         let polled = seat.poll(|message| building.add(message));
+        let is_over = building.is_over();
         let records = building.finish();
         if let Some(last) = records.last() {
-            (self.next, self.look_at) = (last.offset + 1, None);
+            (self.next, self.look_at, self.is_at_end) = (last.offset + 1, None, false);
+        }
+        self.is_at_end |= matches!(polled, Polled::End);
+        if is_over {
+            self.next = self.until;
+            return Ok(Some(self.batch(records)));
         }
         match polled {
             Polled::More => self.catch_up().await?,
@@ -132,7 +141,7 @@ impl Reading {
                 self.next = self.bound.min(self.until);
                 return Ok(Some(self.batch(Vec::new())));
             }
-            Polled::Drained | Polled::End => self.wait(&seat, matches!(polled, Polled::End)).await?,
+            Polled::Drained | Polled::End => self.wait(&seat).await?,
             Polled::Evicted => sleep(PAUSE).await,
             Polled::More | Polled::Failed(_) => {}
         }
@@ -144,12 +153,13 @@ impl Reading {
             return Ok(Arc::clone(seat));
         }
         let seat = self.lanes.take(&self.partition, self.next).await?;
+        self.is_at_end = false;
         self.seat = Some(Arc::clone(&seat));
         Ok(seat)
     }
 
-    async fn wait(&mut self, seat: &Seat, is_at_end: bool) -> Result<()> {
-        let _waiting = seat.wait(is_at_end);
+    async fn wait(&mut self, seat: &Seat) -> Result<()> {
+        let _waiting = seat.wait(self.is_at_end);
         let look_at = self.look_at;
         let look = async move {
             match look_at {

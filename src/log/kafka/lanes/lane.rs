@@ -87,10 +87,13 @@ impl Lane {
     /// A new seat; whoever had it loses it.
     pub(super) fn seat(&self, partition: &TopicPartition, from: i64) -> Arc<Seat> {
         let seat = Arc::new(Seat::new(partition.clone(), from));
-        let before = self.lock().insert(partition.clone(), Arc::clone(&seat));
-        if let Some(before) = before {
+        let mut seats = self.lock();
+        // First: both queues are one to librdkafka, and the one that is dropped takes the other's wake-ups along.
+        if let Some(before) = seats.remove(partition) {
             before.evict();
         }
+        seats.insert(partition.clone(), Arc::clone(&seat));
+        drop(seats);
         self.changed.notify_one();
         seat
     }

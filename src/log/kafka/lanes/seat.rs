@@ -154,6 +154,9 @@ impl Seat {
     /// The lane has taken it to `offset`; `queue` is new where it has come into the lane.
     pub(super) fn arrived(&self, offset: i64, queue: Option<PartitionQueue<Context>>) {
         let mut state = self.lock();
+        if state.is_evicted {
+            return;
+        }
         if let Some(mut queue) = queue {
             let news = Arc::clone(&self.news);
             queue.set_nonempty_callback(move || news.notify_one());

@@ -61,7 +61,7 @@ pub(super) struct Generation {
     calls: Arc<Calls>,
     failure: Arc<Failure>,
     /// How many partitions librdkafka knows of.
-    partitions: Mutex<HashMap<Topic, i32>>,
+    partitions: Mutex<HashMap<Topic, (u64, i32)>>,
 }
 
 #[derive(Default)]
@@ -96,21 +96,24 @@ impl Generation {
             let Some(known) = cluster.catalog.known(topic) else {
                 continue;
             };
-            let before = self.lock().insert(topic.clone(), known.partitions);
-            if before.is_some_and(|before| before != known.partitions) {
+            let now = (known.birth, known.partitions);
+            let before = self.lock().get(topic).copied();
+            if before.is_some_and(|before| before != now) {
                 let (generation, name) = (Arc::clone(self), cluster.names.on_cluster(topic));
                 let asked = blocking(move || generation.producer.client().fetch_metadata(Some(&name), LOOK).map(drop));
                 if let Err(error) = asked.await? {
-                    self.lock().remove(topic);
                     return Err(failed(&format!("look at topic {topic}"), &error));
                 }
+            }
+            if before != Some(now) {
+                self.lock().insert(topic.clone(), now);
             }
         }
         Ok(())
     }
 
     /// Nothing panics while it holds this lock, so a poisoned one is whole.
-    fn lock(&self) -> MutexGuard<'_, HashMap<Topic, i32>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Topic, (u64, i32)>> {
         self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -261,11 +264,11 @@ fn is_fatal(error: &KafkaError) -> bool {
 
 fn unwritten(error: &KafkaError, topic: &str) -> Unwritten {
     use RDKafkaErrorCode as Code;
+    // Not `PurgeQueue`: what waits to be tried again may have been written the first time.
     let never_written = matches!(
         error.rdkafka_error_code(),
         Some(
-            Code::PurgeQueue
-                | Code::MessageSizeTooLarge
+            Code::MessageSizeTooLarge
                 | Code::MessageBatchTooLarge
                 | Code::TopicAuthorizationFailed
                 | Code::ClusterAuthorizationFailed

@@ -13,6 +13,8 @@ const MOST_BYTES: usize = 256 << 10;
 pub(super) struct Building {
     next: i64,
     until: i64,
+    /// A record behind the range has come.
+    is_over: bool,
     bytes: BytesMut,
     records: Vec<Parts>,
 }
@@ -31,6 +33,7 @@ impl Building {
         Self {
             next,
             until,
+            is_over: false,
             bytes: BytesMut::new(),
             records: Vec::new(),
         }
@@ -40,6 +43,7 @@ impl Building {
     pub(super) fn add(&mut self, message: &BorrowedMessage<'_>) -> bool {
         let offset = message.offset();
         if offset >= self.until {
+            self.is_over = true;
             return false;
         }
         if offset < self.next {
@@ -58,6 +62,11 @@ impl Building {
             headers: start..self.bytes.len(),
         });
         self.bytes.len() < MOST_BYTES && self.next < self.until
+    }
+
+    /// Nothing more of the range will come.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
     }
 
     pub(super) fn finish(self) -> Vec<Record> {
