@@ -109,6 +109,10 @@ pub trait Member: Send + Sync {
     /// Commits, durably on return, each with its note (which replaces the one before). Refused with `GROUP_IN_USE`, nothing
     /// moved, for partitions that this member no longer owns. Cancelled: it may or may not be done.
     async fn commit(&self, commits: Vec<Commit>) -> Result<()>;
+
+    /// `false` = the partitions may be somebody else's by now, and nothing of them is to be delivered until `changes` says what
+    /// happened. Cheap: asked for each delivery.
+    fn is_current(&self) -> bool;
 }
 
 /// What happened to a member's partitions.

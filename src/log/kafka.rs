@@ -14,6 +14,7 @@ mod names;
 mod client;
 mod fault;
 mod health;
+mod pulse;
 mod catalog;
 mod admin;
 mod producer;
@@ -31,8 +32,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::options::Options;
 use self::{
-    admin::Admin, catalog::Catalog, client::Clients, health::Health, lanes::Lanes, member::Leaving, names::Names, offsets::Offsets,
-    producer::Producer,
+    admin::Admin, catalog::Catalog, client::Clients, health::Health, lanes::Lanes, member::Leaving, names::Names,
+    offsets::Offsets, producer::Producer, pulse::Pulse,
 };
 use crate::{
     error::{Error, Result},
@@ -59,6 +60,7 @@ struct Cluster {
     clients: Clients,
     health: Health,
     catalog: Arc<Catalog>,
+    pulse: Arc<Pulse>,
     leaving: Leaving,
     tasks: TaskTracker,
     /// Set when the log closes.
@@ -79,6 +81,7 @@ impl KafkaLog {
         let probe = Arc::new(clients.create(&[], clients.context())?);
         let catalog = Arc::new(Catalog::new(Arc::clone(&probe), Arc::clone(&names), health.clone()));
         let cluster = Arc::new(Cluster {
+            pulse: Arc::new(Pulse::new(&options)),
             options,
             names,
             clients,
@@ -90,6 +93,8 @@ impl KafkaLog {
         });
         let catalog = Arc::clone(&cluster.catalog);
         cluster.tasks.spawn(catalog.run(cluster.stop.clone()));
+        let (pulse, stop) = (Arc::clone(&cluster.pulse), cluster.stop.clone());
+        cluster.tasks.spawn(async move { pulse.run(stop).await });
         let offsets = Arc::new(Offsets::new(&cluster, probe));
         Ok(Arc::new(Self {
             admin: Admin::new(&cluster)?,

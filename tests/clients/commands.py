@@ -33,11 +33,12 @@ def publish(language, server, topic, events):
 
 
 class Subscriber:
-    """A running subscribe; `events` are those that it has printed, in order."""
+    """A running subscribe; `events` are those that it has printed, in order, at `offsets`."""
 
     def __init__(self, language, server, group, topic, count):
         options = ["--server", server, "--group", group, "--count", str(count)]
-        self.name, self.events, self.ended, self.changed = language, [], False, threading.Condition()
+        self.name, self.events, self.offsets = language, [], []
+        self.ended, self.changed = False, threading.Condition()
         command = [*COMMANDS[language], "subscribe", *options, topic]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.stderr = []
@@ -47,8 +48,10 @@ class Subscriber:
 
     def read_events(self):
         for line in self.process.stdout:
-            event = CloudEvent.FromString(base64.b64decode(line.split()[3]))
+            _, _, offset, encoded = line.split()
+            event = CloudEvent.FromString(base64.b64decode(encoded))
             with self.changed:
+                self.offsets.append(int(offset))
                 self.events.append(event)
                 self.changed.notify_all()
         with self.changed:

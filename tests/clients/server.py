@@ -32,7 +32,8 @@ class Kafka:
         if not line.startswith("ready "):
             self.__exit__()
             raise RuntimeError(f"the broker did not start: {line!r}")
-        self.options = ["--kafka", line.split()[1]]
+        self.address = line.split()[1]
+        self.options = ["--kafka", self.address]
         return self
 
     def __exit__(self, *_):
@@ -42,10 +43,12 @@ class Kafka:
 
 
 class Server:
-    """Runs until the end of its `with` block; on an embedded log of its own unless it is given one."""
+    """Runs until the end of its `with` block; on an embedded log of its own unless it is given one.
 
-    def __init__(self, log=None):
-        self.log, self.own = log, None if log else Embedded()
+    More settings are given as the environment has them: `LOG__KAFKA__TOPIC_PREFIX="staging."`."""
+
+    def __init__(self, log=None, **settings):
+        self.log, self.own, self.settings = log, None if log else Embedded(), settings
 
     def __enter__(self):
         self.log = self.own.__enter__() if self.own else self.log
@@ -71,7 +74,7 @@ class Server:
     def start(self, listen):
         command = [binary(), "serve", *self.log.options, "--listen", listen]
         settings = {"SERVER__OPS": "127.0.0.1:0", "TELEMETRY__LOG_FORMAT": "json", "TOPICS__AUTO_CREATE": "true"}
-        environment = os.environ | {f"TIDINGS_{key}": value for key, value in settings.items()}
+        environment = os.environ | {f"TIDINGS_{key}": value for key, value in (settings | self.settings).items()}
         self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         self.address = address(self.process.stderr)
         # What it logs from here on is read so that it never waits for us.

@@ -52,7 +52,7 @@ async fn a_publish_that_has_no_time_ends_with_deadline_exceeded_and_says_what_it
     assert_eq!(run.state(), tidings::proto::tidings::v1::OutcomeState::Unknown);
 }
 
-fn publish_failure(status: &Status) -> tidings::proto::tidings::v1::PublishFailure {
+pub(crate) fn publish_failure(status: &Status) -> tidings::proto::tidings::v1::PublishFailure {
     let details = tonic_types::pb::Status::decode(status.details()).expect("details");
     let failure = details
         .details

@@ -135,11 +135,15 @@ async fn a_group_of_four_streams_gets_each_hosts_events_in_order() {
 #[tokio::test]
 async fn what_the_command_line_reads_another_server_takes() {
     let (server, other) = (with_events().await, Server::start_with(ROUTES).await);
-    for read in server.read_all("portal-event").await {
+    let there = server.read_all("portal-event").await;
+    assert_eq!(there.len(), 24);
+    for read in there {
         other
             .try_publish(request([read.event.expect("an event")]))
             .await
             .expect("what was read can be published");
     }
-    assert_eq!(other.read_all("portal-event").await.len(), 24);
+    let there = other.read_all("portal-event").await;
+    let positions: Vec<_> = there.iter().map(|read| read.position.clone()).collect();
+    assert_eq!(there.len(), 24, "{positions:?}");
 }

@@ -31,7 +31,7 @@ fn check(service: &str) -> HealthCheckRequest {
 }
 
 /// The status line's code and the body.
-async fn get(server: &Server, path: &str) -> (u16, String) {
+pub(crate) async fn get(server: &Server, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(server.ops()).await.expect("connect");
     let request = format!("GET {path} HTTP/1.1\r\nhost: bus\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("ask");

@@ -174,7 +174,7 @@ impl<P> Dispatch<P> {
             faults,
             places: Vec::new(),
         };
-        for out in taken {
+        for (delivery, out) in taken {
             let Some(entry) = self.scheduler.done(out.entry) else {
                 continue;
             };
@@ -183,7 +183,7 @@ impl<P> Dispatch<P> {
             };
             partition.tracker.settle(entry.arrival.offset);
             if places == Places::Wanted {
-                settled.places.push((out.partition, entry.arrival.offset));
+                settled.places.push((out.partition, entry.arrival.offset, delivery));
             }
             self.admit(out.partition);
         }
@@ -193,7 +193,7 @@ impl<P> Dispatch<P> {
     /// These failed, and go again when `due` comes.
     pub fn nack(&mut self, id: StreamId, ranges: &[IdRange], due: Instant) -> Settled {
         let (taken, faults) = self.take(id, ranges);
-        for out in &taken {
+        for (_, out) in &taken {
             self.scheduler.retry(out.entry, due);
             self.forget_if_retired(out.partition);
         }
@@ -223,12 +223,12 @@ impl<P> Dispatch<P> {
         }
     }
 
-    fn take(&mut self, id: StreamId, ranges: &[IdRange]) -> (Vec<Out>, Vec<IdFault>) {
+    fn take(&mut self, id: StreamId, ranges: &[IdRange]) -> (Vec<(u64, Out)>, Vec<IdFault>) {
         let Some(stream) = self.streams.get_mut(id) else {
             return (Vec::new(), Vec::new());
         };
         let (taken, faults) = stream.take(ranges);
-        for out in &taken {
+        for (_, out) in &taken {
             self.landed(*out);
         }
         self.list(id);

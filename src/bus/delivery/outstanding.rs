@@ -97,7 +97,7 @@ impl<T: Copy> Outstanding<T> {
 
     /// Settles what is outstanding within a range; what is settled already is passed over. A range that names no id of this
     /// stream at all is unknown; stale ids in it are reported.
-    pub(super) fn take_range(&mut self, range: IdRange, mut found: impl FnMut(T)) -> Option<IdFault> {
+    pub(super) fn take_range(&mut self, range: IdRange, mut found: impl FnMut(u64, T)) -> Option<IdFault> {
         if range.last < range.first || range.last < self.base || range.first >= self.next() {
             return Some(IdFault {
                 ids: range,
@@ -109,7 +109,7 @@ impl<T: Copy> Outstanding<T> {
         let mut stale: Option<IdRange> = None;
         for id in old.into_iter().chain(recent) {
             match self.take(id) {
-                Ok(item) => found(item),
+                Ok(item) => found(id, item),
                 Err(Verdict::Stale) => {
                     let first = stale.map_or(id, |stale| stale.first);
                     stale = Some(IdRange { first, last: id });
@@ -205,13 +205,13 @@ mod tests {
             first: 0,
             last: u64::MAX,
         };
-        assert_eq!(out.take_range(everything, |item| found.push(item)), None);
+        assert_eq!(out.take_range(everything, |_, item| found.push(item)), None);
         assert_eq!(found, [0, 1, 3, 4]);
         assert_eq!(out.count(), 0);
         assert_eq!(out.take(ids[0]), Err(Verdict::Settled));
         let backwards = IdRange { first: 2, last: 1 };
         assert_eq!(
-            out.take_range(backwards, |_| ()).expect("a fault").verdict,
+            out.take_range(backwards, |_, _| ()).expect("a fault").verdict,
             Verdict::Unknown
         );
     }
@@ -229,7 +229,7 @@ mod tests {
                     first: ids[0],
                     last: ids[3],
                 },
-                |_| (),
+                |_, _| (),
             )
             .expect("a fault");
         assert_eq!(

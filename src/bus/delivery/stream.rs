@@ -54,20 +54,20 @@ impl Stream {
         Some(out)
     }
 
-    /// Settles what the ranges name.
-    pub(super) fn take(&mut self, ranges: &[IdRange]) -> (Vec<Out>, Vec<IdFault>) {
+    /// Settles what the ranges name; each comes with its id.
+    pub(super) fn take(&mut self, ranges: &[IdRange]) -> (Vec<(u64, Out)>, Vec<IdFault>) {
         let (mut taken, mut faults) = (Vec::new(), Vec::new());
         for range in ranges {
             if range.first == range.last {
                 match self.outstanding.take(range.first) {
-                    Ok(out) => taken.push(out),
+                    Ok(out) => taken.push((range.first, out)),
                     Err(verdict) => faults.push(IdFault { ids: *range, verdict }),
                 }
             } else {
-                faults.extend(self.outstanding.take_range(*range, |out| taken.push(out)));
+                faults.extend(self.outstanding.take_range(*range, |id, out| taken.push((id, out))));
             }
         }
-        for out in &taken {
+        for (_, out) in &taken {
             self.ledger.settled(out.size);
             self.bytes -= i64::from(out.size);
         }

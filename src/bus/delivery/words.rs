@@ -30,8 +30,8 @@ pub struct Settled {
     /// How many events it settled.
     pub count: usize,
     pub faults: Vec<IdFault>,
-    /// Their places; only where asked for.
-    pub places: Vec<(PartitionId, i64)>,
+    /// Where each lies, and its id; only where asked for.
+    pub places: Vec<(PartitionId, i64, u64)>,
 }
 
 /// The event that was first sent longest ago and is not settled.

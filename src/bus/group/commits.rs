@@ -10,10 +10,11 @@ use futures_util::future::BoxFuture;
 use super::{
     AckReport, Ending, Frame, StreamKey,
     partitions::Owned,
+    streams::MAX_FAULTS,
     task::{RETRY, Task, log_failure},
 };
 use crate::{
-    bus::delivery::{IdFault, PartitionId},
+    bus::delivery::{IdFault, IdRange, PartitionId, Verdict},
     error::{Error, Reason, Result},
     log::{self, LogTime, Member},
 };
@@ -33,12 +34,18 @@ pub(super) struct Commits {
 /// A partition, the number of its assignment, and an offset in it.
 pub(super) type Place = (PartitionId, u64, i64);
 
+/// An acked event that waits to be committed.
+pub(super) struct Settling {
+    pub(super) place: Place,
+    pub(super) delivery: u64,
+}
+
 /// Who waits for a commit.
 enum Waiter {
     Report {
         key: StreamKey,
         sequence: u64,
-        places: Vec<Place>,
+        settling: Vec<Settling>,
         faults: Vec<IdFault>,
     },
     End {
@@ -70,12 +77,12 @@ impl Commits {
         &mut self,
         key: StreamKey,
         sequence: u64,
-        (places, faults): (Vec<Place>, Vec<IdFault>),
+        (settling, faults): (Vec<Settling>, Vec<IdFault>),
     ) {
         self.waiting.push(Waiter::Report {
             key,
             sequence,
-            places,
+            settling,
             faults,
         });
     }
@@ -189,23 +196,37 @@ impl Task {
                 Waiter::Report {
                     key,
                     sequence,
-                    places,
+                    settling,
                     faults,
                 } => {
-                    let below = |(id, serial, offset): &Place| {
-                        let owned = self.owned.get(id).filter(|owned| owned.serial == *serial);
-                        owned.is_some_and(|owned| *offset < owned.durable)
-                    };
-                    let committed = places.iter().all(below);
+                    let report = self.report(sequence, &settling, faults);
                     if let Some(member) = self.members.get_mut(&key.id).filter(|member| member.key == key) {
-                        member.push(Frame::AckResult(AckReport {
-                            sequence,
-                            committed,
-                            faults,
-                        }));
+                        member.push(Frame::AckResult(report));
                     }
                 }
             }
+        }
+    }
+
+    /// What has become of acked events. Those whose partition left before their commit are stale after all.
+    fn report(&self, sequence: u64, settling: &[Settling], mut faults: Vec<IdFault>) -> AckReport {
+        let mut committed = true;
+        for Settling { place, delivery } in settling {
+            let (id, serial, offset) = place;
+            match self.owned.get(id).filter(|owned| owned.serial == *serial) {
+                Some(owned) => committed &= *offset < owned.durable,
+                None => {
+                    committed = false;
+                    if faults.len() < MAX_FAULTS {
+                        add_stale(&mut faults, *delivery);
+                    }
+                }
+            }
+        }
+        AckReport {
+            sequence,
+            committed,
+            faults,
         }
     }
 
@@ -222,6 +243,17 @@ impl Task {
                 report @ Waiter::Report { .. } => self.commits.waiting.push(report),
             }
         }
+    }
+}
+
+/// Ids that follow one another are one fault.
+fn add_stale(faults: &mut Vec<IdFault>, id: u64) {
+    match faults.last_mut() {
+        Some(last) if last.verdict == Verdict::Stale && last.ids.last + 1 == id => last.ids.last = id,
+        _ => faults.push(IdFault {
+            ids: IdRange { first: id, last: id },
+            verdict: Verdict::Stale,
+        }),
     }
 }
 

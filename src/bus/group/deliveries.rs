@@ -12,6 +12,9 @@ use crate::bus::delivery::StreamId;
 impl Task {
     /// Sends what may be sent.
     pub(super) fn deliver(&mut self, now: Instant) {
+        if self.member.as_ref().is_some_and(|member| !member.is_current()) {
+            return;
+        }
         while self.deliver_round(now) {}
     }
 

@@ -8,12 +8,13 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
-    AckReport, Control, Delivery, Ending, Frame, Frames, NewStream, StreamKey, Subscription, outbox::Outbox, task::Task,
+    AckReport, Control, Delivery, Ending, Frame, Frames, NewStream, StreamKey, Subscription, commits::Settling,
+    outbox::Outbox, task::Task,
 };
 use crate::bus::delivery::{Credit, IdRange, Ledger, PartitionId, Places};
 
 /// An answer names at most so many faults.
-const MAX_FAULTS: usize = 1_000;
+pub(super) const MAX_FAULTS: usize = 1_000;
 
 /// A stream that is in the group.
 pub(super) struct Member {
@@ -138,7 +139,10 @@ impl Task {
             let places = settled
                 .places
                 .iter()
-                .map(|(id, offset)| (*id, serial(id), *offset))
+                .map(|(id, offset, delivery)| Settling {
+                    place: (*id, serial(id), *offset),
+                    delivery: *delivery,
+                })
                 .collect();
             self.commits
                 .report_when_committed(key, sequence, (places, settled.faults));

@@ -73,6 +73,8 @@ pub(super) struct Task {
     /// When to look for streams that do not read.
     pub(super) unread_check: Option<Instant>,
     pub(super) rejoin_at: Option<Instant>,
+    /// Dropped when the membership would be of no use.
+    pub(super) joining: Option<BoxFuture<'static, Result<Membership>>>,
     /// Set while the bus drains: when streams are ended.
     pub(super) drain_until: Option<Instant>,
 }
@@ -124,6 +126,7 @@ impl Task {
             next_heartbeat: now,
             unread_check: None,
             rejoin_at: Some(now),
+            joining: None,
             drain_until: None,
             bus,
         }
@@ -141,6 +144,7 @@ impl Task {
                 Some(signal) = self.signals.recv() => self.signal(signal),
                 Some(read) = self.reads.next() => self.received(read).await,
                 Some(started) = self.starting.next() => self.started(started),
+                membership = maybe(&mut self.joining) => self.rejoined(membership),
                 change = next_change(&mut self.changes) => self.changed(change),
                 result = maybe(&mut self.commits.in_flight) => self.committed(result),
                 observation = maybe(&mut self.observing) => self.observed(observation),
@@ -189,7 +193,7 @@ impl Task {
     async fn settle_up(&mut self) {
         let now = Instant::now();
         if self.rejoin_at.is_some_and(|at| at <= now) {
-            self.rejoin().await;
+            self.rejoin();
         }
         self.recall_unread(now);
         self.deliver(now);
@@ -221,14 +225,16 @@ impl Task {
     }
 
     /// Joins the group on the log with the topics it has now.
-    async fn rejoin(&mut self) {
-        let topics = &self.identity.record.settings.topics;
-        match self.bus.log.join(&self.identity.group, topics).await {
-            Ok(Membership { changes, member }) => {
-                self.rejoin_at = None;
-                self.changes = Some(changes);
-                self.member = Some(member);
-            }
+    fn rejoin(&mut self) {
+        self.rejoin_at = None;
+        let log = Arc::clone(&self.bus.log);
+        let (group, record) = (self.identity.group.clone(), Arc::clone(&self.identity.record));
+        self.joining = Some(Box::pin(async move { log.join(&group, &record.settings.topics).await }));
+    }
+
+    fn rejoined(&mut self, membership: Result<Membership>) {
+        match membership {
+            Ok(Membership { changes, member }) => (self.changes, self.member) = (Some(changes), Some(member)),
             Err(error) => {
                 tracing::warn!(group = %self.identity.group, %error, "cannot join the group, trying again");
                 if !error.reason().is_retryable() {

@@ -41,6 +41,11 @@ impl Member for Joined {
     async fn commit(&self, commits: Vec<Commit>) -> Result<()> {
         self.groups.commit(&self.group, Some(self.id), commits).await
     }
+
+    /// Who has the log's directory has all its groups.
+    fn is_current(&self) -> bool {
+        true
+    }
 }
 
 impl Drop for Joined {

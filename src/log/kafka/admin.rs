@@ -106,7 +106,8 @@ impl Admin {
         let has_grown = |known: Option<Known>| {
             known.is_some_and(|known| known.partitions >= settings.partitions && known.has_leaders)
         };
-        self.wait_until(&doing, topic, has_grown).await
+        self.wait_until(&doing, topic, has_grown).await?;
+        self.wait_until_described(&doing, topic, settings).await
     }
 
     /// Waits until the topic is gone.
@@ -132,10 +133,10 @@ impl Admin {
 
     pub(super) async fn describe_all(&self) -> Result<Vec<TopicInfo>> {
         self.cluster.check_open()?;
+        self.cluster.catalog.refresh().await;
         if !self.cluster.health.is_reachable() {
             return Err(unavailable("list topics: Kafka cannot be reached".to_owned()));
         }
-        self.cluster.catalog.refresh().await;
         let mut infos = Vec::new();
         for part in self.cluster.catalog.all().chunks(MOST_AT_ONCE) {
             infos.append(&mut self.infos(part).await?);
@@ -201,6 +202,21 @@ impl Admin {
             doing,
             answer.map(|answers| answers.into_iter().map(|answer| answer.map_err(|(_, code)| code))),
         )
+    }
+
+    /// Brokers tell of settings a moment after they were changed.
+    async fn wait_until_described(&self, doing: &str, topic: &Topic, settings: &TopicSettings) -> Result<()> {
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            let described = self.describe(topic).await?;
+            if described.is_none_or(|info| config(&info.settings) == config(settings)) {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(unavailable(format!("{doing}: done, but not seen on the brokers yet")));
+            }
+            pause().await;
+        }
     }
 
     /// What was done is seen by the brokers one after the other.

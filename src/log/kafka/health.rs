@@ -3,13 +3,9 @@
 use std::{
     future::Future,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
-use tokio::{
-    sync::{Notify, watch},
-    time::Instant,
-};
+use tokio::sync::{Notify, watch};
 
 /// The text is for people.
 pub(super) type Reachable = Result<(), Arc<str>>;
@@ -17,8 +13,6 @@ pub(super) type Reachable = Result<(), Arc<str>>;
 #[derive(Clone)]
 pub(super) struct Health {
     reachable: Arc<watch::Sender<Reachable>>,
-    /// When the cluster answered last.
-    answered: Arc<watch::Sender<Instant>>,
     /// Something looks wrong: ask the cluster now.
     doubt: Arc<Notify>,
     /// What a client said last about a connection that could not be made.
@@ -31,7 +25,6 @@ impl Health {
         let connecting = format!("connecting to Kafka at {bootstrap_servers}");
         Self {
             reachable: Arc::new(watch::Sender::new(Err(connecting.into()))),
-            answered: Arc::new(watch::Sender::new(Instant::now())),
             doubt: Arc::default(),
             complaint: Arc::default(),
         }
@@ -39,11 +32,6 @@ impl Health {
 
     pub(super) fn watch(&self) -> watch::Receiver<Reachable> {
         self.reachable.subscribe()
-    }
-
-    /// How long the cluster has not answered.
-    pub(super) fn silence(&self) -> Duration {
-        self.answered.borrow().elapsed()
     }
 
     /// Ready when the cluster can be reached.
@@ -60,7 +48,6 @@ impl Health {
     }
 
     pub(super) fn answered(&self) {
-        self.answered.send_replace(Instant::now());
         let is_news = |known: &mut Reachable| std::mem::replace(known, Ok(())).is_err();
         if self.reachable.send_if_modified(is_news) {
             tracing::info!("Kafka can be reached");

@@ -12,6 +12,7 @@
 
 mod client;
 mod commit;
+mod ear;
 mod fence;
 mod leaving;
 mod life;
@@ -21,11 +22,17 @@ mod refusal;
 mod sight;
 mod table;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{StreamExt as _, stream};
-use rdkafka::error::KafkaError;
-use tokio::sync::mpsc;
+use rdkafka::{TopicPartitionList, error::KafkaError, topic_partition_list::TopicPartitionListElem};
+use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub(super) use self::leaving::Leaving;
@@ -44,15 +51,16 @@ use crate::{
 
 /// Changes that nobody has read yet. Each revocation waits for its reader, so they are few.
 const CHANGES: usize = 64;
+/// For a cluster that is away.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// After a client could not be made.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Joins a group. `GROUP_IN_USE` if consumers other than the bus's use its id.
 pub(super) async fn join(cluster: &Arc<Cluster>, group: &Group, topics: &[Topic]) -> Result<Membership> {
     cluster.check_open()?;
-    if !cluster.health.is_reachable() {
-        return Err(fault::unavailable(format!("join group {group}: Kafka cannot be reached")));
-    }
+    let cannot = |_| fault::unavailable(format!("join group {group}: Kafka cannot be reached"));
+    timeout(PATIENCE, cluster.health.reachable()).await.map_err(cannot)?;
     let seat = Arc::new(Seat::new(cluster, group, topics));
     cluster.leaving.done(&seat.group_id).await;
     refusal::check(&seat).await?;
@@ -64,6 +72,7 @@ pub(super) async fn join(cluster: &Arc<Cluster>, group: &Group, topics: &[Topic]
     let presence = Arc::new(Presence {
         seat: Arc::clone(&seat),
         left: left.clone(),
+        naps: AtomicU64::new(cluster.pulse.naps()),
         _gone: gone.clone().drop_guard(),
     });
     let member = Joined::new(Arc::clone(&seat), Arc::clone(&fence), Arc::clone(&presence));
@@ -76,8 +85,14 @@ pub(super) async fn join(cluster: &Arc<Cluster>, group: &Group, topics: &[Topic]
     })
 }
 
-async fn next<P>((mut told, presence): (mpsc::Receiver<Change>, P)) -> Option<(Change, (mpsc::Receiver<Change>, P))> {
-    let change = told.recv().await?;
+/// What happened, and how often the process had napped when it was told.
+type Told = (Change, u64);
+
+type Listening = (mpsc::Receiver<Told>, Arc<Presence>);
+
+async fn next((mut told, presence): Listening) -> Option<(Change, Listening)> {
+    let (change, naps) = told.recv().await?;
+    presence.naps.store(naps, Ordering::SeqCst);
     Some((change, (told, presence)))
 }
 
@@ -85,7 +100,7 @@ async fn next<P>((mut told, presence): (mpsc::Receiver<Change>, P)) -> Option<(C
 async fn live(
     seat: Arc<Seat>,
     (mut client, fence): (Arc<Client>, Arc<Fence>),
-    changes: mpsc::Sender<Change>,
+    changes: mpsc::Sender<Told>,
     (gone, _left): (CancellationToken, DropGuard),
 ) {
     let stop = seat.cluster.stop.clone();
@@ -100,7 +115,7 @@ async fn live(
         let end = Life::new(&seat, client, &fence, changes.clone()).run(gone()).await;
         if let End::Failed(error) = end {
             // Full: nobody reads, and the end of the stream says enough.
-            let _ = changes.try_send(Change::Failed(error));
+            let _ = changes.try_send((Change::Failed(error), seat.cluster.pulse.naps()));
         } else if let End::Lost = end {
             let again = tokio::select! {
                 again = rejoin(&seat) => Some(again),
@@ -159,6 +174,20 @@ impl Seat {
         (partition.partition < known.partitions).then_some(known.birth)
     }
 
+    /// Those of our topics, in order.
+    fn partitions(&self, listed: &TopicPartitionList) -> Vec<TopicPartition> {
+        let elements = listed.elements();
+        let of_ours = |element: &TopicPartitionListElem<'_>| {
+            Some(TopicPartition {
+                topic: self.cluster.names.topic(element.topic())?,
+                partition: element.partition(),
+            })
+        };
+        let mut partitions: Vec<_> = elements.iter().filter_map(of_ours).collect();
+        partitions.sort();
+        partitions
+    }
+
     fn failed(&self, doing: &str, error: &KafkaError) -> Error {
         fault::failed(&format!("group {}: {doing}", self.group), error)
     }
@@ -169,7 +198,16 @@ struct Presence {
     seat: Arc<Seat>,
     /// Set when the group is left.
     left: CancellationToken,
+    /// Of the process, as far as whoever listens has heard of what they did to the group.
+    naps: AtomicU64,
     _gone: DropGuard,
+}
+
+impl Presence {
+    /// The process has not napped since.
+    fn is_awake(&self) -> bool {
+        self.naps.load(Ordering::SeqCst) == self.seat.cluster.pulse.naps()
+    }
 }
 
 impl Drop for Presence {

@@ -18,7 +18,7 @@ use super::{
     names::Names,
 };
 use crate::{
-    error::Result,
+    error::{Error, Reason, Result},
     log::{
         Bounds, Commit, Committed, LogTime, TopicPartition,
         rules::{check_commit, no_such_partition},
@@ -85,7 +85,8 @@ impl Offsets {
         }
         let asker = self.asker(group).await?;
         let asked = list(&self.cluster.names, partitions, Offset::Invalid)?;
-        let answer = blocking(move || asker.committed_offsets(asked, TIMEOUT)).await?;
+        let ask = move || asker.committed_offsets(asked.clone(), TIMEOUT);
+        let answer = settled(ask, |answer| answer.as_ref().is_err_and(is_settling)).await?;
         let answer = answer.map_err(|error| failed(&format!("ask what group {group} has committed"), &error))?;
         let committed = committed_in(&answer);
         let of = |partition: &TopicPartition| {
@@ -106,10 +107,26 @@ impl Offsets {
         }
         // A member of this process may be on its way out.
         self.cluster.leaving.done(&self.cluster.names.group_id(group)).await;
+        self.cluster.leaving.done(&self.cluster.names.group_id(group)).await;
         let asker = self.asker(group).await?;
         let moved = commit_list(&self.cluster.names, &commits)?;
-        let done = blocking(move || asker.commit(&moved, CommitMode::Sync)).await?;
-        done.map_err(|error| failed(&format!("commit for group {group}"), &error))
+        let commit = move || asker.commit(&moved, CommitMode::Sync);
+        let done = settled(commit, |done| done.as_ref().is_err_and(is_settling)).await?;
+        done.map_err(|error| self.not_committed(group, &error))
+    }
+
+    /// Who else may be in the group is told to those who ask for it by its name.
+    fn not_committed(&self, group: &Group, error: &KafkaError) -> Error {
+        let error = failed(&format!("commit for group {group}"), error);
+        if error.reason() != Reason::GroupInUse {
+            return error;
+        }
+        let id = self.cluster.names.group_id(group);
+        let text = format!(
+            "commit for group {group}: other Kafka consumers (or replicas of the bus) use the group.id {id}; \
+             stop them, or choose another name"
+        );
+        Error::new(Reason::GroupInUse, text).resource("group", group.as_str())
     }
 
     async fn check(&self, partition: &TopicPartition) -> Result<()> {
@@ -133,19 +150,6 @@ impl Offsets {
         .await?
     }
 
-    /// Asks again while leaders change, as they do when a topic is new.
-    async fn ask(&self, asked: TopicPartitionList) -> Result<TopicPartitionList> {
-        let deadline = Instant::now() + TIMEOUT;
-        loop {
-            let (probe, asked) = (Arc::clone(&self.probe), asked.clone());
-            let answer = blocking(move || probe.offsets_for_times(asked, TIMEOUT)).await?;
-            if !is_settling(&answer) || Instant::now() >= deadline {
-                return answer.map_err(|error| failed("ask for offsets", &error));
-            }
-            pause().await;
-        }
-    }
-
     async fn search(&self, partitions: &[TopicPartition], at: Offset) -> Result<Vec<i64>> {
         if partitions.is_empty() {
             return Ok(Vec::new());
@@ -154,7 +158,10 @@ impl Offsets {
             self.check(partition).await?;
         }
         let asked = list(&self.cluster.names, partitions, at)?;
-        let answer = self.ask(asked).await?;
+        let probe = Arc::clone(&self.probe);
+        let ask = move || probe.offsets_for_times(asked.clone(), TIMEOUT);
+        let answer = settled(ask, has_settling).await?;
+        let answer = answer.map_err(|error| failed("ask for offsets", &error))?;
         let elements = answer.elements();
         let found: HashMap<(&str, i32), KafkaResult<i64>> = (elements.iter())
             .map(|element| {
@@ -177,21 +184,41 @@ impl Offsets {
     }
 }
 
-/// Whether a broker was told that it leads a partition, or no longer does, and has not come round to it.
-fn is_settling(answer: &KafkaResult<TopicPartitionList>) -> bool {
-    let settling = |error: KafkaError| {
-        matches!(
-            error.rdkafka_error_code(),
-            Some(Code::NotLeaderForPartition | Code::LeaderNotAvailable | Code::ReplicaNotAvailable)
-        )
-    };
-    match answer {
-        Ok(list) => list
-            .elements()
-            .iter()
-            .any(|element| element.error().is_err_and(settling)),
-        Err(error) => settling(error.clone()),
+/// Asks again while brokers come round to what they lead and coordinate, as they must when a topic or the cluster is new.
+async fn settled<T: Send + 'static>(
+    ask: impl Fn() -> KafkaResult<T> + Send + Sync + 'static,
+    is_settling: impl Fn(&KafkaResult<T>) -> bool,
+) -> Result<KafkaResult<T>> {
+    let (ask, deadline) = (Arc::new(ask), Instant::now() + TIMEOUT);
+    loop {
+        let once = Arc::clone(&ask);
+        let answer = blocking(move || once()).await?;
+        if !is_settling(&answer) || Instant::now() >= deadline {
+            return Ok(answer);
+        }
+        pause().await;
     }
+}
+
+fn has_settling(answer: &KafkaResult<TopicPartitionList>) -> bool {
+    match answer {
+        Ok(list) => (list.elements().iter()).any(|element| element.error().is_err_and(|error| is_settling(&error))),
+        Err(error) => is_settling(error),
+    }
+}
+
+fn is_settling(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+                | Code::ReplicaNotAvailable
+                | Code::NotCoordinator
+                | Code::CoordinatorNotAvailable
+                | Code::CoordinatorLoadInProgress
+        )
+    )
 }
 
 /// Partitions as librdkafka lists them, each at this offset.

@@ -59,6 +59,7 @@ impl Producer {
         loop {
             let usable = generations.wait_for(|generation| !generation.has_failed()).await;
             let generation = Arc::clone(&*usable.map_err(|_| fault::closed())?);
+            generation.learn(&self.cluster, &records).await?;
             self.cluster.check_open()?;
             match generation.send(&self.cluster, &records, room) {
                 Ok(receipt) => return Ok(receipt),

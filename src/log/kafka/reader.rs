@@ -42,6 +42,7 @@ pub(super) fn read(lanes: Arc<Lanes>, partition: &TopicPartition, from: i64, unt
         birth: None,
         seat: None,
         end: 0,
+        bound: 0,
         asked_at: Instant::now(),
         look_at: None,
         failure: None,
@@ -65,8 +66,10 @@ struct Reading {
     /// Of the topic; `None` before the first batch.
     birth: Option<u64>,
     seat: Option<Arc<Seat>>,
-    /// The end when it was asked for last, which was before the seat was last taken to where it is.
+    /// The end as known, for those who want to know how far behind they are.
     end: i64,
+    /// The end before the brokers were asked from where the seat is: when they say that there is no more, all below it was seen.
+    bound: i64,
     asked_at: Instant,
     look_at: Option<Instant>,
     /// Came behind the records of the last batch.
@@ -97,7 +100,7 @@ impl Reading {
         let known = self.lanes.cluster.must_exist(&self.partition.topic).await?;
         let bounds = self.lanes.offsets.bounds(std::slice::from_ref(&self.partition)).await?;
         let bounds = bounds[0];
-        (self.birth, self.end) = (Some(known.birth), bounds.end);
+        (self.birth, self.end, self.bound) = (Some(known.birth), bounds.end, bounds.end);
         match (bounds.start..=bounds.end).contains(&self.next) {
             true => Ok(()),
             false => Err(self.gone()),
@@ -115,7 +118,7 @@ impl Reading {
         }
         match polled {
             Polled::More => self.catch_up().await?,
-            Polled::End if self.end <= self.next => self.look_at = Some(Instant::now() + QUIET),
+            Polled::End if self.bound <= self.next => self.look_at = Some(Instant::now() + QUIET),
             Polled::Failed(code) => self.failure = self.failed(code).await,
             Polled::Evicted => self.seat = None,
             Polled::Drained | Polled::End => {}
@@ -124,9 +127,9 @@ impl Reading {
             return Ok(Some(self.batch(records)));
         }
         match polled {
-            Polled::End if self.end > self.next => {
+            Polled::End if self.bound > self.next => {
                 // All that was there has been seen: what is left are offsets without records.
-                self.next = self.end.min(self.until);
+                self.next = self.bound.min(self.until);
                 return Ok(Some(self.batch(Vec::new())));
             }
             Polled::Drained | Polled::End => self.wait(&seat, matches!(polled, Polled::End)).await?,
@@ -178,6 +181,7 @@ impl Reading {
         if self.end > self.next
             && let Some(seat) = &self.seat
         {
+            self.bound = self.end;
             self.lanes.seek(seat, self.next);
         }
         Ok(())

@@ -27,6 +27,9 @@ import (
 // Reasons after which the same call may succeed, unchanged.
 var tryAgain = map[string]bool{"DRAINING": true, "LOG_UNAVAILABLE": true, "LOG_FULL": true, "LIMIT": true}
 
+// Work on one delivery: nil means that it is done; an error, that the event is to come again.
+type Work func(*tidings.Delivery) error
+
 // ErrEnough is what the work on a delivery returns when it is done and wants no more of them.
 var ErrEnough = errors.New("enough")
 
@@ -69,7 +72,7 @@ func (bus *Bus) Publish(ctx context.Context, topic string, events ...*cloudevent
 // Subscribe joins a group, whose streams share the events of the topics, and works on one delivery after the other. It
 // opens a new stream where the server asks for it or is gone for a while. It ends with ErrEnough from work; nil means
 // that everything acked is committed.
-func (bus *Bus) Subscribe(ctx context.Context, group, clientID string, work func(*tidings.Delivery) error, topics ...string) error {
+func (bus *Bus) Subscribe(ctx context.Context, group, clientID string, work Work, topics ...string) error {
 	open := &tidings.Open{
 		Group: group, Topics: topics, ClientId: clientID,
 		Credit: &tidings.Credit{Events: 100}, CreditMode: tidings.CreditMode_CREDIT_MODE_ON_SETTLE,
@@ -83,7 +86,7 @@ func (bus *Bus) Subscribe(ctx context.Context, group, clientID string, work func
 }
 
 // One stream, from its opening until the server ends it; whether work had enough.
-func (bus *Bus) stream(ctx context.Context, open *tidings.Open, work func(*tidings.Delivery) error) (enough bool, err error) {
+func (bus *Bus) stream(ctx context.Context, open *tidings.Open, work Work) (enough bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := bus.subscriber.Subscribe(ctx, grpc.WaitForReady(true))
@@ -130,17 +133,13 @@ func settle(delivery *tidings.Delivery, result error) *tidings.SubscribeRequest 
 
 // Waits until the same call may succeed; false if waiting does not help or there is no time for it.
 func waitToRetry(ctx context.Context, err error) bool {
-	delay := 200 * time.Millisecond // The connection broke: such an error is not from the bus and has no reason.
-	if reason := detail[*errdetails.ErrorInfo](err); reason.GetDomain() == "tidings" {
-		if !tryAgain[reason.GetReason()] {
-			return false
-		}
-		delay = time.Second
-		if retry := detail[*errdetails.RetryInfo](err); retry != nil {
-			delay = retry.GetRetryDelay().AsDuration()
-		}
-	} else if status.Code(err) != codes.Unavailable {
+	// UNAVAILABLE without a reason is a connection that broke; with one that is not known, its code is what to go by.
+	if status.Code(err) != codes.Unavailable && !tryAgain[reason(err)] {
 		return false
+	}
+	delay := 200 * time.Millisecond
+	if retry := detail[*errdetails.RetryInfo](err); retry != nil {
+		delay = retry.GetRetryDelay().AsDuration()
 	}
 	select {
 	case <-time.After(delay):
@@ -150,7 +149,15 @@ func waitToRetry(ctx context.Context, err error) bool {
 	}
 }
 
-// The detail of this kind in an error's status: what to act on. The text is for people.
+// What to act on: the text is for people.
+func reason(err error) string {
+	if info := detail[*errdetails.ErrorInfo](err); info.GetDomain() == "tidings" {
+		return info.GetReason()
+	}
+	return ""
+}
+
+// The detail of this kind in an error's status.
 func detail[Kind any](err error) (found Kind) {
 	for _, detail := range status.Convert(err).Details() {
 		if detail, is := detail.(Kind); is {

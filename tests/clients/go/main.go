@@ -58,7 +58,7 @@ func publish(bus *Bus, topic string) error {
 		fmt.Println("durable", len(results))
 		return nil
 	}
-	fmt.Println("refused", detail[*errdetails.ErrorInfo](err).GetReason())
+	fmt.Println("refused", reason(err))
 	for _, fault := range detail[*errdetails.BadRequest](err).GetFieldViolations() {
 		fmt.Println("fault", fault.Field)
 	}

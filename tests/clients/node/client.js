@@ -124,12 +124,10 @@ export function faults(error) {
 
 /** Waits until the same call may succeed; throws what will not get better by waiting. */
 async function waitToRetry(error, deadline = Infinity) {
-  let delay = 200; // The connection broke: such an error is not from the bus and has no details.
-  if (error.code !== grpc.status.UNAVAILABLE || details(error, ErrorInfoSchema).length > 0) {
-    if (!TRY_AGAIN.has(reason(error))) throw error;
-    const [retry] = details(error, RetryInfoSchema);
-    delay = retry?.retryDelay ? Number(retry.retryDelay.seconds) * 1000 + retry.retryDelay.nanos / 1e6 : 1000;
-  }
+  // UNAVAILABLE without a reason is a connection that broke; with one that is not known, its code is what to go by.
+  if (error.code !== grpc.status.UNAVAILABLE && !TRY_AGAIN.has(reason(error))) throw error;
+  const [retry] = details(error, RetryInfoSchema);
+  const delay = retry?.retryDelay ? Number(retry.retryDelay.seconds) * 1000 + retry.retryDelay.nanos / 1e6 : 200;
   if (Date.now() + delay >= deadline) throw error;
   await sleep(delay);
 }

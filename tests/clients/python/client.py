@@ -117,12 +117,11 @@ class Stream:
 
 def wait_to_retry(error, deadline=math.inf):
     """Waits until the same call may succeed; raises what will not get better by waiting."""
-    delay = 0.2  # The connection broke: such an error is not from the bus and has no details.
-    if error.code() != grpc.StatusCode.UNAVAILABLE or details(error, error_details_pb2.ErrorInfo):
-        if reason(error) not in TRY_AGAIN:
-            raise error
-        retries = details(error, error_details_pb2.RetryInfo)
-        delay = retries[0].retry_delay.ToTimedelta().total_seconds() if retries else 1.0
+    # UNAVAILABLE without a reason is a connection that broke; with one that is not known, its code is what to go by.
+    if error.code() != grpc.StatusCode.UNAVAILABLE and reason(error) not in TRY_AGAIN:
+        raise error
+    retries = details(error, error_details_pb2.RetryInfo)
+    delay = retries[0].retry_delay.ToTimedelta().total_seconds() if retries else 0.2
     if time.monotonic() + delay >= deadline:
         raise error
     time.sleep(delay)

@@ -15,7 +15,7 @@ use tidings::log::{
     kafka::{self, KafkaLog},
 };
 
-use super::{Home, Server, kafka::Broker};
+use super::{Home, Server, kafka::Broker, within};
 use crate::LOG;
 
 /// The logs that tests run on; which one is the choice of the test program, in its `LOG`.
@@ -51,8 +51,12 @@ impl Ground {
     }
 
     fn on(broker: &Broker) -> Self {
+        Self::at(broker.address())
+    }
+
+    fn at(bootstrap_servers: &str) -> Self {
         Self::Kafka {
-            bootstrap_servers: broker.address().to_owned(),
+            bootstrap_servers: bootstrap_servers.to_owned(),
             prefix: unique_prefix(),
         }
     }
@@ -85,6 +89,29 @@ impl Server {
     /// Starts on a broker of the test's own, with this configuration file.
     pub(crate) async fn start_on(broker: &Broker, config: &str) -> Self {
         Self::start_at(Home::new(config, Ground::on(broker))).await
+    }
+
+    /// Starts with brokers that may not be there, or not answer.
+    pub(crate) async fn start_at_brokers(bootstrap_servers: &str, config: &str) -> Self {
+        Self::start_at(Home::new(config, Ground::at(bootstrap_servers))).await
+    }
+
+    /// What a server tells that does not start with this configuration file.
+    pub(crate) async fn refused_start(bootstrap_servers: &str, config: &str) -> String {
+        let home = Home::new(config, Ground::at(bootstrap_servers));
+        let output = within("a server to give up", home.serve().output())
+            .await
+            .expect("run it");
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// What its topics' names begin with on Kafka, and its groups'.
+    pub(crate) fn prefix(&self) -> &str {
+        match &self.home.ground {
+            Ground::Kafka { prefix, .. } => prefix,
+            Ground::Directory => "",
+        }
     }
 
     /// A second server on the same Kafka with the same names and configuration: they share what they serve.

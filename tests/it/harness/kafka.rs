@@ -79,6 +79,22 @@ impl Broker {
             .expect("a broker")
     }
 
+    /// A broker of the test's own on this port.
+    pub(crate) async fn start_on_port(port: u16) -> Self {
+        let arguments = vec!["--port".to_owned(), port.to_string()];
+        spawn_blocking(|| Self::launch(arguments, None))
+            .await
+            .expect("a broker")
+    }
+
+    /// From now on it cannot make a file larger than this: to Kafka, as if its disk were full.
+    pub(crate) fn limit_files(&self, bytes: u64) {
+        let limited = Command::new("prlimit")
+            .args(["--pid", &self.kafka_id().to_string(), &format!("--fsize={bytes}")])
+            .status();
+        assert!(limited.expect("run prlimit").success());
+    }
+
     /// Host and port, for `bootstrap_servers`.
     pub(crate) fn address(&self) -> &str {
         &self.address

@@ -73,7 +73,7 @@ fn config(broker: &Broker) -> ClientConfig {
     config
 }
 
-async fn create(topic: &str, broker: &Broker) {
+pub(super) async fn create(topic: &str, broker: &Broker) {
     let admin: AdminClient<DefaultClientContext> = config(broker).create().unwrap();
     let topics = [NewTopic::new(topic, 1, TopicReplication::Fixed(1))];
     let options = AdminOptions::new();

@@ -1,5 +1,7 @@
 //! Replicas that share a group: killed, stopped, frozen, and left without their broker, all under load.
 
+#![expect(clippy::print_stderr, reason = "what was measured, for those who look")]
+
 mod checker;
 mod load;
 
@@ -14,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use self::{
     checker::Checker,
-    load::{Consumer, Publisher, consume, group},
+    load::{Consumer, KEYS, Publisher, consume},
 };
 use crate::harness::{SOON, Server, clients::Subscription, eventually, kafka::Broker};
 
@@ -50,6 +52,8 @@ impl Fleet {
         for _ in 0..replicas {
             fleet.add().await;
         }
+        let all_keys = async || (fleet.checker.published_so_far().len() as u64 == KEYS).then_some(());
+        eventually(SOON, "events of every key", all_keys).await;
         fleet.progress(SOON).await;
         fleet
     }
@@ -120,14 +124,16 @@ async fn a_replica_that_is_stopped_hands_over_at_once_and_nothing_comes_again() 
 async fn a_replica_frozen_past_its_session_moves_nothing_when_it_returns() {
     let mut fleet = Fleet::start(Server::start_with(CONFIG).await, 1).await;
     let frozen = fleet.publishing.replica().await;
-    let mut stream = frozen.subscribe(group()).await;
+    let mut stream = frozen.subscribe(load::group_with_credit(20)).await;
     let mut consumer = Consumer::new(usize::MAX, Arc::clone(&fleet.checker));
-    let held = stream.at_least(1).await;
+    // All that the credit is for: nothing else is on its way when it is frozen.
+    let held = stream.deliveries(20).await;
     consumer.saw(&held);
     frozen.signal(Signal::SIGSTOP);
     let took = fleet.progress(SESSION + LEEWAY).await;
     eprintln!("took over within {took:?}");
     frozen.signal(Signal::SIGCONT);
+    stream.grant(1_000_000, 0);
     consumer.ack(&held, &stream);
     let stale = follow_until_stale(&mut stream, &mut consumer, &fleet.checker).await;
     assert!(stale, "late acks are answered STALE");

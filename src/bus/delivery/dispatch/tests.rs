@@ -94,7 +94,7 @@ fn the_window_is_never_exceeded_and_opens_with_acks() {
     dispatch.ack(stream, &one(sent[1].1), Places::Unwanted);
     assert!(pump(&mut dispatch).is_empty());
     let settled = dispatch.ack(stream, &one(sent[0].1), Places::Wanted);
-    assert_eq!(settled.places, [(partition, 0)]);
+    assert_eq!(settled.places, [(partition, 0, sent[0].1)]);
     assert_eq!(pump(&mut dispatch).len(), 2);
 }
 

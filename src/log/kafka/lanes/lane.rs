@@ -9,7 +9,7 @@ use std::{
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
-    error::KafkaError,
+    error::{KafkaError, KafkaResult},
 };
 use tokio::{sync::Notify, time::interval};
 use tokio_util::sync::CancellationToken;
@@ -192,7 +192,7 @@ impl Lane {
         if let Err(error) = self.consumer.incremental_assign(&list) {
             return self.fail(seats, &error);
         }
-        if let Err(error) = self.consumer.seek_partitions(list.clone(), SEEK) {
+        if let Err(error) = self.seek_all(list.clone()) {
             return self.fail(seats, &error);
         }
         let split = |(seat, _): &(Arc<Seat>, i64)| {
@@ -200,7 +200,7 @@ impl Lane {
             self.consumer.split_partition_queue(&name, seat.partition.partition)
         };
         let queues: Vec<_> = seats.iter().map(split).collect();
-        if let Err(error) = self.consumer.seek_partitions(list, SEEK) {
+        if let Err(error) = self.seek_all(list) {
             return self.fail(seats, &error);
         }
         for ((seat, offset), queue) in seats.iter().zip(queues) {
@@ -208,9 +208,15 @@ impl Lane {
         }
     }
 
+    /// All of them, or an error: what one that was not sought would bring may have begun elsewhere.
+    fn seek_all(&self, list: TopicPartitionList) -> KafkaResult<()> {
+        let sought = self.consumer.seek_partitions(list, SEEK)?;
+        sought.elements().iter().try_for_each(|element| element.error())
+    }
+
     fn take_to(&self, seats: &[(Arc<Seat>, i64)]) {
         let Some(list) = self.list(seats) else { return };
-        if let Err(error) = self.consumer.seek_partitions(list, SEEK) {
+        if let Err(error) = self.seek_all(list) {
             return self.fail(seats, &error);
         }
         for (seat, offset) in seats {

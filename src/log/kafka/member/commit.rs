@@ -31,7 +31,7 @@ pub(super) struct Joined {
     fence: Arc<Fence>,
     /// One commit at a time.
     turn: Semaphore,
-    _presence: Arc<Presence>,
+    presence: Arc<Presence>,
 }
 
 impl Joined {
@@ -40,7 +40,7 @@ impl Joined {
             seat,
             fence,
             turn: Semaphore::new(1),
-            _presence: presence,
+            presence,
         }
     }
 
@@ -64,6 +64,9 @@ impl Member for Joined {
         }
         let list = commit_list(&self.seat.cluster.names, &commits)?;
         let partitions: Vec<TopicPartition> = commits.into_iter().map(|commit| commit.partition).collect();
+        if !self.is_current() {
+            return Err(self.refused());
+        }
         // What is committed here was ours when it was handed over, whatever is assigned to us while it waits.
         let mut pass = self.fence.begin(&partitions).ok_or_else(|| self.refused())?;
         let _turn = self.turn.acquire().await.map_err(|error| self.unavailable(error))?;
@@ -85,6 +88,10 @@ impl Member for Joined {
             sleep(PAUSE).await;
         }
         Err(self.unavailable("the group does not come to rest"))
+    }
+
+    fn is_current(&self) -> bool {
+        self.presence.is_awake()
     }
 }
 

@@ -4,15 +4,15 @@
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use rdkafka::TopicPartitionList;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::timeout,
 };
 
 use super::{
-    Seat,
-    client::{Client, Kind, News, Rebalance},
+    Seat, Told,
+    client::{Client, News},
+    ear::{Kind, Rebalance},
     fence::Fence,
     proof::Proof,
     questions::{self, Answer},
@@ -42,7 +42,9 @@ pub(super) struct Life {
     seat: Arc<Seat>,
     client: Arc<Client>,
     fence: Arc<Fence>,
-    changes: mpsc::Sender<Change>,
+    changes: mpsc::Sender<Told>,
+    /// Those of the process before this life.
+    naps: u64,
     /// Topics came or went.
     catalog: watch::Receiver<u64>,
     /// The group's topics as its client was told of them.
@@ -57,7 +59,7 @@ pub(super) struct Life {
 }
 
 impl Life {
-    pub(super) fn new(seat: &Arc<Seat>, client: Arc<Client>, fence: &Arc<Fence>, changes: mpsc::Sender<Change>) -> Self {
+    pub(super) fn new(seat: &Arc<Seat>, client: Arc<Client>, fence: &Arc<Fence>, changes: mpsc::Sender<Told>) -> Self {
         let mut catalog = seat.cluster.catalog.changes();
         catalog.mark_unchanged();
         Self {
@@ -67,6 +69,7 @@ impl Life {
             client,
             fence: Arc::clone(fence),
             changes,
+            naps: seat.cluster.pulse.naps(),
             catalog,
             asking: FuturesUnordered::new(),
             looking: None,
@@ -84,6 +87,7 @@ impl Life {
         };
         let lost = self.fence.leave();
         self.client.over.cancel();
+        self.naps = self.seat.cluster.pulse.naps();
         if !matches!(end, End::Left) {
             self.lose(lost);
         }
@@ -102,6 +106,7 @@ impl Life {
                 Some(answer) = self.asking.next() => self.announce(answer),
                 was_let_go = maybe(&mut self.release) => self.released(was_let_go),
                 () = self.fence.ended() => None,
+                () = self.seat.cluster.pulse.nap_after(self.naps) => Some(End::Lost),
                 // The sender lives as long as the cluster.
                 _ = self.catalog.changed() => self.look(),
                 () = maybe(&mut self.looking) => self.check(),
@@ -121,7 +126,7 @@ impl Life {
         match news {
             News::Error(error, words) => refusal::of(&self.seat, &error, &words).map(End::Failed),
             News::Rebalance(rebalance) => {
-                let partitions = self.ours(&rebalance.partitions);
+                let partitions = self.seat.partitions(&rebalance.partitions);
                 tracing::debug!(group = %self.seat.group, kind = ?rebalance.kind, ?partitions, "the group rebalances");
                 match rebalance.kind {
                     Kind::Assign => self.assign(rebalance, partitions).await,
@@ -148,7 +153,9 @@ impl Life {
     }
 
     fn revoke(&mut self, rebalance: Rebalance, partitions: &[TopicPartition]) -> Option<End> {
-        let lost = self.fence.with(|table| table.check(|partition| self.seat.birth(partition)).lost);
+        let lost = self
+            .fence
+            .with(|table| table.check(|partition| self.seat.birth(partition)).lost);
         let held = self.fence.with(|table| table.revoke(partitions));
         self.revoked = Some(rebalance);
         if !self.lose(lost) {
@@ -192,7 +199,10 @@ impl Life {
     /// Topics came, went or grew: the group is told to look.
     fn look(&mut self) -> Option<End> {
         if self.sight.is_changed(&self.seat) {
-            self.looking = Some(Box::pin(questions::look(Arc::clone(&self.seat), Arc::clone(&self.client))));
+            self.looking = Some(Box::pin(questions::look(
+                Arc::clone(&self.seat),
+                Arc::clone(&self.client),
+            )));
         }
         self.check()
     }
@@ -209,7 +219,11 @@ impl Life {
     }
 
     fn ask(&mut self, places: Vec<Place>) {
-        let (seat, client, fence) = (Arc::clone(&self.seat), Arc::clone(&self.client), Arc::clone(&self.fence));
+        let (seat, client, fence) = (
+            Arc::clone(&self.seat),
+            Arc::clone(&self.client),
+            Arc::clone(&self.fence),
+        );
         self.asking
             .push(Box::pin(questions::committed(seat, client, fence, places)));
     }
@@ -254,27 +268,13 @@ impl Life {
 
     /// Whoever does not listen any more has let go of everything; whoever listens reads what few changes there are.
     fn tell(&self, change: Change) -> Option<End> {
-        match self.changes.try_send(change) {
+        match self.changes.try_send((change, self.naps)) {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => None,
             Err(mpsc::error::TrySendError::Full(_)) => {
                 tracing::warn!(group = %self.seat.group, "nobody reads what changes in the group, leaving it");
                 Some(End::Left)
             }
         }
-    }
-
-    fn ours(&self, partitions: &TopicPartitionList) -> Vec<TopicPartition> {
-        let elements = partitions.elements();
-        let mut ours: Vec<TopicPartition> = (elements.iter())
-            .filter_map(|element| {
-                Some(TopicPartition {
-                    topic: self.seat.cluster.names.topic(element.topic())?,
-                    partition: element.partition(),
-                })
-            })
-            .collect();
-        ours.sort();
-        ours
     }
 }
 

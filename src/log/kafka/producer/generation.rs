@@ -1,8 +1,9 @@
 //! One of the log's producers, the only one until it fails for good.
 
 use std::{
+    collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -22,7 +23,13 @@ use crate::{
     error::Result,
     log::{
         NewRecord, Placed, Receipt, Unwritten,
-        kafka::{Cluster, client::Context, fault::failed, headers::to_kafka},
+        kafka::{
+            Cluster,
+            client::Context,
+            fault::{blocking, failed},
+            headers::to_kafka,
+            names::Names,
+        },
         receipt::Answer,
     },
     name::Topic,
@@ -46,11 +53,15 @@ const SETTINGS: [(&str, &str); 8] = [
 ];
 /// For what is under way when the log closes.
 const FLUSH: Duration = Duration::from_secs(10);
+/// For a look at a topic.
+const LOOK: Duration = Duration::from_secs(5);
 
 pub(super) struct Generation {
     producer: ThreadedProducer<Reports>,
     calls: Arc<Calls>,
     failure: Arc<Failure>,
+    /// How many partitions librdkafka knows of.
+    partitions: Mutex<HashMap<Topic, i32>>,
 }
 
 #[derive(Default)]
@@ -64,6 +75,7 @@ impl Generation {
         let (calls, failure) = (Arc::<Calls>::default(), Arc::<Failure>::default());
         let reports = Reports {
             context: cluster.clients.context(),
+            names: Arc::clone(&cluster.names),
             calls: Arc::clone(&calls),
             failure: Arc::clone(&failure),
         };
@@ -71,7 +83,35 @@ impl Generation {
             producer: cluster.clients.create(&SETTINGS, reports)?,
             calls,
             failure,
+            partitions: Mutex::default(),
         })
+    }
+
+    /// Has librdkafka look at topics whose partitions came or went. By itself it does so within minutes: until then it would
+    /// refuse records for new partitions, and put keys where they no longer belong.
+    pub(super) async fn learn(self: &Arc<Self>, cluster: &Cluster, records: &[NewRecord]) -> Result<()> {
+        let mut topics: Vec<&Topic> = records.iter().map(|record| &record.topic).collect();
+        topics.dedup();
+        for topic in topics {
+            let Some(known) = cluster.catalog.known(topic) else {
+                continue;
+            };
+            let before = self.lock().insert(topic.clone(), known.partitions);
+            if before.is_some_and(|before| before != known.partitions) {
+                let (generation, name) = (Arc::clone(self), cluster.names.on_cluster(topic));
+                let asked = blocking(move || generation.producer.client().fetch_metadata(Some(&name), LOOK).map(drop));
+                if let Err(error) = asked.await? {
+                    self.lock().remove(topic);
+                    return Err(failed(&format!("look at topic {topic}"), &error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing panics while it holds this lock, so a poisoned one is whole.
+    fn lock(&self) -> MutexGuard<'_, HashMap<Topic, i32>> {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn has_failed(&self) -> bool {
@@ -178,6 +218,7 @@ impl OnCluster {
 /// Hears what became of each record, and of the producer.
 struct Reports {
     context: Context,
+    names: Arc<Names>,
     calls: Arc<Calls>,
     failure: Arc<Failure>,
 }
@@ -205,7 +246,10 @@ impl ProducerContext for Reports {
                 partition: message.partition(),
                 offset: message.offset(),
             }),
-            Err((error, message)) => Err(unwritten(error, message.topic())),
+            Err((error, message)) => {
+                let topic = self.names.topic(message.topic());
+                Err(unwritten(error, topic.as_ref().map_or(message.topic(), Topic::as_str)))
+            }
         };
         self.calls.note(Ticket::from_word(word), outcome);
     }

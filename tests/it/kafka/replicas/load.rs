@@ -10,7 +10,7 @@ use std::{
 };
 
 use tidings::proto::tidings::v1::{
-    Ack, CreditMode, Deliveries, Delivery, Open, PublishRequest, subscribe_request::Frame as Sent,
+    Ack, Credit, CreditMode, Deliveries, Delivery, Open, PublishRequest, subscribe_request::Frame as Sent,
     subscribe_response::Frame,
 };
 use tokio::{sync::watch, task::JoinHandle, time::interval};
@@ -22,7 +22,7 @@ use crate::harness::{
     clients::{Subscription, open, order, request, subscribe_through},
 };
 
-const KEYS: u64 = 40;
+pub(super) const KEYS: u64 = 40;
 const GROUP: &str = "billing";
 
 /// Publishes ten events each hundredth of a second, until told to stop; then answers when the last is acknowledged.
@@ -84,6 +84,15 @@ pub(super) fn group() -> Open {
     }
 }
 
+/// A stream that is sent so many events, and more when it grants more credit.
+pub(super) fn group_with_credit(events: i64) -> Open {
+    Open {
+        credit: Some(Credit { events, bytes: 0 }),
+        credit_mode: CreditMode::Explicit.into(),
+        ..group()
+    }
+}
+
 /// A stream that only looks on: it has no credit, and a heartbeat each second.
 pub(super) fn watching() -> Open {
     Open {
@@ -106,8 +115,11 @@ async fn run(channel: Channel, number: usize, checker: Arc<Checker>) {
         return;
     };
     let mut consumer = Consumer::new(number, checker);
-    while let Ok(Some(frame)) = stream.next().await {
-        consumer.frame(frame, &stream);
+    loop {
+        match stream.next().await {
+            Ok(Some(frame)) => consumer.frame(frame, &stream),
+            end => return eprintln!("consumer {number} ended: {end:?}"),
+        }
     }
 }
 

@@ -61,21 +61,24 @@ final class Client implements AutoCloseable {
 
     /** An event about {@code subject}, which is its key: events of one key stay in order. */
     static CloudEvent event(String type, String source, String subject, String text) {
+        var json = CloudEventAttributeValue.newBuilder().setCeString("application/json").build();
         return CloudEvent.newBuilder()
                 .setId(UUID.randomUUID().toString()).setSource(source).setSpecVersion("1.0").setType(type)
                 .putAttributes("subject", CloudEventAttributeValue.newBuilder().setCeString(subject).build())
-                .putAttributes("datacontenttype", CloudEventAttributeValue.newBuilder().setCeString("application/json").build())
+                .putAttributes("datacontenttype", json)
                 .setTextData(text).build();
     }
 
     /** Returns where the events are once all of them are durable. Tries until the timeout. */
-    List<PublishResult> publish(String topic, List<CloudEvent> events, Duration timeout) throws StatusException, InterruptedException {
+    List<PublishResult> publish(String topic, List<CloudEvent> events, Duration timeout)
+            throws StatusException, InterruptedException {
         var request = PublishRequest.newBuilder().setTopic(topic).addAllEvents(events).build();
         var deadline = Instant.now().plus(timeout);
         while (true) {
             var left = Duration.between(Instant.now(), deadline);
             try {
-                return PublisherServiceGrpc.newBlockingV2Stub(channel).withWaitForReady().withDeadlineAfter(left).publish(request).getResultsList();
+                var publisher = PublisherServiceGrpc.newBlockingV2Stub(channel).withWaitForReady().withDeadlineAfter(left);
+                return publisher.publish(request).getResultsList();
             } catch (StatusException error) {
                 waitToRetry(error, deadline);
             }
@@ -112,7 +115,8 @@ final class Client implements AutoCloseable {
                             stream.halfClose();
                         }
                     }
-                    // The server is about to stop. Everything it sent is settled by now: have that committed, then open elsewhere.
+                    // The server is about to stop. Everything it sent is settled by now: have that committed, then open
+                    // elsewhere.
                     if (response.hasDrain() && more) stream.halfClose();
                     // Other frames, and those that these stubs do not know, are not for us.
                 }
@@ -130,7 +134,8 @@ final class Client implements AutoCloseable {
 
     /** What to act on: the text is for people. */
     static String reason(StatusException error) {
-        return detail(error, ErrorInfo.class).filter(info -> info.getDomain().equals("tidings")).map(ErrorInfo::getReason).orElse("");
+        var ours = detail(error, ErrorInfo.class).filter(info -> info.getDomain().equals("tidings"));
+        return ours.map(ErrorInfo::getReason).orElse("");
     }
 
     /** The detail of this kind in an error's status. */
@@ -149,12 +154,10 @@ final class Client implements AutoCloseable {
 
     /** Waits until the same call may succeed; throws what will not get better by waiting. */
     private static void waitToRetry(StatusException error, Instant deadline) throws StatusException, InterruptedException {
-        var delay = Duration.ofMillis(200); // The connection broke: such an error is not from the bus and has no details.
-        if (error.getStatus().getCode() != Status.Code.UNAVAILABLE || detail(error, ErrorInfo.class).isPresent()) {
-            if (!TRY_AGAIN.contains(reason(error))) throw error;
-            delay = detail(error, RetryInfo.class).map(RetryInfo::getRetryDelay)
-                    .map(wait -> Duration.ofSeconds(wait.getSeconds(), wait.getNanos())).orElse(Duration.ofSeconds(1));
-        }
+        // UNAVAILABLE without a reason is a connection that broke; with one that is not known, its code is what to go by.
+        if (error.getStatus().getCode() != Status.Code.UNAVAILABLE && !TRY_AGAIN.contains(reason(error))) throw error;
+        var delay = detail(error, RetryInfo.class).map(RetryInfo::getRetryDelay)
+                .map(wait -> Duration.ofSeconds(wait.getSeconds(), wait.getNanos())).orElse(Duration.ofMillis(200));
         if (Instant.now().plus(delay).isAfter(deadline)) throw error;
         Thread.sleep(delay.toMillis());
     }
