@@ -32,6 +32,9 @@ pub struct OpenOptions {
     pub heartbeat_interval: Duration,
 }
 
+/// How often a stream that opens just when its group's task ends has it started again.
+const MOST_STARTS: usize = 100;
+
 /// What if the group has other settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnConflict {
@@ -56,7 +59,7 @@ impl Bus {
             heartbeat_interval: options.heartbeat_interval,
             partitions: bus.stand(&options.group, &record).await?,
         };
-        loop {
+        for _ in 0..MOST_STARTS {
             let stream = NewStream {
                 opened: opened.clone(),
                 max_credit: bus.settings.max_credit,
@@ -70,6 +73,8 @@ impl Bus {
             // The task ended just then: its last stream had left. Start it again.
             permit = bus.stream_permit()?;
         }
+        // No task lives any more: the server is ending.
+        Err(super::draining())
     }
 }
 

@@ -28,7 +28,7 @@ fn exceeded(status: &Status) {
 }
 
 async fn hurried(connection: &Connection, path: &str, message: &impl Message) -> Ended {
-    connection.unary(path, &[("grpc-timeout", "1m")], message).await
+    connection.unary(path, &[("grpc-timeout", "20m")], message).await
 }
 
 #[tokio::test]
