@@ -3,5 +3,6 @@
 mod brokers;
 mod faults;
 mod members;
+mod producer;
 mod promises;
 mod replicas;
