@@ -18,6 +18,7 @@ use crate::{
         start::Gap,
     },
     error::{Reason, Result},
+    log::{Log, TopicPartition},
 };
 
 /// A reading that ended; `None` = the partition has left meanwhile.
@@ -26,6 +27,8 @@ pub(super) struct ReadDone {
     serial: u64,
     is_behind: bool,
     outcome: Option<(FeedReader, Option<Result<Chunk>>)>,
+    /// Where what comes next is gone.
+    gap: Option<Gap>,
 }
 
 impl Task {
@@ -50,7 +53,9 @@ impl Task {
             }
             if let Some(reader) = owned.parked.take() {
                 self.reads_behind += usize::from(is_behind);
+                let log = Arc::clone(&self.bus.log);
                 self.reads.push(Box::pin(read(
+                    log,
                     (id, owned.serial, is_behind),
                     reader,
                     owned.stop.clone(),
@@ -66,7 +71,7 @@ impl Task {
         }
     }
 
-    pub(super) async fn received(&mut self, read: ReadDone) {
+    pub(super) fn received(&mut self, read: ReadDone) {
         self.reads_behind -= usize::from(read.is_behind);
         let Some((reader, outcome)) = read.outcome else { return };
         let Some(owned) = self.owned.get_mut(&read.id).filter(|owned| owned.serial == read.serial) else {
@@ -77,15 +82,18 @@ impl Task {
                 self.arrived(read.id, chunk);
                 self.park(read.id, reader);
             }
-            Some(Err(error)) if error.reason() == Reason::PositionGone => self.over_gap(read.id, reader).await,
-            Some(Err(error)) => {
-                tracing::warn!(group = %self.identity.group, %error, "cannot read, trying again");
-                let (id, serial, stop) = (read.id, read.serial, owned.stop.clone());
-                self.reads.push(Box::pin(async move {
-                    tokio::time::sleep(RETRY).await;
-                    self::read((id, serial, false), reader, stop).await
-                }));
-            }
+            Some(Err(error)) => match read.gap {
+                Some(gap) => self.over_gap(read.id, &gap),
+                None => {
+                    tracing::warn!(group = %self.identity.group, %error, "cannot read, trying again");
+                    let (id, serial, stop) = (read.id, read.serial, owned.stop.clone());
+                    let log = Arc::clone(&self.bus.log);
+                    self.reads.push(Box::pin(async move {
+                        tokio::time::sleep(RETRY).await;
+                        self::read(log, (id, serial, false), reader, stop).await
+                    }));
+                }
+            },
             None => {}
         }
     }
@@ -123,30 +131,23 @@ impl Task {
     }
 
     /// Retention overtook the group.
-    async fn over_gap(&mut self, id: PartitionId, reader: FeedReader) {
+    fn over_gap(&mut self, id: PartitionId, gap: &Gap) {
         let Some(owned) = self.owned.get_mut(&id) else { return };
-        let partition = reader.partition().clone();
-        let bounds = self.bus.log.bounds(std::slice::from_ref(&partition)).await;
-        let gap = bounds
-            .ok()
-            .and_then(|bounds| Gap::at(&partition, reader.position(), bounds[0]));
-        let Some(gap) = gap else {
-            return self.park(id, reader);
-        };
         if self.identity.on_gap() == OnGap::Fail {
             self.dispatch.unassign(id);
             self.owned.remove(&id);
-            return self.tell_gap(&gap);
+            return self.tell_gap(gap);
         }
         owned.must_commit = true;
-        self.park(id, self.bus.feeds.reader(partition, gap.to, None));
+        self.park(id, self.bus.feeds.reader(gap.partition.clone(), gap.to, None));
         self.dispatch.skip_to(id, gap.to);
         self.commits.acked += 1;
-        self.tell_gap(&gap);
+        self.tell_gap(gap);
     }
 }
 
 async fn read(
+    log: Arc<dyn Log>,
     (id, serial, is_behind): (PartitionId, u64, bool),
     mut reader: FeedReader,
     stop: CancellationToken,
@@ -155,12 +156,25 @@ async fn read(
         () = stop.cancelled() => None,
         outcome = reader.next() => Some(outcome),
     };
+    let gap = match &outcome {
+        Some(Some(Err(error))) if error.reason() == Reason::PositionGone => {
+            gap_at(&*log, reader.partition().clone(), reader.position()).await
+        }
+        _ => None,
+    };
     ReadDone {
         id,
         serial,
         is_behind,
         outcome: outcome.map(|outcome| (reader, outcome)),
+        gap,
     }
+}
+
+/// What is gone where the reader is, if the log still says so.
+async fn gap_at(log: &dyn Log, partition: TopicPartition, position: i64) -> Option<Gap> {
+    let bounds = log.bounds(std::slice::from_ref(&partition)).await.ok()?;
+    Gap::at(&partition, position, bounds[0])
 }
 
 /// About what a batch of the log holds at most.

@@ -142,7 +142,7 @@ impl Task {
             tokio::select! {
                 count = self.commands.recv_many(&mut commands, COMMANDS) => joined |= count > 0,
                 Some(signal) = self.signals.recv() => self.signal(signal),
-                Some(read) = self.reads.next() => self.received(read).await,
+                Some(read) = self.reads.next() => self.received(read),
                 Some(started) = self.starting.next() => self.started(started),
                 membership = maybe(&mut self.joining) => self.rejoined(membership),
                 change = next_change(&mut self.changes) => self.changed(change),

@@ -214,6 +214,9 @@ fn is_settling(error: &KafkaError) -> bool {
         error.rdkafka_error_code(),
         Some(
             Code::NotLeaderForPartition
+                | Code::UnknownLeaderEpoch
+                | Code::FencedLeaderEpoch
+                | Code::OffsetNotAvailable
                 | Code::LeaderNotAvailable
                 | Code::ReplicaNotAvailable
                 | Code::NotCoordinator
