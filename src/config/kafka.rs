@@ -17,7 +17,7 @@ pub struct Kafka {
 }
 
 /// The bus stands on these.
-const FIXED: [&str; 8] = [
+const FIXED: [&str; 10] = [
     "acks",
     "enable.idempotence",
     "partitioner",
@@ -26,6 +26,9 @@ const FIXED: [&str; 8] = [
     "enable.auto.offset.store",
     "group.id",
     "transactional.id",
+    // Another value would skip what retention has deleted without a word, or hide where a partition ends.
+    "auto.offset.reset",
+    "enable.partition.eof",
 ];
 /// Other names of theirs, and what has a key of its own.
 const ALIASES: [(&str, &str); 4] = [

@@ -210,6 +210,8 @@ fn kafka_has_properties_but_not_those_the_bus_stands_on() {
         "enable.auto.offset.store",
         "group.id",
         "transactional.id",
+        "auto.offset.reset",
+        "enable.partition.eof",
         "request.required.acks",
         "bootstrap.servers",
     ] {

@@ -113,14 +113,12 @@ impl Catalog {
             .first()
             .and_then(rdkafka::metadata::MetadataTopic::error);
         match error.map(RDKafkaErrorCode::from) {
-            None => {
+            None | Some(RDKafkaErrorCode::LeaderNotAvailable) => {
                 self.refresh().await;
                 Ok(self.known(topic))
             }
-            Some(code @ RDKafkaErrorCode::TopicAuthorizationFailed) => {
-                Err(failed_with(&format!("look up topic {topic}"), code))
-            }
-            Some(_) => Ok(None),
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(None),
+            Some(code) => Err(failed_with(&format!("look up topic {topic}"), code)),
         }
     }
 
