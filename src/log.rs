@@ -126,8 +126,10 @@ pub enum Change {
         partitions: Vec<TopicPartition>,
         release: Release,
     },
-    /// These are gone already: the topic was deleted, or the log took them away. Commits of them are refused.
+    /// The log took these away: they may be another member's already. Commits of them are refused.
     Lost(Vec<TopicPartition>),
+    /// The topics of these were deleted. Commits of them are refused.
+    Deleted(Vec<TopicPartition>),
     /// There is no membership (any more), and joining again would not help: `GROUP_IN_USE`, `PERMISSION_DENIED`. The last
     /// change; whatever was assigned is lost.
     Failed(Error),

@@ -62,7 +62,8 @@ impl Task {
             Some(Change::Assigned(_)) if self.rejoin_when_released => {}
             Some(Change::Assigned(assigned)) => self.begin(assigned),
             Some(Change::Revoked { partitions, release }) => self.revoke(&partitions, release),
-            Some(Change::Lost(partitions)) => self.lose(&partitions, LossReason::TopicDeleted),
+            Some(Change::Lost(partitions)) => self.lose(&partitions, LossReason::Rebalanced),
+            Some(Change::Deleted(partitions)) => self.lose(&partitions, LossReason::TopicDeleted),
             Some(Change::Failed(error)) => {
                 tracing::warn!(group = %self.identity.group, %error, "the membership ended");
                 self.leave_log(LossReason::Rebalanced);

@@ -39,6 +39,7 @@ pub(crate) enum Notice {
     Assigned(MemberId, Vec<TopicPartition>),
     Revoked(MemberId, Vec<TopicPartition>, Ticket),
     Lost(MemberId, Vec<TopicPartition>),
+    Deleted(MemberId, Vec<TopicPartition>),
 }
 
 impl Coordinator {
@@ -191,7 +192,7 @@ impl Coordinator {
             is_there
         });
         lost.into_iter()
-            .map(|(member, partitions)| Notice::Lost(member, partitions))
+            .map(|(member, partitions)| Notice::Deleted(member, partitions))
             .collect()
     }
 
@@ -315,7 +316,7 @@ mod tests {
                         }
                     }
                     Notice::Revoked(member, partitions, ticket) => self.tickets.push((ticket, member, partitions)),
-                    Notice::Lost(member, partitions) => {
+                    Notice::Lost(member, partitions) | Notice::Deleted(member, partitions) => {
                         let held = self.holds.entry(member).or_default();
                         partitions.iter().for_each(|partition| assert!(held.remove(partition)));
                         for (_, _, revoked) in self.tickets.iter_mut().filter(|(_, of, _)| *of == member) {

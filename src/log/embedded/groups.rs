@@ -198,6 +198,7 @@ impl Groups {
                 (member, Change::Assigned(assigned.collect()))
             }
             Notice::Lost(member, partitions) => (member, Change::Lost(partitions)),
+            Notice::Deleted(member, partitions) => (member, Change::Deleted(partitions)),
             Notice::Revoked(member, partitions, ticket) => {
                 let (held, released) = oneshot::channel();
                 self.runtime

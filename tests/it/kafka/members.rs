@@ -215,7 +215,7 @@ async fn a_topic_that_is_created_again_is_another() {
     log.delete_topic(&topic("t")).await.unwrap();
     log.create_topic(&topic("t"), settings(1)).await.unwrap();
     let change = next(&mut member.changes).await;
-    assert!(matches!(change, Change::Lost(_)), "{change:?}");
+    assert!(matches!(change, Change::Deleted(_)), "{change:?}");
     let Change::Assigned(again) = next(&mut member.changes).await else {
         panic!("not assigned");
     };

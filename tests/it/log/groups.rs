@@ -181,8 +181,8 @@ pub(crate) async fn a_deleted_topic_is_lost_and_a_new_one_is_assigned(log: Backe
     let mut member = log.join(&group("g"), &[topic("t"), topic("u")]).await.unwrap();
     assigned(&mut member, 1).await;
     log.delete_topic(&topic("t")).await.unwrap();
-    let Change::Lost(lost) = next(&mut member.changes).await else {
-        panic!("not lost");
+    let Change::Deleted(lost) = next(&mut member.changes).await else {
+        panic!("not deleted");
     };
     assert_eq!(lost, [at("t", 0)]);
     assert!(member.member.commit(vec![commit(at("t", 0), 1, "")]).await.is_err());

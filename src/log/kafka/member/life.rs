@@ -89,7 +89,7 @@ impl Life {
         self.client.over.cancel();
         self.naps = self.seat.cluster.pulse.naps();
         if !matches!(end, End::Left) {
-            self.lose(lost);
+            self.tell_of(lost, Change::Lost);
         }
         end
     }
@@ -158,7 +158,7 @@ impl Life {
             .with(|table| table.check(|partition| self.seat.birth(partition)).lost);
         let held = self.fence.with(|table| table.revoke(partitions));
         self.revoked = Some(rebalance);
-        if !self.lose(lost) {
+        if !self.tell_of(lost, Change::Deleted) {
             return Some(End::Left);
         }
         if held.is_empty() {
@@ -180,11 +180,13 @@ impl Life {
             tracing::info!(group = %self.seat.group, "the group has put this member out, joining anew");
             return Some(End::Lost);
         }
-        let mut lost = self.fence.with(|table| table.revoke(partitions));
+        let mut taken = self.fence.with(|table| table.revoke(partitions));
         self.fence.with(|table| table.let_go());
-        lost.sort();
+        taken.sort();
+        let (lost, deleted) = taken.into_iter().partition(exists);
         self.revoked = Some(rebalance);
-        (!self.lose(lost)).then_some(End::Left)
+        let is_told = self.tell_of(lost, Change::Lost) && self.tell_of(deleted, Change::Deleted);
+        (!is_told).then_some(End::Left)
     }
 
     fn released(&mut self, was_let_go: bool) -> Option<End> {
@@ -193,7 +195,7 @@ impl Life {
             return None;
         }
         tracing::warn!(group = %self.seat.group, ?held, "revoked partitions were held for too long");
-        (!self.lose(held)).then_some(End::Left)
+        (!self.tell_of(held, Change::Lost)).then_some(End::Left)
     }
 
     /// Topics came, went or grew: the group is told to look.
@@ -215,7 +217,7 @@ impl Life {
         if !checked.found.is_empty() {
             self.ask(checked.found);
         }
-        (!self.lose(checked.lost)).then_some(End::Left)
+        (!self.tell_of(checked.lost, Change::Deleted)).then_some(End::Left)
     }
 
     fn ask(&mut self, places: Vec<Place>) {
@@ -261,9 +263,9 @@ impl Life {
         self.check()
     }
 
-    /// Whether it could be told.
-    fn lose(&self, lost: Vec<TopicPartition>) -> bool {
-        lost.is_empty() || self.tell(Change::Lost(lost)).is_none()
+    /// Tells what became of partitions. Whether it could be told.
+    fn tell_of(&self, partitions: Vec<TopicPartition>, what: fn(Vec<TopicPartition>) -> Change) -> bool {
+        partitions.is_empty() || self.tell(what(partitions)).is_none()
     }
 
     /// Whoever does not listen any more has let go of everything; whoever listens reads what few changes there are.
