@@ -12,6 +12,7 @@ mod subscribe;
 mod topics;
 mod start;
 mod groups;
+mod table;
 mod group;
 pub mod delivery;
 mod feed;

@@ -14,6 +14,7 @@ mod partitions;
 mod reading;
 mod commits;
 mod ending;
+mod gaps;
 mod progress;
 mod outbox;
 mod payload;

@@ -1,17 +1,19 @@
 //! Subscribe: open a stream in a group, creating or changing the group where that is asked for.
 
+mod settle;
+
 use std::{sync::Arc, time::Duration};
 
 use super::{
     Bus, Inner,
     delivery::{Credit, CreditMode},
     group::{self, NewStream, Opened, PartitionProgress, Subscription},
-    groups::{GroupRecord, GroupSettings, OnGap},
+    groups::{GroupRecord, OnGap},
     start::Start,
 };
 use crate::{
     error::{Error, Reason, Result},
-    log::{Bounds, Commit, LogTime, TopicPartition},
+    log::TopicPartition,
     name::{Group, Topic},
 };
 
@@ -79,112 +81,6 @@ impl Bus {
 }
 
 impl Inner {
-    /// The group's record as it shall be: created, changed or as it is.
-    async fn settle_group(&self, options: &OpenOptions) -> Result<(Arc<GroupRecord>, bool)> {
-        let Some(record) = self.groups.find(&options.group).await? else {
-            return self.create_group(options).await;
-        };
-        self.keep_or_change(options, record).await
-    }
-
-    /// The group exists.
-    async fn keep_or_change(
-        &self,
-        options: &OpenOptions,
-        record: Arc<GroupRecord>,
-    ) -> Result<(Arc<GroupRecord>, bool)> {
-        let wanted = GroupSettings {
-            topics: options
-                .topics
-                .clone()
-                .map_or_else(|| record.settings.topics.clone(), normal),
-            on_gap: options.on_gap.unwrap_or(record.settings.on_gap),
-        };
-        if wanted == record.settings {
-            return Ok((record, false));
-        }
-        if options.on_conflict == OnConflict::Refuse {
-            return Err(conflict(&options.group, &record.settings, &wanted));
-        }
-        self.ensure_topics(&wanted.topics).await?;
-        let replaced = GroupRecord {
-            offset: 0,
-            revision: record.revision + 1,
-            settings: wanted,
-            created: record.created,
-        };
-        let record = self.groups.put(&options.group, replaced).await?;
-        tracing::info!(group = %options.group, revision = record.revision, "group changed");
-        if let Some(handle) = self.groups.active.get(&options.group) {
-            handle.replace(Arc::clone(&record)).await;
-        }
-        Ok((record, false))
-    }
-
-    /// Resolves where the group starts, commits that, then writes its record: a crash in between leaves no group. Another
-    /// replica may be about to do the same: whose members are there first wins.
-    async fn create_group(&self, options: &OpenOptions) -> Result<(Arc<GroupRecord>, bool)> {
-        match self.try_create_group(options).await {
-            Ok(record) => Ok((record, true)),
-            Err(error) if error.reason() == Reason::GroupInUse => match self.groups.find(&options.group).await? {
-                Some(record) => self.keep_or_change(options, record).await,
-                None => Err(error),
-            },
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn try_create_group(&self, options: &OpenOptions) -> Result<Arc<GroupRecord>> {
-        let group = &options.group;
-        let Some(topics) = options.topics.clone().map(normal) else {
-            let rule = format!("group {group} does not exist yet; name the topics to create it with");
-            return Err(Error::fault(Reason::RequestInvalid, "open.topics", rule));
-        };
-        self.ensure_topics(&topics).await?;
-        let partitions = self.partitions_of(&topics).await?;
-        let bounds = self.log.bounds(&partitions).await?;
-        let offsets = match &options.start {
-            Some(start) => self.resolve_start(start, &partitions, &bounds).await?,
-            None => self.resume_or_begin(group, &partitions, &bounds).await?,
-        };
-        let commits = partitions.into_iter().zip(offsets);
-        let commits = commits
-            .map(|(partition, offset)| Commit {
-                partition,
-                offset,
-                note: String::new(),
-            })
-            .collect();
-        self.log.commit(group, commits).await?;
-        let settings = GroupSettings {
-            topics,
-            on_gap: options.on_gap.unwrap_or_default(),
-        };
-        let record = GroupRecord {
-            offset: 0,
-            revision: 1,
-            settings,
-            created: LogTime::now(),
-        };
-        let record = self.groups.put(group, record).await?;
-        tracing::info!(%group, topics = ?record.settings.topics, "group created");
-        Ok(record)
-    }
-
-    /// A group that other consumers of the log had before goes on where they were.
-    async fn resume_or_begin(
-        &self,
-        group: &Group,
-        partitions: &[TopicPartition],
-        bounds: &[Bounds],
-    ) -> Result<Vec<i64>> {
-        let committed = self.log.committed(group, partitions).await?;
-        let or_start = committed.into_iter().zip(bounds);
-        Ok(or_start
-            .map(|(committed, bounds)| committed.map_or(bounds.start, |committed| committed.offset))
-            .collect())
-    }
-
     /// The group's task, started if it does not run.
     async fn running(self: &Arc<Self>, group: &Group, record: &Arc<GroupRecord>) -> Result<group::Handle> {
         if let Some(handle) = self.groups.active.get(group) {
@@ -239,28 +135,6 @@ impl Inner {
         }
         Ok(all)
     }
-}
-
-/// Sorted, each once: two streams that name the same topics agree.
-fn normal(mut topics: Vec<Topic>) -> Vec<Topic> {
-    topics.sort();
-    topics.dedup();
-    topics
-}
-
-fn conflict(group: &Group, has: &GroupSettings, wanted: &GroupSettings) -> Error {
-    let mut fields = Vec::new();
-    if has.topics != wanted.topics {
-        fields.push(format!("topics (the group has {:?})", has.topics));
-    }
-    if has.on_gap != wanted.on_gap {
-        fields.push(format!("on_gap (the group has {:?})", has.on_gap));
-    }
-    let text = format!(
-        "group {group} exists with other settings: {}; leave them unset, or set on_conflict to REPLACE to change the group",
-        fields.join(", ")
-    );
-    Error::new(Reason::GroupConflict, text).resource("group", group.as_str())
 }
 
 fn clamp(credit: Credit, max: Credit) -> Credit {

@@ -57,6 +57,11 @@ pub(super) struct Started {
 
 impl Task {
     pub(super) fn changed(&mut self, change: Option<Change>) {
+        if let Some(Change::Revoked { partitions, .. } | Change::Lost(partitions) | Change::Deleted(partitions)) =
+            &change
+        {
+            self.forget_gap(partitions);
+        }
         match change {
             // This membership, for the topics of before, is about to be given up.
             Some(Change::Assigned(_)) if self.rejoin_when_released => {}
@@ -175,20 +180,6 @@ impl Task {
         if let Some(gap) = gap {
             self.commits.acked += 1;
             self.tell_gap(&gap);
-        }
-    }
-
-    /// Where the group wants to fail at a gap, its streams end, and its offset stays where it is.
-    pub(super) fn tell_gap(&mut self, gap: &Gap) {
-        tracing::warn!(
-            group = %self.identity.group, topic = %gap.partition.topic, partition = gap.partition.partition,
-            from = gap.from, to = gap.to, "events that come next are gone"
-        );
-        if self.identity.on_gap() == OnGap::Fail {
-            self.fail_all(|| gap.error());
-        }
-        for member in self.members.values_mut() {
-            member.push(Frame::Gap(gap.clone()));
         }
     }
 

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Payload,
+    gaps::gap_at,
     payload::Held,
     task::{RETRY, Task},
 };
@@ -13,12 +14,11 @@ use crate::{
     bus::{
         delivery::{Arrival, PartitionId},
         feed::{Chunk, FeedReader},
-        groups::OnGap,
         key_hash,
         start::Gap,
     },
     error::{Reason, Result},
-    log::{Log, TopicPartition},
+    log::Log,
 };
 
 /// A reading that ended; `None` = the partition has left meanwhile.
@@ -64,7 +64,7 @@ impl Task {
         }
     }
 
-    fn park(&mut self, id: PartitionId, reader: FeedReader) {
+    pub(super) fn park(&mut self, id: PartitionId, reader: FeedReader) {
         if let Some(owned) = self.owned.get_mut(&id) {
             owned.parked = Some(reader);
             self.parked.push_back(id);
@@ -129,21 +129,6 @@ impl Task {
         }
         self.dispatch.skip_to(id, chunk.next);
     }
-
-    /// Retention overtook the group.
-    fn over_gap(&mut self, id: PartitionId, gap: &Gap) {
-        let Some(owned) = self.owned.get_mut(&id) else { return };
-        if self.identity.on_gap() == OnGap::Fail {
-            self.dispatch.unassign(id);
-            self.owned.remove(&id);
-            return self.tell_gap(gap);
-        }
-        owned.must_commit = true;
-        self.park(id, self.bus.feeds.reader(gap.partition.clone(), gap.to, None));
-        self.dispatch.skip_to(id, gap.to);
-        self.commits.acked += 1;
-        self.tell_gap(gap);
-    }
 }
 
 async fn read(
@@ -169,12 +154,6 @@ async fn read(
         outcome: outcome.map(|outcome| (reader, outcome)),
         gap,
     }
-}
-
-/// What is gone where the reader is, if the log still says so.
-async fn gap_at(log: &dyn Log, partition: TopicPartition, position: i64) -> Option<Gap> {
-    let bounds = log.bounds(std::slice::from_ref(&partition)).await.ok()?;
-    Gap::at(&partition, position, bounds[0])
 }
 
 /// About what a batch of the log holds at most.

@@ -110,6 +110,10 @@ impl Task {
         };
         // If nobody waits any more, dropping the frames makes the stream leave.
         drop(reply.send(Subscription { frames, control }));
+        if let Some(gap) = &self.failed_at {
+            let error = gap.error();
+            self.end(key, Err(error));
+        }
     }
 
     pub(super) fn credit(&mut self, key: StreamKey, credit: Credit) {

@@ -27,6 +27,7 @@ use crate::{
         Inner,
         delivery::{Dispatch, Limits, PartitionId, StreamId},
         groups::GroupRecord,
+        start::Gap,
     },
     error::Result,
     log::{self, Change, Membership, TopicPartition},
@@ -58,6 +59,8 @@ pub(super) struct Task {
     pub(super) starting: FuturesUnordered<BoxFuture<'static, Started>>,
     /// Partitions whose bounds are being asked for, each with the number of the latest asking.
     pub(super) pending: FxHashMap<TopicPartition, u64>,
+    /// Where the group failed at a gap: who joins fails too, until the settings change.
+    pub(super) failed_at: Option<Gap>,
     /// The group's topics changed: join anew once nothing of the old ones is left.
     pub(super) rejoin_when_released: bool,
     pub(super) observing: Option<BoxFuture<'static, Observation>>,
@@ -116,6 +119,7 @@ impl Task {
             reads_behind: 0,
             starting: FuturesUnordered::new(),
             pending: FxHashMap::default(),
+            failed_at: None,
             rejoin_when_released: false,
             observing: None,
             commits: Commits::new(now),
@@ -251,8 +255,10 @@ impl Task {
         if record.offset <= self.identity.record.offset {
             return;
         }
-        let same_topics = record.settings.topics == self.identity.record.settings.topics;
-        self.identity.record = record;
+        let before = std::mem::replace(&mut self.identity.record, record);
+        if before.settings == self.identity.record.settings {
+            return;
+        }
         let (revision, settings) = (self.identity.record.revision, &self.identity.record.settings);
         for member in self.members.values_mut() {
             member.push(Frame::GroupChanged {
@@ -260,7 +266,8 @@ impl Task {
                 settings: settings.clone(),
             });
         }
-        if !same_topics {
+        let had_failed = self.failed_at.take().is_some();
+        if had_failed || before.settings.topics != self.identity.record.settings.topics {
             self.retire_all();
         }
     }

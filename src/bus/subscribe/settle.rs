@@ -1,0 +1,171 @@
+//! The group that a stream opens: found, created or changed, also while other replicas do the same.
+//!
+//! The first record of a group on the log holds, and it has the offsets at which the group starts. They are committed, then
+//! the record is written once more without them: whoever finds it with them finishes what its creator began.
+
+use std::sync::Arc;
+
+use super::{OnConflict, OpenOptions};
+use crate::{
+    bus::{
+        Inner,
+        groups::{GroupRecord, GroupSettings},
+    },
+    error::{Error, Reason, Result},
+    log::{Bounds, Commit, LogTime, TopicPartition},
+    name::{Group, Topic},
+};
+
+/// How often another replica may be first before a change is given up.
+const MOST_TRIES: usize = 10;
+
+impl Inner {
+    /// The group's record as it shall be: created, changed or as it is, and whether it was created.
+    pub(super) async fn settle_group(&self, options: &OpenOptions) -> Result<(Arc<GroupRecord>, bool)> {
+        let Some(found) = self.groups.find(&options.group).await? else {
+            return self.create_group(options).await;
+        };
+        let found = self.finish_creation(&options.group, found).await?;
+        Ok((self.keep_or_change(options, found).await?, false))
+    }
+
+    /// The group exists.
+    async fn keep_or_change(&self, options: &OpenOptions, mut found: Arc<GroupRecord>) -> Result<Arc<GroupRecord>> {
+        for _ in 0..MOST_TRIES {
+            let wanted = wanted(options, &found);
+            if wanted == found.settings {
+                return Ok(found);
+            }
+            if options.on_conflict == OnConflict::Refuse {
+                return Err(conflict(&options.group, &found.settings, &wanted));
+            }
+            self.ensure_topics(&wanted.topics).await?;
+            let changed = GroupRecord {
+                offset: 0,
+                revision: found.revision + 1,
+                settings: wanted,
+                created: found.created,
+                id: found.id,
+                start: None,
+            };
+            found = self.groups.put(&options.group, &changed).await?;
+            tracing::info!(group = %options.group, revision = found.revision, "group changed");
+            if let Some(handle) = self.groups.active.get(&options.group) {
+                handle.replace(Arc::clone(&found)).await;
+            }
+        }
+        let text = format!("change group {}: others change it all the time", options.group);
+        Err(Error::new(Reason::GroupConflict, text).resource("group", options.group.as_str()))
+    }
+
+    async fn create_group(&self, options: &OpenOptions) -> Result<(Arc<GroupRecord>, bool)> {
+        let group = &options.group;
+        let Some(topics) = options.topics.clone().map(normal) else {
+            let rule = format!("group {group} does not exist yet; name the topics to create it with");
+            return Err(Error::fault(Reason::RequestInvalid, "open.topics", rule));
+        };
+        self.ensure_topics(&topics).await?;
+        let record = GroupRecord {
+            offset: 0,
+            revision: 1,
+            start: Some(self.start_of(options, &topics).await?),
+            settings: GroupSettings {
+                topics,
+                on_gap: options.on_gap.unwrap_or_default(),
+            },
+            created: LogTime::now(),
+            id: fastrand::u64(..),
+        };
+        let found = self.groups.put(group, &record).await?;
+        let is_created = found.id == record.id;
+        let found = self.finish_creation(group, found).await?;
+        if is_created {
+            tracing::info!(%group, topics = ?found.settings.topics, "group created");
+        }
+        Ok((self.keep_or_change(options, found).await?, is_created))
+    }
+
+    /// Commits where the group starts, if that is not done yet.
+    async fn finish_creation(&self, group: &Group, found: Arc<GroupRecord>) -> Result<Arc<GroupRecord>> {
+        let Some(start) = &found.start else { return Ok(found) };
+        let commit = |(partition, offset): &(TopicPartition, i64)| Commit {
+            partition: partition.clone(),
+            offset: *offset,
+            note: String::new(),
+        };
+        match self.log.commit(group, start.iter().map(commit).collect()).await {
+            Ok(()) => {
+                let started = GroupRecord {
+                    start: None,
+                    ..(*found).clone()
+                };
+                self.groups.put(group, &started).await
+            }
+            Err(error) if error.reason().is_retryable() => Err(error),
+            // Another replica was faster and serves it already, or it cannot be begun: consumers that are none of ours are in
+            // it, or a topic has gone.
+            Err(error) => match self.groups.newest(group).await? {
+                Some(newest) if newest.start.is_none() => Ok(newest),
+                _ => {
+                    self.groups.remove(group).await?;
+                    Err(error)
+                }
+            },
+        }
+    }
+
+    async fn start_of(&self, options: &OpenOptions, topics: &[Topic]) -> Result<Vec<(TopicPartition, i64)>> {
+        let partitions = self.partitions_of(topics).await?;
+        let bounds = self.log.bounds(&partitions).await?;
+        let offsets = match &options.start {
+            Some(start) => self.resolve_start(start, &partitions, &bounds).await?,
+            None => self.resume_or_begin(&options.group, &partitions, &bounds).await?,
+        };
+        Ok(partitions.into_iter().zip(offsets).collect())
+    }
+
+    /// A group that other consumers of the log had before goes on where they were.
+    async fn resume_or_begin(
+        &self,
+        group: &Group,
+        partitions: &[TopicPartition],
+        bounds: &[Bounds],
+    ) -> Result<Vec<i64>> {
+        let committed = self.log.committed(group, partitions).await?;
+        let or_start = committed.into_iter().zip(bounds);
+        Ok(or_start
+            .map(|(committed, bounds)| committed.map_or(bounds.start, |committed| committed.offset))
+            .collect())
+    }
+}
+
+/// The group's settings where the stream leaves them unset, the stream's elsewhere.
+fn wanted(options: &OpenOptions, found: &GroupRecord) -> GroupSettings {
+    let topics = options.topics.clone().map(normal);
+    GroupSettings {
+        topics: topics.unwrap_or_else(|| found.settings.topics.clone()),
+        on_gap: options.on_gap.unwrap_or(found.settings.on_gap),
+    }
+}
+
+/// Sorted, each once: two streams that name the same topics agree.
+fn normal(mut topics: Vec<Topic>) -> Vec<Topic> {
+    topics.sort();
+    topics.dedup();
+    topics
+}
+
+fn conflict(group: &Group, has: &GroupSettings, wanted: &GroupSettings) -> Error {
+    let mut fields = Vec::new();
+    if has.topics != wanted.topics {
+        fields.push(format!("topics (the group has {:?})", has.topics));
+    }
+    if has.on_gap != wanted.on_gap {
+        fields.push(format!("on_gap (the group has {:?})", has.on_gap));
+    }
+    let text = format!(
+        "group {group} exists with other settings: {}; leave them unset, or set on_conflict to REPLACE to change the group",
+        fields.join(", ")
+    );
+    Error::new(Reason::GroupConflict, text).resource("group", group.as_str())
+}

@@ -1,0 +1,261 @@
+//! A table: a compacted internal topic, read from its start and followed, written through it; the same on every replica.
+//!
+//! Replicas write without asking each other, and the topic's order settles who was first: each row says whether it may take
+//! the place of the one before. A row that is not known is looked for up to the log's end before it is said not to exist:
+//! another replica may have written it a moment ago.
+
+use std::{
+    collections::BTreeMap,
+    ops::Bound,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use tokio::{sync::watch, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    error::{Error, Reason, Result},
+    log::{Batch, Cleanup, Headers, Log, NewRecord, Record, TopicPartition, TopicSettings},
+    name::Topic,
+};
+
+const RETRY: Duration = Duration::from_secs(1);
+/// For the table to read what is on the log.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What lies in a table under a key.
+pub(super) trait Row: Send + Sync + Sized + 'static {
+    /// The internal topic.
+    const TOPIC: &'static str;
+
+    fn to_bytes(&self) -> Vec<u8>;
+
+    /// `offset` is where it lies in the topic.
+    fn from_bytes(bytes: &[u8], offset: i64) -> Result<Self>;
+
+    /// Whether this row, which lies behind `known`, takes its place. One that does not is as if it had not been written.
+    fn supersedes(&self, known: &Self) -> bool;
+}
+
+pub(super) struct Table<R> {
+    log: Arc<dyn Log>,
+    topic: Topic,
+    rows: Mutex<BTreeMap<String, Kept<R>>>,
+    /// Everything below this offset is known.
+    reached: watch::Sender<i64>,
+}
+
+struct Kept<R> {
+    row: Arc<R>,
+    /// Where it lies.
+    at: i64,
+    /// Where the last record with its key lies, which compaction keeps.
+    last: i64,
+}
+
+impl<R: Row> Table<R> {
+    /// Begins to read the topic, which is followed until `stop`.
+    pub(super) fn start(log: Arc<dyn Log>, tasks: &TaskTracker, stop: &CancellationToken) -> Arc<Self> {
+        let table = Arc::new(Self {
+            log,
+            topic: Topic::new(R::TOPIC).expect("a valid name"),
+            rows: Mutex::default(),
+            reached: watch::Sender::new(0),
+        });
+        tasks.spawn(follow(Arc::clone(&table), stop.clone()));
+        table
+    }
+
+    pub(super) fn known(&self, key: &str) -> Option<Arc<R>> {
+        self.lock().get(key).map(|kept| Arc::clone(&kept.row))
+    }
+
+    /// `None` only if no replica has written it.
+    pub(super) async fn find(&self, key: &str) -> Result<Option<Arc<R>>> {
+        if let Some(row) = self.known(key) {
+            return Ok(Some(row));
+        }
+        self.newest(key).await
+    }
+
+    /// As everything is that was written before this call.
+    pub(super) async fn newest(&self, key: &str) -> Result<Option<Arc<R>>> {
+        self.catch_up().await?;
+        Ok(self.known(key))
+    }
+
+    /// By key, those after `after`, at most `count`.
+    pub(super) async fn list(&self, after: Option<&str>, count: usize) -> Result<Vec<(String, Arc<R>)>> {
+        self.catch_up().await?;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let rows = self.lock();
+        let page = rows.range::<str, _>((from, Bound::Unbounded)).take(count);
+        Ok(page.map(|(key, kept)| (key.clone(), Arc::clone(&kept.row))).collect())
+    }
+
+    /// Changes whenever something was learned.
+    pub(super) fn changes(&self) -> watch::Receiver<i64> {
+        self.reached.subscribe()
+    }
+
+    /// Writes a row, durably. Returns the row that holds then: another one if somebody was first.
+    pub(super) async fn put(&self, key: &str, row: &R) -> Result<Arc<R>> {
+        let mut offset = self.write(key, Some(row)).await?;
+        loop {
+            self.reach(offset + 1).await?;
+            let holds = self
+                .lock()
+                .get(key)
+                .map(|kept| (Arc::clone(&kept.row), kept.at < kept.last));
+            match holds {
+                Some((holds, false)) => return Ok(holds),
+                // Compaction keeps the last, so that must be the one that holds.
+                Some((holds, true)) => offset = self.write(key, Some(&holds)).await?,
+                None => {
+                    let text = format!("write {key} to {}: it was removed meanwhile", R::TOPIC);
+                    return Err(Error::new(Reason::LogUnavailable, text).retry_after(RETRY));
+                }
+            }
+        }
+    }
+
+    /// Removes a row, durably.
+    pub(super) async fn remove(&self, key: &str) -> Result<()> {
+        let offset = self.write(key, None).await?;
+        self.reach(offset + 1).await
+    }
+
+    async fn write(&self, key: &str, row: Option<&R>) -> Result<i64> {
+        self.ensure_topic().await?;
+        let new = NewRecord {
+            topic: self.topic.clone(),
+            partition: Some(0),
+            key: Some(Bytes::copy_from_slice(key.as_bytes())),
+            value: row.map(|row| row.to_bytes().into()),
+            headers: Headers::default(),
+        };
+        let failed = |reason, cause: &dyn std::fmt::Display| {
+            Error::new(reason, format!("write {key} to {}: {cause}", R::TOPIC)).retry_after(RETRY)
+        };
+        let outcomes = self.log.append(vec![new]).await?.await;
+        match outcomes.into_iter().next() {
+            Some(Ok(placed)) => Ok(placed.offset),
+            Some(Err(unwritten)) => Err(failed(unwritten.error.reason(), &unwritten.error)),
+            None => Err(failed(Reason::Internal, &"the log gave no answer")),
+        }
+    }
+
+    /// Waits until everything is known that was written before this call.
+    async fn catch_up(&self) -> Result<()> {
+        if self.log.partitions(&self.topic).await?.is_none() {
+            return Ok(());
+        }
+        let end = self.log.bounds(&[self.partition()]).await?[0].end;
+        self.reach(end).await
+    }
+
+    async fn reach(&self, end: i64) -> Result<()> {
+        let mut reached = self.reached.subscribe();
+        let caught_up = timeout(PATIENCE, reached.wait_for(|reached| *reached >= end)).await;
+        // The sender lives as long as `self`.
+        caught_up.map(|_| ()).map_err(|_| {
+            let text = format!("read {}: the log does not answer", R::TOPIC);
+            Error::new(Reason::LogUnavailable, text).retry_after(RETRY)
+        })
+    }
+
+    async fn ensure_topic(&self) -> Result<()> {
+        if self.log.partitions(&self.topic).await?.is_some() {
+            return Ok(());
+        }
+        let settings = TopicSettings {
+            partitions: 1,
+            retention: None,
+            retention_bytes: None,
+            cleanup: Cleanup::Compact,
+        };
+        match self.log.create_topic(&self.topic, settings).await {
+            Err(error) if error.reason() != Reason::TopicExists => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn learn(&self, record: &Record) {
+        let offset = record.offset;
+        let Some(key) = record.key.as_ref().and_then(|key| std::str::from_utf8(key).ok()) else {
+            return tracing::warn!(topic = R::TOPIC, offset, "a record's key is no text");
+        };
+        let Some(value) = &record.value else {
+            self.lock().remove(key);
+            return;
+        };
+        match R::from_bytes(value, offset) {
+            Err(error) => tracing::warn!(topic = R::TOPIC, key, %error, "cannot read a record"),
+            Ok(row) => {
+                let mut rows = self.lock();
+                match rows.get_mut(key).filter(|kept| !row.supersedes(&kept.row)) {
+                    Some(kept) => kept.last = offset,
+                    None => {
+                        let (row, at, last) = (Arc::new(row), offset, offset);
+                        rows.insert(key.to_owned(), Kept { row, at, last });
+                    }
+                }
+            }
+        }
+    }
+
+    fn learn_all(&self, batch: &Batch) {
+        batch.records.iter().for_each(|record| self.learn(record));
+        self.reached.send_replace(batch.next);
+    }
+
+    fn partition(&self) -> TopicPartition {
+        TopicPartition {
+            topic: self.topic.clone(),
+            partition: 0,
+        }
+    }
+
+    /// Nothing panics while it holds this lock, so a poisoned one is whole.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Kept<R>>> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Learns what all replicas write, until `stop`.
+async fn follow<R: Row>(table: Arc<Table<R>>, stop: CancellationToken) {
+    let mut metadata = table.log.metadata();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = read_on(&table) => {}
+        }
+        // The topic does not exist yet, or the log is away: try again when topics change, or after a while.
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = metadata.changed() => {}
+            () = tokio::time::sleep(RETRY) => {}
+        }
+    }
+}
+
+/// Reads from where reading ended before, until it fails.
+async fn read_on<R: Row>(table: &Table<R>) {
+    let Ok(bounds) = table.log.bounds(&[table.partition()]).await else {
+        return;
+    };
+    let mut next = (*table.reached.borrow()).max(bounds[0].start);
+    if next > bounds[0].end {
+        // It was deleted and made anew.
+        next = bounds[0].start;
+        table.lock().clear();
+    }
+    table.reached.send_replace(next);
+    let mut reader = table.log.read(&table.partition(), next, None);
+    while let Some(Ok(batch)) = reader.next().await {
+        table.learn_all(&batch);
+    }
+}
