@@ -16,6 +16,7 @@ mod table;
 mod group;
 pub mod delivery;
 mod feed;
+pub mod dead_letters;
 
 use std::{
     sync::Arc,

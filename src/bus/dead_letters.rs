@@ -1,0 +1,6 @@
+//! Dead letters: what a group gave up, kept on a topic of the group's own until somebody redrives or discards it.
+
+mod letter;
+pub mod format;
+
+pub use letter::{Letter, LetterId, LetterReason, NoLetterId, Why};
