@@ -2,5 +2,7 @@
 
 mod letter;
 pub mod format;
+pub mod index;
 
+pub use index::{Cause, Row, State};
 pub use letter::{Letter, LetterId, LetterReason, NoLetterId, Why};
