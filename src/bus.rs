@@ -1,4 +1,4 @@
-//! The verbs of the bus: publish, read, subscribe, topics, groups. Plain Rust values in and out; no wire types, no backend.
+//! The verbs of the bus: publish, read, subscribe, topics, groups, dead letters. Plain Rust values in and out; no wire types, no backend.
 //!
 //! ```text
 //! publish ──▶ route, encode ──▶ log.append ──▶ receipt
@@ -39,10 +39,11 @@ pub use start::{End, Gap, GapReason, Start};
 pub use subscribe::{OnConflict, OpenOptions};
 
 use crate::{
-    bus::{delivery::Credit, feed::Feeds, groups::Groups},
+    bus::{dead_letters::DeadLetters, delivery::Credit, feed::Feeds, groups::Groups},
     convention::routes::Routes,
     error::{Error, Reason, Result},
     log::Log,
+    name::template::TopicTemplate,
 };
 
 /// What the bus is told at its start.
@@ -65,11 +66,23 @@ pub struct Settings {
     pub window: i64,
     pub commit_interval: Duration,
     pub commit_count: usize,
+    /// Where the dead letters of a group lie.
+    pub dead_letter_topic: TopicTemplate,
+    pub after_dead_letter: AfterDeadLetter,
     /// Whether publishing or subscribing to an unknown topic creates it.
     pub auto_create: bool,
     pub default_partitions: i32,
     /// How long streams may settle what they have when the bus stops.
     pub drain_timeout: Duration,
+}
+
+/// What happens to later events of a key after one of it became a dead letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterDeadLetter {
+    /// They are delivered.
+    Continue,
+    /// They join it, in order, until it is redriven or discarded.
+    Quarantine,
 }
 
 /// The bus. Cloning it is cheap.
@@ -82,6 +95,7 @@ struct Inner {
     settings: Settings,
     feeds: Feeds,
     groups: Groups,
+    dead_letters: DeadLetters,
     publish_bytes: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     replica_id: String,
@@ -96,9 +110,13 @@ impl Bus {
     pub fn start(log: Arc<dyn Log>, routes: Routes, settings: Settings) -> Self {
         let (tasks, draining) = (TaskTracker::new(), CancellationToken::new());
         let groups = Groups::start(Arc::clone(&log), &tasks, &draining);
+        // Groups that drain still write dead letters: each store ends with the last who uses it.
+        let (template, stop) = (settings.dead_letter_topic.clone(), CancellationToken::new());
+        let dead_letters = DeadLetters::new(Arc::clone(&log), template, tasks.clone(), stop);
         Self(Arc::new(Inner {
             feeds: Feeds::new(Arc::clone(&log), settings.feed_bytes, tasks.clone()),
             groups,
+            dead_letters,
             publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),
             streams: Arc::new(Semaphore::new(settings.streams)),
             replica_id: format!("{:08x}", fastrand::u32(..)),

@@ -22,7 +22,8 @@ pub use kafka::Kafka;
 pub use layer::Override;
 pub use reader::Effective;
 pub use sections::{
-    Backend, Delivery, Embedded, Fsync, Limits, Log, LogFormat, LogLevel, RouteConfig, Server, Telemetry, Topics,
+    AfterDeadLetter, Backend, Delivery, Embedded, Fsync, Limits, Log, LogFormat, LogLevel, RouteConfig, Server,
+    Telemetry, Topics,
 };
 
 use self::{layer::Layer, reader::Reader};

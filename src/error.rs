@@ -27,6 +27,7 @@ pub enum Reason {
     PageInvalid,
     TopicNotFound,
     GroupNotFound,
+    DeadLetterNotFound,
     TopicExists,
     /// The group has other settings.
     GroupConflict,

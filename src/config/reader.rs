@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Key prefixes that are fixed for later versions.
-const LATER: [&str; 8] = [
+const LATER: [&str; 7] = [
     "tls",
     "auth",
     "snapshots",
@@ -17,7 +17,6 @@ const LATER: [&str; 8] = [
     "delivery.retry",
     "delivery.groups",
     "delivery.lease",
-    "delivery.after_dead_letter",
 ];
 
 /// What is in force for one key, and who said so.

@@ -7,7 +7,7 @@ use super::{
     reader::Reader,
     units::ByteSize,
 };
-use crate::name::Topic;
+use crate::name::{Topic, template::TopicTemplate};
 
 /// `[server]`
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +76,18 @@ pub struct Delivery {
     pub commit_interval: Duration,
     pub commit_count: u32,
     pub window: u32,
+    /// Of each group.
+    pub dead_letter_topic: TopicTemplate,
+    pub after_dead_letter: AfterDeadLetter,
+}
+
+/// What happens to later events of a dead letter's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterDeadLetter {
+    /// They are delivered.
+    Continue,
+    /// They join it.
+    Quarantine,
 }
 
 /// `[limits]`
@@ -198,6 +210,8 @@ pub(super) fn delivery(reader: &mut Reader) -> Delivery {
             |window: u32| (1..=16_384).contains(&window),
             "1 to 16384",
         ),
+        dead_letter_topic: reader.take("delivery.dead_letter_topic"),
+        after_dead_letter: reader.take("delivery.after_dead_letter"),
     }
 }
 

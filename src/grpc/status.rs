@@ -30,6 +30,7 @@ pub(crate) fn row(reason: Reason) -> (&'static str, Code) {
         Reason::PageInvalid => ("PAGE_INVALID", Code::InvalidArgument),
         Reason::TopicNotFound => ("TOPIC_NOT_FOUND", Code::NotFound),
         Reason::GroupNotFound => ("GROUP_NOT_FOUND", Code::NotFound),
+        Reason::DeadLetterNotFound => ("DEAD_LETTER_NOT_FOUND", Code::NotFound),
         Reason::TopicExists => ("TOPIC_EXISTS", Code::AlreadyExists),
         Reason::GroupConflict => ("GROUP_CONFLICT", Code::FailedPrecondition),
         Reason::GroupInUse => ("GROUP_IN_USE", Code::FailedPrecondition),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    bus::{Settings, delivery::Credit},
-    config::{Backend, Config, Fsync},
+    bus::{AfterDeadLetter, Settings, delivery::Credit},
+    config::{self, Backend, Config, Fsync},
     convention::routes::{RouteSpec, Routes},
     error::{Error, Reason, Result},
     grpc::Limits,
@@ -84,6 +84,11 @@ pub(super) fn bus_settings(config: &Config) -> Settings {
         window: i64::from(delivery.window),
         commit_interval: delivery.commit_interval,
         commit_count: count(delivery.commit_count),
+        dead_letter_topic: delivery.dead_letter_topic.clone(),
+        after_dead_letter: match delivery.after_dead_letter {
+            config::AfterDeadLetter::Continue => AfterDeadLetter::Continue,
+            config::AfterDeadLetter::Quarantine => AfterDeadLetter::Quarantine,
+        },
         auto_create: config.topics.auto_create,
         default_partitions: i32::try_from(config.topics.default_partitions).unwrap_or(i32::MAX),
         drain_timeout: config.server.drain_timeout,

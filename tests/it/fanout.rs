@@ -7,7 +7,9 @@ use std::sync::{
 
 use async_trait::async_trait;
 use tidings::{
-    bus::{Bus, NewEvents, OnGap, ReadFrame, ReadOptions, ReadSession, Settings, Start, delivery::Credit},
+    bus::{
+        AfterDeadLetter, Bus, NewEvents, OnGap, ReadFrame, ReadOptions, ReadSession, Settings, Start, delivery::Credit,
+    },
     convention::routes::Routes,
     error::Result,
     event::{Draft, Event},
@@ -16,7 +18,7 @@ use tidings::{
         TopicSettings,
         embedded::{EmbeddedLog, Options},
     },
-    name::{Group, Topic},
+    name::{Group, Topic, template::TopicTemplate},
 };
 use tokio::{
     sync::watch,
@@ -106,6 +108,8 @@ fn settings() -> Settings {
         window: 1_000,
         commit_interval: Duration::from_secs(1),
         commit_count: 1_000,
+        dead_letter_topic: TopicTemplate::new("tidings.dead-letters.{group}").expect("valid"),
+        after_dead_letter: AfterDeadLetter::Continue,
         auto_create: true,
         default_partitions: 1,
         drain_timeout: Duration::from_secs(1),

@@ -9,6 +9,8 @@
 //! it redrives all that is parked, and discarding the head redrives what waited. Only what is parked moves at all, so
 //! redriving twice redrives once.
 
+mod row;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -16,9 +18,10 @@ use std::{
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+pub use self::row::{Cause, Row, State};
 use super::{
-    format::{Change, Entry, Request},
-    letter::{Letter, LetterId, LetterReason},
+    format::{Change, Entry},
+    letter::{Letter, LetterId},
 };
 use crate::{
     bus::key_hash,
@@ -27,61 +30,6 @@ use crate::{
 
 /// Rows in memory; beyond, the oldest that are redriven or discarded are forgotten.
 const MOST_ROWS: usize = 1_000_000;
-
-/// What is known of one dead letter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    pub id: LetterId,
-    /// Its offset in the dead-letter topic.
-    pub at: i64,
-    /// When it was written there.
-    pub time: LogTime,
-    pub source: Arc<TopicPartition>,
-    /// In the source.
-    pub offset: i64,
-    /// As `bus::key_hash` gives it; `None` = it has no key.
-    pub key: Option<u64>,
-    pub reason: LetterReason,
-    /// The head of its chain, which may be itself; `None` = nothing can wait behind it.
-    pub head: Option<LetterId>,
-    pub state: State,
-    /// Who moved it; `None` = nobody has.
-    pub cause: Option<Arc<Cause>>,
-    /// When its redrive had ended.
-    pub settled: Option<LogTime>,
-}
-
-impl Row {
-    /// Since when its state holds.
-    pub fn state_time(&self) -> LogTime {
-        let asked = || self.cause.as_ref().map(|cause| cause.time);
-        self.settled.or_else(asked).unwrap_or(self.time)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum State {
-    /// Nobody has done anything about it.
-    Parked,
-    /// It is to be delivered again, or is just being delivered.
-    Redriving,
-    /// It was delivered again, and is acked or has become another dead letter.
-    Redriven,
-    /// It was given up.
-    Discarded,
-}
-
-/// A request that moved letters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cause {
-    /// Of a redrive or discard: the request's id.
-    pub id: String,
-    pub by: String,
-    pub reason: String,
-    pub time: LogTime,
-    /// Its offset in the dead-letter topic.
-    pub at: i64,
-}
 
 /// All that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +44,7 @@ pub struct Index {
     held: BTreeSet<i64>,
     resolved: BTreeSet<i64>,
     sources: FxHashSet<Arc<TopicPartition>>,
-    /// Everything below was applied.
+    /// Applied is what lies below.
     next: i64,
     most: usize,
 }
@@ -132,10 +80,10 @@ impl Index {
             Entry::Letter(id, letter) => self.add(*id, at, time, letter),
             Entry::State(Change::Redrive(request)) => {
                 let moved = self.redrivable(&request.ids);
-                self.move_all(&moved, State::Redriving, &cause(request, at));
+                self.move_all(&moved, State::Redriving, &Cause::of(request, at));
             }
             Entry::State(Change::Discard(request)) => {
-                let cause = cause(request, at);
+                let cause = Cause::of(request, at);
                 let (discarded, freed) = self.discardable(&request.ids);
                 self.move_all(&discarded, State::Discarded, &cause);
                 self.move_all(&freed, State::Redriving, &cause);
@@ -337,16 +285,6 @@ impl Index {
             }
         }
     }
-}
-
-fn cause(request: &Request, at: i64) -> Arc<Cause> {
-    Arc::new(Cause {
-        id: request.id.clone(),
-        by: request.by.clone(),
-        reason: request.reason.clone(),
-        time: LogTime(request.time_ms),
-        at,
-    })
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ impl LetterReason {
 pub struct LetterId(pub u64);
 
 impl LetterId {
-    /// The same for the same record of the same group and redrive: written twice, it is one letter.
+    /// The same for the same record of the same group, redrive and parent: written twice, it is one letter.
     pub fn of(group: &Group, letter: &Letter) -> Self {
         let mut hash = Fnv::default();
         hash.text(group.as_str());
@@ -118,6 +118,8 @@ impl LetterId {
         hash.bytes(&letter.record.offset.to_le_bytes());
         hash.bytes(&letter.record.time.0.to_le_bytes());
         hash.text(letter.why.redrive.as_deref().unwrap_or_default());
+        // A request may redrive twice what failed twice.
+        hash.bytes(&letter.why.parent.map_or(0, |parent| parent.0).to_le_bytes());
         Self(hash.spread())
     }
 }

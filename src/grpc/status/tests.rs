@@ -5,7 +5,7 @@ use tonic_types::StatusExt as _;
 use super::*;
 use crate::{bus::Run, error::Fault};
 
-const ALL: [Reason; 23] = [
+const ALL: [Reason; 24] = [
     Reason::EventInvalid,
     Reason::EventTooLarge,
     Reason::RequestInvalid,
@@ -16,6 +16,7 @@ const ALL: [Reason; 23] = [
     Reason::PageInvalid,
     Reason::TopicNotFound,
     Reason::GroupNotFound,
+    Reason::DeadLetterNotFound,
     Reason::TopicExists,
     Reason::GroupConflict,
     Reason::GroupInUse,

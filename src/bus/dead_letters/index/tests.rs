@@ -1,6 +1,12 @@
 use proptest::{collection::vec, option, prelude::*};
 
-use super::{super::letter::Why, *};
+use super::{
+    super::{
+        format::Request,
+        letter::{LetterReason, Why},
+    },
+    *,
+};
 use crate::{
     log::{Headers, Record},
     name::Topic,
