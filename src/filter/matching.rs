@@ -1,4 +1,4 @@
-//! The dialects at work: does this event pass?
+//! The dialects at work: whether an event passes a checked filter.
 
 use super::cesql::{Expression, Fuel};
 use crate::event::Event;
