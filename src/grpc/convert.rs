@@ -1,6 +1,7 @@
 //! Wire types to the bus's and back, side by side.
 
 mod open;
+mod filter;
 mod frames;
 mod groups;
 mod topic;

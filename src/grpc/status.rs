@@ -27,6 +27,7 @@ pub(crate) fn row(reason: Reason) -> (&'static str, Code) {
         Reason::FrameUnexpected => ("FRAME_UNEXPECTED", Code::InvalidArgument),
         Reason::TopicInvalid => ("TOPIC_INVALID", Code::InvalidArgument),
         Reason::GroupInvalid => ("GROUP_INVALID", Code::InvalidArgument),
+        Reason::FilterInvalid => ("FILTER_INVALID", Code::InvalidArgument),
         Reason::PageInvalid => ("PAGE_INVALID", Code::InvalidArgument),
         Reason::TopicNotFound => ("TOPIC_NOT_FOUND", Code::NotFound),
         Reason::GroupNotFound => ("GROUP_NOT_FOUND", Code::NotFound),

@@ -146,7 +146,7 @@ async fn receive(reader: &mut ReadSession, count: usize) {
             .expect("a frame")
             .expect("no error")
         {
-            ReadFrame::Events(events) => got += events.items().len(),
+            ReadFrame::Events(events) => got += events.items().count(),
             _ => continue,
         }
     }
@@ -170,6 +170,7 @@ async fn a_thousand_readers_at_the_end_cost_one_fetch() {
             topics: vec![Topic::new(TOPIC).expect("valid")],
             start: Start::Latest,
             end: None,
+            filter: None,
             follow: true,
             max_events: None,
             on_gap: OnGap::Continue,

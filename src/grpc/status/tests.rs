@@ -13,6 +13,7 @@ const ALL: [Reason; 24] = [
     Reason::FrameUnexpected,
     Reason::TopicInvalid,
     Reason::GroupInvalid,
+    Reason::FilterInvalid,
     Reason::PageInvalid,
     Reason::TopicNotFound,
     Reason::GroupNotFound,
