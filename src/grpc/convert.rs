@@ -5,6 +5,7 @@ mod filter;
 mod frames;
 mod groups;
 mod topic;
+mod dead_letters;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::{
 };
 
 pub(super) use self::{
+    dead_letters::{Shown, dead_letter, letter_filter, letter_id, letter_results, selection},
     frames::{FrameParts, read_events, subscribe_response, wire_credit},
     groups::group,
     open::{credit, id_ranges, nack_delay, open, read_options},

@@ -17,6 +17,7 @@ use crate::harness::{
 };
 
 const SERVICES: [&str; 5] = [
+    "tidings.v1.DeadLetterService",
     "tidings.v1.OffsetService",
     "tidings.v1.PublisherService",
     "tidings.v1.SubscriberService",
