@@ -1,6 +1,7 @@
 //! Dead letters: listed, shown, redriven and discarded, the same after a restart; what is refused.
 
 pub(crate) mod letters;
+mod command;
 mod storing;
 
 use tidings::{

@@ -11,7 +11,9 @@ use super::{
 };
 use crate::{
     bus::{Bus, Inner},
-    error::{Error, Reason, Result},
+    convention,
+    error::{Error, Fault, Reason, Result},
+    event::Event,
     log::Headers,
     name::Group,
 };
@@ -29,6 +31,14 @@ pub struct LetterInfo {
     pub row: Row,
     /// In lists without value and headers.
     pub letter: Letter,
+}
+
+impl LetterInfo {
+    /// The event, and why the record is no well-formed one.
+    pub fn event(&self) -> (Event, Option<Fault>) {
+        let decoded = convention::decode(&self.letter.source, &self.letter.record);
+        (decoded.event, decoded.fault)
+    }
 }
 
 /// Newest first.

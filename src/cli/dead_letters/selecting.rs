@@ -27,8 +27,8 @@ pub struct Matching {
     #[arg(long, value_name = "TIME", value_parser = words::parse_time)]
     until: Option<Timestamp>,
     /// Only those given up for this
-    #[arg(long = "why", value_name = "REASON")]
-    reason: Option<Reason>,
+    #[arg(long, value_name = "REASON")]
+    why: Option<Reason>,
     /// Only in this state
     #[arg(long)]
     state: Option<State>,
@@ -85,7 +85,7 @@ impl Matching {
             topic: self.topic.unwrap_or_default(),
             start_time: self.from,
             end_time: self.until,
-            reason: self.reason.map_or(DeadLetterReason::Unspecified, reason).into(),
+            reason: self.why.map_or(DeadLetterReason::Unspecified, reason).into(),
             state: self.state.map_or(DeadLetterState::Unspecified, state).into(),
             filter: self.filter.map(cesql),
         }

@@ -3,10 +3,9 @@
 use super::{filter, invalid, log_time, position, timestamp, topic};
 use crate::{
     bus::dead_letters::{Fate, LetterFilter, LetterId, LetterInfo, LetterReason, Moved, Selection, State},
-    convention,
     error::Result,
     name::Group,
-    proto::{event::to_proto, tidings::v1 as wire},
+    proto::{event::to_proto, io::cloudevents::v1::CloudEvent, tidings::v1 as wire},
 };
 
 /// Letters named in one call.
@@ -118,7 +117,8 @@ pub(in crate::grpc) fn dead_letter(group: &Group, info: &LetterInfo, shown: Show
     let text = |text: Option<&String>| text.cloned().unwrap_or_default();
     let id = |id: Option<LetterId>| id.map(|id| id.to_string()).unwrap_or_default();
     let redrive_id = cause.filter(|_| matches!(row.state, State::Redriving | State::Redriven));
-    let mut message = wire::DeadLetter {
+    let (event, fault) = shown_event(info, shown);
+    wire::DeadLetter {
         id: row.id.to_string(),
         group: group.to_string(),
         position: Some(position(&letter.source, letter.record.offset)),
@@ -140,18 +140,21 @@ pub(in crate::grpc) fn dead_letter(group: &Group, info: &LetterInfo, shown: Show
         behind: id(why.behind),
         quarantine: why.quarantine,
         parent: id(why.parent),
-        event: None,
-        fault: None,
-    };
-    if shown == Shown::WithEvent {
-        let decoded = convention::decode(&letter.source, &letter.record);
-        message.event = Some(to_proto(decoded.event));
-        message.fault = decoded.fault.map(|fault| wire::DecodeFault {
-            field: fault.field,
-            rule: fault.rule,
-        });
+        event,
+        fault,
     }
-    message
+}
+
+fn shown_event(info: &LetterInfo, shown: Shown) -> (Option<CloudEvent>, Option<wire::DecodeFault>) {
+    if shown == Shown::WithoutEvent {
+        return (None, None);
+    }
+    let (event, fault) = info.event();
+    let fault = fault.map(|fault| wire::DecodeFault {
+        field: fault.field,
+        rule: fault.rule,
+    });
+    (Some(to_proto(event)), fault)
 }
 
 /// What was done to each.

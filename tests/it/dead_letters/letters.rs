@@ -93,7 +93,12 @@ pub(crate) fn id(letter: &Letter) -> String {
 
 /// The group's store on a log of the test's own.
 pub(crate) fn store(log: Arc<dyn Log>) -> Arc<Store> {
-    let template = TopicTemplate::new("tidings.dead-letters.{group}").expect("valid");
+    store_at("tidings.dead-letters.{group}", log)
+}
+
+/// The same where the topic is named otherwise.
+pub(crate) fn store_at(template: &str, log: Arc<dyn Log>) -> Arc<Store> {
+    let template = TopicTemplate::new(template).expect("valid");
     let all = DeadLetters::new(log, template, TaskTracker::new(), CancellationToken::new());
     all.of(&group()).expect("a store")
 }
