@@ -136,77 +136,33 @@ async fn letters_are_found_by_topic_reason_state_time_and_event() {
     ];
     let server = Server::with_letters(&all).await;
     server.redrive(redrive(&[id(&all[0])])).await.expect("redriven");
-    let any = DeadLetterFilter::default;
     let cesql = |text: &str| Filter {
         dialect: Some(Dialect::Cesql(text.to_owned())),
     };
-    let time = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+    let past = prost_types::Timestamp {
+        seconds: 1_600_000_000,
+        nanos: 0,
+    };
+    let filter = |set: &dyn Fn(&mut DeadLetterFilter)| {
+        let mut filter = DeadLetterFilter::default();
+        set(&mut filter);
+        filter
+    };
     let everything = [id(&all[2]), id(&all[1]), id(&all[0])];
     for (matching, found) in [
-        (any(), &everything[..]),
+        (filter(&|_| ()), &everything[..]),
+        (filter(&|f| f.topic = ORDERS.to_owned()), &everything),
+        (filter(&|f| f.topic = "others".to_owned()), &[]),
         (
-            DeadLetterFilter {
-                topic: ORDERS.to_owned(),
-                ..any()
-            },
-            &everything,
-        ),
-        (
-            DeadLetterFilter {
-                topic: "others".to_owned(),
-                ..any()
-            },
-            &[],
-        ),
-        (
-            DeadLetterFilter {
-                reason: DeadLetterReason::TooLarge.into(),
-                ..any()
-            },
+            filter(&|f| f.reason = DeadLetterReason::TooLarge.into()),
             &everything[1..2],
         ),
-        (
-            DeadLetterFilter {
-                state: Redriving.into(),
-                ..any()
-            },
-            &everything[2..],
-        ),
-        (
-            DeadLetterFilter {
-                state: Parked.into(),
-                ..any()
-            },
-            &everything[..2],
-        ),
-        (
-            DeadLetterFilter {
-                start_time: time(1_600_000_000),
-                ..any()
-            },
-            &everything,
-        ),
-        (
-            DeadLetterFilter {
-                end_time: time(1_600_000_000),
-                ..any()
-            },
-            &[],
-        ),
-        (
-            DeadLetterFilter {
-                filter: Some(cesql("subject = 'b'")),
-                ..any()
-            },
-            &everything[1..2],
-        ),
-        (
-            DeadLetterFilter {
-                filter: Some(cesql("TRUE")),
-                ..any()
-            },
-            &everything[1..],
-        ),
+        (filter(&|f| f.state = Redriving.into()), &everything[2..]),
+        (filter(&|f| f.state = Parked.into()), &everything[..2]),
+        (filter(&|f| f.start_time = Some(past)), &everything),
+        (filter(&|f| f.end_time = Some(past)), &[]),
+        (filter(&|f| f.filter = Some(cesql("subject = 'b'"))), &everything[1..2]),
+        (filter(&|f| f.filter = Some(cesql("TRUE"))), &everything[1..]),
     ] {
         assert_eq!(server.matching(matching.clone()).await, found, "{matching:?}");
     }

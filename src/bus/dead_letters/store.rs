@@ -9,7 +9,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -50,6 +50,10 @@ pub struct Asked {
 /// One group's dead letters. Followed until it is dropped.
 pub struct Store {
     pub(super) shared: Arc<Shared>,
+    /// Since somebody last looked whether it is still wanted.
+    pub(super) was_asked: AtomicBool,
+    /// Whether somebody looks.
+    pub(super) lingers: AtomicBool,
     _stop: DropGuard,
 }
 
@@ -69,7 +73,12 @@ pub(super) struct Shared {
 
 impl Store {
     pub(super) fn new(shared: Arc<Shared>, stop: DropGuard) -> Self {
-        Self { shared, _stop: stop }
+        Self {
+            shared,
+            was_asked: AtomicBool::new(false),
+            lingers: AtomicBool::new(false),
+            _stop: stop,
+        }
     }
 
     /// Waits until everything is known that was written before this call; at once if there is no topic.

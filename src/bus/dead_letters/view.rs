@@ -104,7 +104,7 @@ impl Inner {
         if self.log.partitions(&topic).await?.is_none() && self.groups.find(group).await?.is_none() {
             return Err(Error::no_such_group(group));
         }
-        let store = self.dead_letters.of(group)?;
+        let store = self.dead_letters.lingering(group)?;
         store.ready().await?;
         Ok(store)
     }

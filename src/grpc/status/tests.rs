@@ -5,7 +5,7 @@ use tonic_types::StatusExt as _;
 use super::*;
 use crate::{bus::Run, error::Fault};
 
-const ALL: [Reason; 24] = [
+const ALL: [Reason; 25] = [
     Reason::EventInvalid,
     Reason::EventTooLarge,
     Reason::RequestInvalid,

@@ -116,10 +116,7 @@ async fn the_topic_is_named_as_configured() {
 
 #[tokio::test]
 async fn a_name_of_the_topic_that_cannot_be_one_is_refused() {
-    for (value, rule) in [
-        ("'dlq'", "must have {group} once"),
-        ("'{group}'", "must have {group} once"),
-    ] {
+    for value in ["dlq", "{group}", "{group}-{group}", "a b {group}"] {
         let mut command = tidings();
         command
             .args(["config", "show"])
