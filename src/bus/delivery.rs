@@ -5,6 +5,7 @@
 //! acks ──────▶ outstanding (id → event) ───▶ scheduler, tracker ──▶ the offset that may be committed
 //! ```
 
+mod bits;
 mod dispatch;
 mod ledger;
 mod outstanding;

@@ -1,6 +1,6 @@
 //! Puts tracker, scheduler and the streams' ledgers together: arrivals and acks in, sendings and offsets to commit out.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, ops::Range, time::Instant};
 
 use slab::Slab;
 
@@ -35,7 +35,13 @@ impl<P> Dispatch<P> {
 
     /// A partition came, of which everything below `committed` is settled.
     pub fn assign(&mut self, committed: i64) -> PartitionId {
-        self.partitions.insert(Partition::new(committed))
+        self.resume(committed, &[])
+    }
+
+    /// A partition came, of which everything below `committed` is settled, and these runs of a note above it. They are not
+    /// delivered again when they arrive.
+    pub fn resume(&mut self, committed: i64, settled: &[Range<i64>]) -> PartitionId {
+        self.partitions.insert(Partition::new(committed, settled))
     }
 
     /// A partition left: its events are forgotten, and acks of them are stale from now on.

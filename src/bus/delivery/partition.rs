@@ -1,8 +1,11 @@
 //! One partition as the dispatcher sees it: what is settled, and what waits for the window to open.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 
-use super::{Arrival, tracker::Tracker};
+use super::{
+    Arrival,
+    tracker::{Arrived, Tracker},
+};
 
 #[derive(Debug)]
 pub(super) struct Partition<P> {
@@ -31,9 +34,10 @@ pub struct PartitionView {
 }
 
 impl<P> Partition<P> {
-    pub(super) fn new(committed: i64) -> Self {
+    /// Everything below `committed` is settled, and these runs above it.
+    pub(super) fn new(committed: i64, settled: &[Range<i64>]) -> Self {
         Self {
-            tracker: Tracker::new(committed),
+            tracker: Tracker::resume(committed, settled),
             backlog: VecDeque::new(),
             in_flight: 0,
             retired: false,
@@ -87,7 +91,7 @@ impl<P> Partition<P> {
             match self.backlog.pop_front() {
                 Some(Pending::Hole(next)) => self.tracker.skip_to(next),
                 Some(Pending::Event(arrival)) => {
-                    if self.tracker.arrive(arrival.offset) {
+                    if self.tracker.arrive(arrival.offset) == Arrived::New {
                         give(arrival);
                     }
                 }

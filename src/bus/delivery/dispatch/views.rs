@@ -1,6 +1,6 @@
 //! Looking at the dispatcher: where partitions and streams stand.
 
-use std::time::Instant;
+use std::{ops::Range, time::Instant};
 
 use super::{Dispatch, Stream};
 use crate::bus::delivery::{Credit, Oldest, PartitionId, PartitionView, StreamId, partition::Partition};
@@ -13,6 +13,14 @@ impl<P> Dispatch<P> {
 
     pub fn partition(&self, id: PartitionId) -> Option<PartitionView> {
         self.partitions.get(id).map(Partition::view)
+    }
+
+    /// What is settled above the partition's committed offset, for the commit's note.
+    pub fn settled_runs(&self, id: PartitionId) -> Vec<Range<i64>> {
+        self.partitions
+            .get(id)
+            .map(|partition| partition.tracker.runs().collect())
+            .unwrap_or_default()
     }
 
     /// Events and bytes that the stream has and has not settled.
