@@ -8,6 +8,7 @@
 mod bits;
 mod dispatch;
 mod ledger;
+pub mod note;
 mod outstanding;
 mod partition;
 mod scheduler;
@@ -20,4 +21,5 @@ pub use ledger::{Credit, CreditMode, Ledger};
 pub use outstanding::{IdFault, IdRange, Verdict};
 pub use partition::PartitionView;
 pub use scheduler::Arrival;
+pub use tracker::SPAN;
 pub use words::{Limits, Oldest, PartitionId, Places, Sending, Settled, StreamId};

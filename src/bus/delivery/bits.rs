@@ -67,7 +67,8 @@ impl Bits {
         iter::from_fn(move || {
             let start = self.find(from, 0)?;
             from = self.first_clear(start);
-            Some(start..from)
+            // The bitmap may reach over the last offset that there can be.
+            (start < from).then_some(start..from)
         })
     }
 

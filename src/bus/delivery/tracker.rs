@@ -123,7 +123,7 @@ impl Tracker {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, iter};
 
     use proptest::{collection::vec, prelude::*};
 
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(tracker.committed(), 14);
         tracker.skip_to(350);
         assert_eq!((tracker.committed(), tracker.span()), (350, 0));
-        assert_eq!(tracker.runs().collect::<Vec<_>>(), [350..400]);
+        assert!(tracker.runs().eq(iter::once(350..400)));
         assert_eq!(tracker.arrive(1000), Arrived::New);
         assert_eq!((tracker.committed(), tracker.runs().count()), (1000, 0));
     }

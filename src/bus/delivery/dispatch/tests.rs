@@ -81,6 +81,25 @@ fn a_stream_without_room_leaves_its_share_to_others_and_recalled_events_are_unse
 }
 
 #[test]
+fn what_was_settled_in_a_life_before_is_not_sent_again() {
+    let mut dispatch = Dispatch::new(Limits { window: 4 });
+    let partition = dispatch.resume(10, &[11..13, 14..20]);
+    let stream = dispatch.join(ledger(100, CreditMode::Explicit), 1);
+    for offset in 10..22 {
+        dispatch.arrive(partition, arrival(offset, Some(1)));
+    }
+    let sent = pump(&mut dispatch);
+    assert_eq!(sent.iter().map(|(.., offset)| *offset).collect::<Vec<_>>(), [10]);
+    assert_eq!(dispatch.settled_runs(partition), [11..13, 14..20]);
+    dispatch.ack(stream, &one(sent[0].1), Places::Unwanted);
+    let sent = pump(&mut dispatch);
+    assert_eq!(sent.iter().map(|(.., offset)| *offset).collect::<Vec<_>>(), [13]);
+    dispatch.ack(stream, &one(sent[0].1), Places::Unwanted);
+    assert_eq!(pump(&mut dispatch).len(), 1);
+    assert_eq!(dispatch.partition(partition).map(|view| view.committed), Some(20));
+}
+
+#[test]
 fn the_window_is_never_exceeded_and_opens_with_acks() {
     let mut dispatch = Dispatch::new(Limits { window: 4 });
     let partition = dispatch.assign(0);
