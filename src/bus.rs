@@ -13,6 +13,8 @@ mod topics;
 mod start;
 mod groups;
 mod table;
+mod rules;
+mod notes;
 mod group;
 pub mod delivery;
 mod feed;
@@ -28,17 +30,18 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use feed::Item;
 pub use group::{
-    AckReport, AssignmentChange, Control, Delivery, Frame, Frames, Heartbeat, LossReason, OldestUnacked, Opened,
-    PartitionProgress, PartitionRow, Subscription, Waiting,
+    AckReport, Action, AssignmentChange, Control, Delivery, Frame, Frames, Heartbeat, LossReason, OldestUnacked,
+    Opened, PartitionProgress, PartitionRow, Refusal, Subscription, Waiting,
 };
-pub use groups::{GroupInfo, GroupPartition, GroupSettings, OnGap};
+pub use groups::{GroupInfo, GroupPartition, GroupSettings, OnGap, Undecodable};
 pub use publish::{HandedOver, NewEvents, PublishError, Run, RunState, Written};
 pub use read::{ReadEvents, ReadFrame, ReadOptions, ReadSession};
+pub use rules::{DeliveryRule, DeliveryRules, RetryOverride};
 pub use start::{End, Gap, GapReason, Start};
 pub use subscribe::{OnConflict, OpenOptions};
 
 use crate::{
-    bus::{delivery::Credit, feed::Feeds, groups::Groups},
+    bus::{delivery::Credit, feed::Feeds, groups::Groups, notes::TriesTable, table::Table},
     convention::routes::Routes,
     error::{Error, Reason, Result},
     log::Log,
@@ -64,6 +67,7 @@ pub struct Settings {
     pub window: i64,
     pub commit_interval: Duration,
     pub commit_count: usize,
+    pub delivery: DeliveryRules,
     /// Whether publishing or subscribing to an unknown topic creates it.
     pub auto_create: bool,
     pub default_partitions: i32,
@@ -81,6 +85,8 @@ struct Inner {
     settings: Settings,
     feeds: Feeds,
     groups: Groups,
+    /// What became of events, where that does not fit into the notes of commits.
+    tries: Arc<TriesTable>,
     publish_bytes: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     replica_id: String,
@@ -98,6 +104,7 @@ impl Bus {
         Self(Arc::new(Inner {
             feeds: Feeds::new(Arc::clone(&log), settings.feed_bytes, tasks.clone()),
             groups,
+            tries: Table::start(Arc::clone(&log), &tasks, &draining),
             publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),
             streams: Arc::new(Semaphore::new(settings.streams)),
             replica_id: format!("{:08x}", fastrand::u32(..)),

@@ -2,6 +2,8 @@
 
 pub mod pattern;
 
+pub use pattern::Pattern;
+
 use std::{fmt, sync::Arc};
 
 use crate::error::{Error, Fault, Reason, Result};

@@ -10,7 +10,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(super) use self::active::Active;
 pub use self::view::{GroupInfo, GroupPartition};
-use super::table::{Row, Table};
+use super::{
+    rules::RetryOverride,
+    table::{Row, Table},
+};
 use crate::{
     error::{Error, Reason, Result},
     log::{Log, LogTime, TopicPartition},
@@ -23,6 +26,19 @@ pub struct GroupSettings {
     /// Sorted, each once.
     pub topics: Vec<Topic>,
     pub on_gap: OnGap,
+    pub undecodable: Undecodable,
+    pub retry: RetryOverride,
+}
+
+/// What to do with records that are no events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undecodable {
+    /// Deliver them with their fault.
+    #[default]
+    Deliver,
+    /// Make dead letters of them, and of events that fit into no message to the client.
+    DeadLetter,
 }
 
 /// What to do where events that come next are gone.
@@ -117,6 +133,10 @@ struct Stored {
     topics: Vec<String>,
     #[serde(default)]
     on_gap: OnGap,
+    #[serde(default)]
+    undecodable: Undecodable,
+    #[serde(default)]
+    retry: RetryOverride,
     created_ms: i64,
     #[serde(default)]
     id: u64,
@@ -139,6 +159,8 @@ impl Row for GroupRecord {
             revision: self.revision,
             topics: self.settings.topics.iter().map(Topic::to_string).collect(),
             on_gap: self.settings.on_gap,
+            undecodable: self.settings.undecodable,
+            retry: self.settings.retry,
             created_ms: self.created.0,
             id: self.id,
             start: self.start.as_ref().map(|start| start.iter().map(place).collect()),
@@ -163,6 +185,8 @@ impl Row for GroupRecord {
             settings: GroupSettings {
                 topics: topics.collect::<Result<_>>()?,
                 on_gap: stored.on_gap,
+                undecodable: stored.undecodable,
+                retry: stored.retry,
             },
             created: LogTime(stored.created_ms),
             id: stored.id,
@@ -186,6 +210,12 @@ mod tests {
             settings: GroupSettings {
                 topics,
                 on_gap: OnGap::Fail,
+                undecodable: Undecodable::DeadLetter,
+                retry: RetryOverride {
+                    factor: Some(1.5),
+                    max_attempts: Some(0),
+                    ..RetryOverride::default()
+                },
             },
             created: LogTime(5),
             id,

@@ -70,14 +70,6 @@ pub struct Topics {
     pub default_partitions: u32,
 }
 
-/// `[delivery]`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Delivery {
-    pub commit_interval: Duration,
-    pub commit_count: u32,
-    pub window: u32,
-}
-
 /// `[limits]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
@@ -185,18 +177,6 @@ pub(super) fn topics(reader: &mut Reader, backend: Backend) -> Topics {
             "topics.default_partitions",
             |n: u32| (1..=1000).contains(&n),
             "1 to 1000",
-        ),
-    }
-}
-
-pub(super) fn delivery(reader: &mut Reader) -> Delivery {
-    Delivery {
-        commit_interval: reader.take_if("delivery.commit_interval", longer_than_zero, "longer than 0"),
-        commit_count: reader.take_if("delivery.commit_count", one_or_more, "at least 1"),
-        window: reader.take_if(
-            "delivery.window",
-            |window: u32| (1..=16_384).contains(&window),
-            "1 to 16384",
         ),
     }
 }

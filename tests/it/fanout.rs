@@ -7,7 +7,10 @@ use std::sync::{
 
 use async_trait::async_trait;
 use tidings::{
-    bus::{Bus, NewEvents, OnGap, ReadFrame, ReadOptions, ReadSession, Settings, Start, delivery::Credit},
+    bus::{
+        Bus, DeliveryRule, DeliveryRules, NewEvents, OnGap, ReadFrame, ReadOptions, ReadSession, Settings, Start,
+        delivery::{Credit, RetryPolicy},
+    },
     convention::routes::Routes,
     error::Result,
     event::{Draft, Event},
@@ -106,6 +109,21 @@ fn settings() -> Settings {
         window: 1_000,
         commit_interval: Duration::from_secs(1),
         commit_count: 1_000,
+        delivery: DeliveryRules {
+            groups: Vec::new(),
+            others: DeliveryRule {
+                lease: None,
+                retry: RetryPolicy {
+                    initial: Duration::from_secs(1),
+                    factor: 2.0,
+                    maximum: Duration::from_secs(60),
+                    jitter: 0.0,
+                    max_attempts: 0,
+                    max_abandons: 0,
+                },
+            },
+            max_lease: Duration::from_secs(60),
+        },
         auto_create: true,
         default_partitions: 1,
         drain_timeout: Duration::from_secs(1),

@@ -47,7 +47,7 @@ pub struct Note {
     /// Runs of offsets that are settled: in order, apart from each other, from the committed offset up to `SPAN` above it.
     pub settled: Vec<Range<i64>>,
     /// In order of their offsets, which are within the same bounds.
-    pub tries: Vec<Tries>,
+    pub tries: Vec<Tried>,
     pub epoch: u64,
     /// The version of the record in the internal topic that holds the tries that are not here.
     pub overflow: Option<u64>,
@@ -55,7 +55,7 @@ pub struct Note {
 
 /// What became of an event that is not settled yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tries {
+pub struct Tried {
     pub offset: i64,
     /// How often it was sent.
     pub attempt: u32,
@@ -71,8 +71,8 @@ pub struct Tries {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Encoded {
     pub text: String,
-    /// Tries that did not fit, in order of their offsets: those that failed least.
-    pub rest: Vec<Tries>,
+    /// Tried that did not fit, in order of their offsets: those that failed least.
+    pub rest: Vec<Tried>,
 }
 
 /// Writes a note in at most `budget` ASCII characters. What fits depends on neither `epoch` nor `overflow`: so one may encode,

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::IdFault;
+use super::{Doom, IdFault, Tries, entry::EntryId};
+use crate::log::LogTime;
 
 pub type PartitionId = usize;
 pub type StreamId = usize;
@@ -56,4 +57,36 @@ impl Oldest {
 pub enum Places {
     Wanted,
     Unwanted,
+}
+
+/// When something goes wrong, and what decides about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    pub now: Instant,
+    pub time: LogTime,
+    /// Gives the luck of the draw, from 0 to 1.
+    pub spread: fn() -> f64,
+}
+
+/// What a client wants with events that failed. `words` = in its words, and who it is.
+#[derive(Clone, Debug)]
+pub enum Nack {
+    /// Send them again; `None` = after the policy's delay.
+    Retry {
+        delay: Option<Duration>,
+        words: Doom,
+    },
+    DeadLetter(Doom),
+}
+
+/// An event that becomes a dead letter.
+#[derive(Debug)]
+pub struct Grave<'a, P> {
+    pub entry: EntryId,
+    pub partition: PartitionId,
+    pub offset: i64,
+    pub key: Option<u64>,
+    pub tries: Tries,
+    pub doom: &'a Doom,
+    pub payload: &'a P,
 }

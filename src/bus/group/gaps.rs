@@ -18,7 +18,7 @@ impl Task {
         owned.must_commit = true;
         self.park(id, self.bus.feeds.reader(gap.partition.clone(), gap.to, None));
         self.dispatch.skip_to(id, gap.to);
-        self.commits.acked += 1;
+        self.commits.changes += 1;
         self.tell_gap(gap);
     }
 

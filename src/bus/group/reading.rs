@@ -124,6 +124,7 @@ impl Task {
                         held: Arc::clone(&held),
                         index,
                     },
+                    doom: self.identity.doom_of(item),
                 },
             );
         }

@@ -5,15 +5,15 @@
 //! ```
 
 use super::{
-    CRC, Tries,
+    CRC, Tried,
     number::{Cursor, put},
     tries,
 };
 
 const VERSION: u8 = 1;
 
-/// Tries up to `SPAN` above the lowest offset among them; others are left out.
-pub fn tries_to_bytes(tries: &[Tries]) -> Vec<u8> {
+/// Tried up to `SPAN` above the lowest offset among them; others are left out.
+pub fn tries_to_bytes(tries: &[Tried]) -> Vec<u8> {
     let origin = tries.iter().map(|tries| tries.offset).min().unwrap_or_default();
     let mut bytes = vec![VERSION];
     put(&mut bytes, origin.cast_unsigned());
@@ -23,8 +23,8 @@ pub fn tries_to_bytes(tries: &[Tries]) -> Vec<u8> {
     bytes
 }
 
-/// Tries in order of their offsets; `None` for anything that `tries_to_bytes` did not write.
-pub fn tries_from_bytes(bytes: &[u8]) -> Option<Vec<Tries>> {
+/// Tried in order of their offsets; `None` for anything that `tries_to_bytes` did not write.
+pub fn tries_from_bytes(bytes: &[u8]) -> Option<Vec<Tried>> {
     let (body, crc) = bytes.split_last_chunk::<CRC>()?;
     let (&version, rest) = body.split_first()?;
     if version != VERSION || crc32fast::hash(body).to_le_bytes() != *crc {

@@ -8,8 +8,8 @@ use crate::bus::delivery::tracker::{SPAN, Tracker};
 const BUDGET: usize = 3_900;
 const NOW: i64 = 1_790_000_000_000;
 
-fn tries(offset: i64, failures: u32, time: i64) -> Tries {
-    Tries {
+fn tries(offset: i64, failures: u32, time: i64) -> Tried {
+    Tried {
         offset,
         attempt: failures + 1,
         failures,
@@ -18,7 +18,7 @@ fn tries(offset: i64, failures: u32, time: i64) -> Tries {
     }
 }
 
-fn note(settled: &[Range<i64>], tries: &[Tries]) -> Note {
+fn note(settled: &[Range<i64>], tries: &[Tried]) -> Note {
     Note {
         settled: settled.to_vec(),
         tries: tries.to_vec(),
@@ -38,7 +38,7 @@ fn alternating(committed: i64) -> Vec<Range<i64>> {
 fn notes_are_as_short_as_what_they_say() {
     let few_runs = [1_001..1_010, 1_012..1_013, 1_300..1_400, 2_000..2_001];
     let failing = [tries(1_000, 3, NOW), tries(1_011, 1, NOW + 60_000)];
-    let in_flight: Vec<Tries> = (1_000..1_500).map(|offset| tries(offset, 0, 0)).collect();
+    let in_flight: Vec<Tried> = (1_000..1_500).map(|offset| tries(offset, 0, 0)).collect();
     let group = Note {
         epoch: 7,
         overflow: Some(12),
@@ -84,7 +84,7 @@ fn a_note_written_today_is_read_for_ever() {
 
 #[test]
 fn what_failed_most_stays_beside_the_widest_bitmap() {
-    let all: Vec<Tries> = (0..SPAN)
+    let all: Vec<Tried> = (0..SPAN)
         .map(|offset| tries(offset, u32::try_from(offset % 7).unwrap(), NOW + offset * 60))
         .collect();
     let encoded = encode(0, &note(&alternating(0), &all), BUDGET);
@@ -147,9 +147,9 @@ prop_compose! {
     fn any_tries()(
         counts in prop_oneof![Just((1, 0, 0)), (0u32..20, 0u32..9, 0u32..9), any::<(u32, u32, u32)>()],
         time in prop_oneof![3 => NOW..NOW + 3_600_000, 2 => Just(0), 1 => any::<i64>()],
-    ) -> Tries {
+    ) -> Tried {
         let (attempt, failures, abandons) = counts;
-        Tries { offset: 0, attempt, failures, abandons, first_failure: LogTime(time) }
+        Tried { offset: 0, attempt, failures, abandons, first_failure: LogTime(time) }
     }
 }
 
@@ -165,7 +165,7 @@ prop_compose! {
         let room = i64::MAX - committed;
         let settled = if room < SPAN { Vec::new() } else { runs(committed, if is_wide { &wide } else { &narrow }) };
         let which = which.into_iter().filter(|(above, _)| *above <= room);
-        let tries = which.map(|(above, tries)| Tries { offset: committed + above, ..tries }).collect();
+        let tries = which.map(|(above, tries)| Tried { offset: committed + above, ..tries }).collect();
         (committed, Note { settled, tries, epoch, overflow })
     }
 }
@@ -190,7 +190,7 @@ proptest! {
         let encoded = encode(committed, &note, budget);
         prop_assert!(encoded.text.len() <= budget.min(MAX_TEXT));
         let read = decode(committed, &encoded.text).unwrap();
-        let failed = |tries: &Tries| u64::from(tries.failures) + u64::from(tries.abandons);
+        let failed = |tries: &Tried| u64::from(tries.failures) + u64::from(tries.abandons);
         let least = read.tries.iter().map(failed).min().unwrap_or(u64::MAX);
         prop_assert!(encoded.rest.iter().all(|tries| failed(tries) <= least));
         let mut all = [read.tries.clone(), encoded.rest.clone()].concat();

@@ -1,4 +1,4 @@
-//! Tries as bytes: few for an event that was only sent once, more for those that failed.
+//! Tried as bytes: few for an event that was only sent once, more for those that failed.
 //!
 //! ```text
 //! first of all times of failures, then for each event: gap to the one before × 4 + kind, then by kind
@@ -10,7 +10,7 @@
 use std::cmp::Reverse;
 
 use super::{
-    Tries,
+    Tried,
     number::{Cursor, put},
 };
 use crate::{bus::delivery::tracker::SPAN, log::LogTime};
@@ -20,10 +20,10 @@ const UNTIMED: u64 = 1;
 const TIMED: u64 = 2;
 const NEVER: LogTime = LogTime(0);
 
-/// Tries from `origin` up to `SPAN` above it by their offsets, each once; others are left out.
-pub(super) fn in_order(origin: i64, tries: &[Tries]) -> Vec<Tries> {
+/// Tried from `origin` up to `SPAN` above it by their offsets, each once; others are left out.
+pub(super) fn in_order(origin: i64, tries: &[Tried]) -> Vec<Tried> {
     let bounds = origin..=origin.saturating_add(SPAN);
-    let mut tries: Vec<Tries> = tries
+    let mut tries: Vec<Tried> = tries
         .iter()
         .filter(|tries| bounds.contains(&tries.offset))
         .copied()
@@ -34,9 +34,9 @@ pub(super) fn in_order(origin: i64, tries: &[Tries]) -> Vec<Tries> {
 }
 
 /// Which of these fit into so many bytes, those that failed most first, and the rest.
-pub(super) fn fit(origin: i64, tries: Vec<Tries>, room: usize) -> (Vec<Tries>, Vec<Tries>) {
+pub(super) fn fit(origin: i64, tries: Vec<Tried>, room: usize) -> (Vec<Tried>, Vec<Tried>) {
     let mut bytes = Vec::new();
-    let mut fits = |tries: &[Tries]| {
+    let mut fits = |tries: &[Tried]| {
         bytes.clear();
         write(&mut bytes, origin, tries);
         bytes.len() <= room
@@ -49,7 +49,7 @@ pub(super) fn fit(origin: i64, tries: Vec<Tries>, room: usize) -> (Vec<Tries>, V
     ranks.truncate(room);
     // The more there are the longer they get, so those that fit are the first of the ranks.
     let count = ranks.partition_point(|last| {
-        let kept: Vec<Tries> = tries.iter().filter(|tries| rank(tries) <= *last).copied().collect();
+        let kept: Vec<Tried> = tries.iter().filter(|tries| rank(tries) <= *last).copied().collect();
         fits(&kept)
     });
     let last = count.checked_sub(1).and_then(|last| ranks.get(last));
@@ -59,7 +59,7 @@ pub(super) fn fit(origin: i64, tries: Vec<Tries>, room: usize) -> (Vec<Tries>, V
 }
 
 /// `tries` as `in_order` gives them.
-pub(super) fn write(into: &mut Vec<u8>, origin: i64, tries: &[Tries]) {
+pub(super) fn write(into: &mut Vec<u8>, origin: i64, tries: &[Tried]) {
     let times = tries.iter().map(|tries| tries.first_failure);
     let first = times.filter(|time| *time != NEVER).min().unwrap_or(NEVER);
     put(into, first.0.cast_unsigned());
@@ -81,7 +81,7 @@ pub(super) fn write(into: &mut Vec<u8>, origin: i64, tries: &[Tries]) {
 }
 
 /// All that is left.
-pub(super) fn read(cursor: &mut Cursor, origin: i64) -> Option<Vec<Tries>> {
+pub(super) fn read(cursor: &mut Cursor, origin: i64) -> Option<Vec<Tried>> {
     let first = cursor.number()?.cast_signed();
     let last = origin.saturating_add(SPAN);
     let mut all = Vec::new();
@@ -90,7 +90,7 @@ pub(super) fn read(cursor: &mut Cursor, origin: i64) -> Option<Vec<Tries>> {
         let head = cursor.number()?;
         let offset = next.checked_add_unsigned(head >> 2).filter(|offset| *offset <= last)?;
         next = offset.saturating_add(1);
-        let mut tries = Tries {
+        let mut tries = Tried {
             offset,
             attempt: 1,
             failures: 0,
@@ -113,15 +113,15 @@ pub(super) fn read(cursor: &mut Cursor, origin: i64) -> Option<Vec<Tries>> {
 }
 
 /// The lower the sooner it is in the note.
-fn rank(tries: &Tries) -> (Reverse<u64>, i64) {
+fn rank(tries: &Tried) -> (Reverse<u64>, i64) {
     let failed = u64::from(tries.failures) + u64::from(tries.abandons);
     (Reverse(failed), tries.offset)
 }
 
-fn kind(tries: &Tries) -> u64 {
+fn kind(tries: &Tried) -> u64 {
     match tries {
-        Tries { first_failure, .. } if *first_failure != NEVER => TIMED,
-        Tries {
+        Tried { first_failure, .. } if *first_failure != NEVER => TIMED,
+        Tried {
             attempt: 1,
             failures: 0,
             abandons: 0,
