@@ -1,6 +1,7 @@
 //! Names that can only be made valid: topics and groups.
 
 pub mod pattern;
+pub mod template;
 
 pub use pattern::Pattern;
 

@@ -1,5 +1,7 @@
 //! Read: events to a reader of its own, from a start to an end or for ever, without a group.
 
+mod sieve;
+
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
@@ -8,15 +10,18 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+pub use self::sieve::ReadEvents;
+use self::sieve::{Sifted, sift};
 use super::{
     Bus, Inner, draining,
-    feed::{Chunk, FeedReader, Item},
+    feed::FeedReader,
     group::{PartitionProgress, Waiting},
     groups::OnGap,
     start::{End, Gap, Start},
 };
 use crate::{
     error::{Reason, Result},
+    filter::Filter,
     log::TopicPartition,
     name::Topic,
 };
@@ -30,8 +35,10 @@ pub struct ReadOptions {
     pub start: Start,
     /// `None` with `follow` only.
     pub end: Option<End>,
+    /// Which events; `None` = all. What is no well-formed event always passes: nothing is skipped silently.
+    pub filter: Option<Filter>,
     pub follow: bool,
-    /// End after so many events; `None` = all.
+    /// End after so many events that pass; `None` = all.
     pub max_events: Option<u64>,
     pub on_gap: OnGap,
 }
@@ -48,23 +55,11 @@ pub enum ReadFrame {
     Gap(Gap),
 }
 
-/// Part of a batch that is shared with other readers.
-pub struct ReadEvents {
-    pub partition: TopicPartition,
-    chunk: Chunk,
-}
-
-impl ReadEvents {
-    pub fn items(&self) -> &[Item] {
-        &self.chunk.batch.items[self.chunk.range.clone()]
-    }
-}
-
 /// A read in progress. Dropping it ends it.
 pub struct ReadSession {
     bus: Arc<Inner>,
     options: ReadOptions,
-    reading: FuturesUnordered<BoxFuture<'static, (FeedReader, Option<Result<Chunk>>)>>,
+    reading: FuturesUnordered<BoxFuture<'static, (FeedReader, Option<Result<Sifted>>)>>,
     progress: Vec<PartitionProgress>,
     left: Option<u64>,
     told_caught_up: bool,
@@ -125,13 +120,11 @@ impl ReadSession {
         if self.left == Some(0) {
             return None;
         }
-        if self.options.follow && !self.told_caught_up && self.progress.iter().all(|p| p.next >= p.end) {
-            self.told_caught_up = true;
-            let positions = self.progress.iter().map(|p| (p.partition.clone(), p.next)).collect();
-            return Some(Ok(ReadFrame::CaughtUp(positions)));
-        }
         let bus = Arc::clone(&self.bus);
         loop {
+            if let Some(frame) = self.caught_up() {
+                return Some(Ok(frame));
+            }
             if self.reading.is_empty() && !self.options.follow {
                 return None;
             }
@@ -154,37 +147,45 @@ impl ReadSession {
         }
     }
 
-    async fn received(&mut self, reader: FeedReader, outcome: Option<Result<Chunk>>) -> Option<Result<ReadFrame>> {
+    /// Once, with `follow` only; also where all that there is was hidden by the filter.
+    fn caught_up(&mut self) -> Option<ReadFrame> {
+        if self.told_caught_up || !self.options.follow || self.progress.iter().any(|p| p.next < p.end) {
+            return None;
+        }
+        self.told_caught_up = true;
+        let positions = self.progress.iter().map(|p| (p.partition.clone(), p.next)).collect();
+        Some(ReadFrame::CaughtUp(positions))
+    }
+
+    async fn received(&mut self, reader: FeedReader, outcome: Option<Result<Sifted>>) -> Option<Result<ReadFrame>> {
         let partition = reader.partition().clone();
         match outcome {
             None => {
                 self.progress.retain(|progress| progress.partition != partition);
                 None
             }
-            Some(Ok(chunk)) => {
+            Some(Ok(sifted)) => {
                 self.read_on(reader);
-                self.events(partition, chunk).map(Ok)
+                self.events(partition, sifted).map(Ok)
             }
             Some(Err(error)) if error.reason() == Reason::PositionGone => self.over_gap(reader).await,
             Some(Err(error)) => Some(Err(error)),
         }
     }
 
-    fn events(&mut self, partition: TopicPartition, mut chunk: Chunk) -> Option<ReadFrame> {
+    fn events(&mut self, partition: TopicPartition, mut sifted: Sifted) -> Option<ReadFrame> {
         if let Some(left) = &mut self.left {
-            let count = chunk.range.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-            chunk.range.end = chunk.range.start + count;
-            *left -= count as u64;
+            *left -= sifted.keep_first(*left);
         }
         if let Some(progress) = self
             .progress
             .iter_mut()
             .find(|progress| progress.partition == partition)
         {
-            progress.next = chunk.next;
-            progress.end = progress.end.max(chunk.batch.end);
+            progress.next = sifted.next();
+            progress.end = progress.end.max(sifted.end());
         }
-        (!chunk.range.is_empty()).then_some(ReadFrame::Events(ReadEvents { partition, chunk }))
+        sifted.into_events(partition).map(ReadFrame::Events)
     }
 
     /// Retention overtook the reader.
@@ -245,8 +246,13 @@ impl ReadSession {
     }
 
     fn read_on(&self, mut reader: FeedReader) {
+        let filter = self.options.filter.clone();
         self.reading.push(Box::pin(async move {
-            let outcome = reader.next().await;
+            let outcome = match reader.next().await {
+                Some(Ok(chunk)) => Some(Ok(sift(chunk, filter.as_ref()).await)),
+                Some(Err(error)) => Some(Err(error)),
+                None => None,
+            };
             (reader, outcome)
         }));
     }

@@ -19,6 +19,7 @@ mod limits;
 mod log;
 mod embedded;
 mod fanout;
+mod filters;
 mod foreign;
 mod frames;
 mod gaps;

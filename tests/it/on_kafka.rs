@@ -17,6 +17,7 @@ mod drain;
 mod limits;
 mod log;
 mod kafka;
+mod filters;
 mod foreign;
 mod frames;
 mod gaps;

@@ -69,8 +69,9 @@ fn deliveries_messages(deliveries: &[Delivery], max_bytes: usize) -> Result<Vec<
 
 /// Messages with the events of a reader.
 pub(in crate::grpc) fn read_events(events: &ReadEvents, max_bytes: usize) -> Result<Vec<ReadResponse>> {
-    let size = |item: &Item| estimate(item, &events.partition);
-    let message = |part: &[Item]| {
+    let items: Vec<&Item> = events.items().collect();
+    let size = |item: &&Item| estimate(item, &events.partition);
+    let message = |part: &[&Item]| {
         let mut written = EventsWriter::with_capacity(part.iter().map(size).sum());
         for item in part {
             written.read(&read_event(item, &events.partition), &item.event);
@@ -81,10 +82,7 @@ pub(in crate::grpc) fn read_events(events: &ReadEvents, max_bytes: usize) -> Res
         }
         Ok(message)
     };
-    parts(events.items(), max_bytes, size)
-        .into_iter()
-        .map(message)
-        .collect()
+    parts(&items, max_bytes, size).into_iter().map(message).collect()
 }
 
 /// Cuts what is to be sent into parts of about the target size, each of at least one.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{end, failing, invalid, period, start, topics};
+use super::{end, failing, filter::filter, invalid, period, start, topics};
 use crate::{
     bus::{
         End, OnConflict, OnGap, OpenOptions, ReadOptions, Start,
@@ -142,9 +142,6 @@ pub(in crate::grpc) fn id_ranges(ids: &[u64], ranges: &[wire::DeliveryRange]) ->
 
 /// What a reader asks for.
 pub(in crate::grpc) fn read_options(request: wire::ReadRequest) -> Result<ReadOptions> {
-    if request.filter.is_some() {
-        return Err(Error::not_built("filter"));
-    }
     if request.topics.is_empty() {
         return Err(invalid("topics", "names at least one topic"));
     }
@@ -155,6 +152,7 @@ pub(in crate::grpc) fn read_options(request: wire::ReadRequest) -> Result<ReadOp
         return Err(invalid("end", "has no meaning with follow"));
     }
     let max_events = u64::try_from(request.max_events).map_err(|_| invalid("max_events", "is not negative"))?;
+    let filter = filter(request.filter, "filter")?;
     let mut topics = topics(&request.topics, "topics")?;
     topics.sort();
     topics.dedup();
@@ -162,6 +160,7 @@ pub(in crate::grpc) fn read_options(request: wire::ReadRequest) -> Result<ReadOp
         topics,
         start: start.unwrap_or(if follow { Start::Latest } else { Start::Earliest }),
         end: if follow { None } else { Some(end.unwrap_or(End::Latest)) },
+        filter,
         follow,
         max_events: (max_events > 0).then_some(max_events),
         on_gap: OnGap::Continue,
