@@ -16,6 +16,8 @@ mod leaving;
 mod reading;
 mod commits;
 mod ending;
+mod graves;
+mod redrives;
 mod failing;
 mod gaps;
 mod progress;

@@ -102,7 +102,8 @@ impl Inner {
             return Ok(handle);
         }
         self.check_running_groups(group)?;
-        let handle = group::start(self, group, Arc::clone(record));
+        let letters = self.dead_letters.of(group)?;
+        let handle = group::start(self, group, (Arc::clone(record), letters));
         self.groups.active.insert(group, handle.clone());
         Ok(handle)
     }

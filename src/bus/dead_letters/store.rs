@@ -23,7 +23,7 @@ use tokio_util::sync::DropGuard;
 
 use super::{
     format::{self, Change, Request},
-    index::Index,
+    index::{Index, Redriving},
     letter::{Letter, LetterId},
 };
 use crate::{
@@ -70,6 +70,11 @@ pub(super) struct Shared {
 impl Store {
     pub(super) fn new(shared: Arc<Shared>, stop: DropGuard) -> Self {
         Self { shared, _stop: stop }
+    }
+
+    /// Whose letters they are.
+    pub fn group(&self) -> &Group {
+        &self.shared.group
     }
 
     /// Waits until everything is known that was written before this call; at once if there is no topic.
@@ -137,7 +142,7 @@ impl Store {
     }
 
     /// What a partition's owner is to deliver again: in order, with their offsets for [`Self::load`].
-    pub fn redriving(&self, source: &TopicPartition) -> Vec<(LetterId, i64)> {
+    pub fn redriving(&self, source: &TopicPartition) -> Vec<Redriving> {
         self.index().redriving(source)
     }
 

@@ -103,7 +103,7 @@ impl Task {
         self.version += 1;
         owned.changed = self.version;
         owned.end = owned.end.max(chunk.batch.end);
-        let held = Held::new(Arc::clone(&chunk.batch), &self.held);
+        let held = Held::new(Arc::clone(&chunk.batch), None, &self.held);
         if let Some(first) = chunk
             .batch
             .items

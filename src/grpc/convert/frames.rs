@@ -134,6 +134,7 @@ fn delivery(delivery: &Delivery) -> wire::Delivery {
         log_time: Some(timestamp(item.log_time)),
         size: item.size,
         failures: delivery.failures,
+        redrive_id: delivery.redrive_id().unwrap_or_default().into(),
         fault: fault(item),
         ..Default::default()
     }
