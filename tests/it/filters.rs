@@ -34,8 +34,8 @@ async fn with_events(count: usize) -> Server {
 }
 
 fn event(number: usize) -> CloudEvent {
-    let mut event = order(&number.to_string(), if number % 2 == 0 { "a" } else { "b" });
-    if number % 3 == 0 {
+    let mut event = order(&number.to_string(), if number.is_multiple_of(2) { "a" } else { "b" });
+    if number.is_multiple_of(3) {
         event.attributes.insert("third".to_owned(), text(&number.to_string()));
     }
     event
