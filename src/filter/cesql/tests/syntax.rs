@@ -275,6 +275,18 @@ fn nesting_has_a_limit_and_rows_have_none() {
         (format!("{}true", "NOT ".repeat(MAX_NESTING)), true),
         (format!("{}true", "NOT ".repeat(MAX_NESTING + 1)), false),
         (format!("{}x", "- ".repeat(100_000)), false),
+        (
+            format!("{}1{}", "ABS(".repeat(MAX_NESTING), ")".repeat(MAX_NESTING)),
+            true,
+        ),
+        (
+            format!(
+                "{}1{}",
+                "2 * 1 + 0 = 1 OR 1 IN (".repeat(MAX_NESTING),
+                ")".repeat(MAX_NESTING)
+            ),
+            true,
+        ),
         ("ABS(".repeat(100_000), false),
         ("1 IN (".repeat(100_000), false),
         (format!("true{}", " AND true".repeat(10_000)), true),
