@@ -160,10 +160,12 @@ impl ReadSession {
     async fn received(&mut self, reader: FeedReader, outcome: Option<Result<Sifted>>) -> Option<Result<ReadFrame>> {
         let partition = reader.partition().clone();
         match outcome {
-            None => {
+            // A follower's partition is gone. One that is read to its end stays a resume point, whatever was hidden.
+            None if self.options.follow => {
                 self.progress.retain(|progress| progress.partition != partition);
                 None
             }
+            None => None,
             Some(Ok(sifted)) => {
                 self.read_on(reader);
                 self.events(partition, sifted).map(Ok)
