@@ -14,6 +14,7 @@ mod start;
 mod groups;
 mod table;
 mod rules;
+mod sieve;
 mod notes;
 mod group;
 pub mod delivery;

@@ -45,6 +45,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    filter::Filter,
     log::TopicPartition,
     name::Group,
 };
@@ -283,6 +284,10 @@ impl Identity {
                 ..Doom::of(Why::Undecodable)
             })
         })
+    }
+
+    fn filter(&self) -> Option<Filter> {
+        self.record.settings.filter.clone()
     }
 
     fn on_gap(&self) -> OnGap {

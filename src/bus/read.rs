@@ -1,7 +1,5 @@
 //! Read: events to a reader of its own, from a start to an end or for ever, without a group.
 
-mod sieve;
-
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
@@ -10,13 +8,13 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-pub use self::sieve::ReadEvents;
-use self::sieve::{Sifted, sift};
+pub use super::sieve::ReadEvents;
 use super::{
     Bus, Inner, draining,
     feed::FeedReader,
     group::{PartitionProgress, Waiting},
     groups::OnGap,
+    sieve::{Sifted, sift},
     start::{End, Gap, Start},
 };
 use crate::{

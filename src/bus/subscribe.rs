@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     error::{Error, Reason, Result},
+    filter::Filter,
     log::TopicPartition,
     name::{Group, Topic},
 };
@@ -26,6 +27,8 @@ pub struct OpenOptions {
     pub topics: Option<Vec<Topic>>,
     /// For a group that is created; `None` = earliest.
     pub start: Option<Start>,
+    /// `None` = the group's.
+    pub filter: Option<Filter>,
     /// `None` = the group's.
     pub on_gap: Option<OnGap>,
     /// `None` = the group's.

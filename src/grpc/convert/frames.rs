@@ -168,6 +168,7 @@ fn opened(opened: Opened, parts: &FrameParts) -> wire::Opened {
         on_gap: on_gap(opened.settings.on_gap).into(),
         undecodable: failing::wire_undecodable(opened.settings.undecodable).into(),
         retry: Some(failing::wire_retry(&opened.retry)),
+        filter: opened.settings.filter.as_ref().map(|filter| filter.spec().into()),
         lease: opened.lease.map(crate::grpc::duration),
         heartbeat_interval: Some(crate::grpc::duration(opened.heartbeat_interval)),
         max_frame_bytes: i32::try_from(parts.max_frame_bytes).unwrap_or(i32::MAX),
@@ -191,6 +192,7 @@ fn group_changed(revision: u64, settings: &GroupSettings, retry: &RetryPolicy) -
         on_gap: on_gap(settings.on_gap).into(),
         undecodable: failing::wire_undecodable(settings.undecodable).into(),
         retry: Some(failing::wire_retry(retry)),
+        filter: settings.filter.as_ref().map(|filter| filter.spec().into()),
         ..Default::default()
     }
 }

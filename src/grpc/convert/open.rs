@@ -46,6 +46,7 @@ pub(in crate::grpc) fn open(open: wire::Open) -> Result<(OpenOptions, usize)> {
             }) => None,
             other => start(other, "open.start")?,
         },
+        filter: filter(open.filter, "open.filter")?,
         on_gap: on_gap(open.on_gap)?,
         undecodable: failing::undecodable(open.undecodable)?,
         retry: failing::retry(open.retry, "open.retry")?,
@@ -60,7 +61,7 @@ pub(in crate::grpc) fn open(open: wire::Open) -> Result<(OpenOptions, usize)> {
 }
 
 fn refuse_not_built(open: &wire::Open) -> Result<()> {
-    let set = [(open.filter.is_some(), "open.filter"), (open.commands, "open.commands")];
+    let set = [(open.commands, "open.commands")];
     match set.into_iter().find(|(is_set, _)| *is_set) {
         Some((_, field)) => Err(Error::not_built(field)),
         None => Ok(()),
