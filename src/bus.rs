@@ -13,6 +13,9 @@ mod topics;
 mod start;
 mod groups;
 mod table;
+mod rules;
+mod sieve;
+mod notes;
 mod group;
 pub mod delivery;
 mod feed;
@@ -29,17 +32,18 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use feed::Item;
 pub use group::{
-    AckReport, AssignmentChange, Control, Delivery, Frame, Frames, Heartbeat, LossReason, OldestUnacked, Opened,
-    PartitionProgress, PartitionRow, Subscription, Waiting,
+    AckReport, Action, AssignmentChange, Control, Delivery, Frame, Frames, Heartbeat, LossReason, OldestUnacked,
+    Opened, PartitionProgress, PartitionRow, Refusal, Subscription, Waiting,
 };
-pub use groups::{GroupInfo, GroupPartition, GroupSettings, OnGap};
+pub use groups::{GroupInfo, GroupPartition, GroupSettings, OnGap, Undecodable};
 pub use publish::{HandedOver, NewEvents, PublishError, Run, RunState, Written};
 pub use read::{ReadEvents, ReadFrame, ReadOptions, ReadSession};
+pub use rules::{DeliveryRule, DeliveryRules, RetryOverride};
 pub use start::{End, Gap, GapReason, Start};
 pub use subscribe::{OnConflict, OpenOptions};
 
 use crate::{
-    bus::{dead_letters::DeadLetters, delivery::Credit, feed::Feeds, groups::Groups},
+    bus::{dead_letters::DeadLetters, delivery::Credit, feed::Feeds, groups::Groups, notes::TriesTable, table::Table},
     convention::routes::Routes,
     error::{Error, Reason, Result},
     log::Log,
@@ -66,6 +70,7 @@ pub struct Settings {
     pub window: i64,
     pub commit_interval: Duration,
     pub commit_count: usize,
+    pub delivery: DeliveryRules,
     /// Where the dead letters of a group lie.
     pub dead_letter_topic: TopicTemplate,
     pub after_dead_letter: AfterDeadLetter,
@@ -95,6 +100,8 @@ struct Inner {
     settings: Settings,
     feeds: Feeds,
     groups: Groups,
+    /// What became of events, where that does not fit into the notes of commits.
+    tries: Arc<TriesTable>,
     dead_letters: DeadLetters,
     publish_bytes: Arc<Semaphore>,
     streams: Arc<Semaphore>,
@@ -115,6 +122,7 @@ impl Bus {
         Self(Arc::new(Inner {
             feeds: Feeds::new(Arc::clone(&log), settings.feed_bytes, tasks.clone()),
             groups,
+            tries: Table::start(Arc::clone(&log), &tasks, &draining),
             dead_letters,
             publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),
             streams: Arc::new(Semaphore::new(settings.streams)),

@@ -8,6 +8,7 @@
 //! ```
 
 mod sections;
+mod delivery;
 mod kafka;
 mod reader;
 mod setting;
@@ -17,13 +18,13 @@ pub mod units;
 
 use std::path::Path;
 
+pub use delivery::{Delivery, GroupRule, Retry};
 pub use fault::{ConfigFault, Origin};
 pub use kafka::Kafka;
 pub use layer::Override;
 pub use reader::Effective;
 pub use sections::{
-    AfterDeadLetter, Backend, Delivery, Embedded, Fsync, Limits, Log, LogFormat, LogLevel, RouteConfig, Server,
-    Telemetry, Topics,
+    AfterDeadLetter, Backend, Embedded, Fsync, Limits, Log, LogFormat, LogLevel, RouteConfig, Server, Telemetry, Topics,
 };
 
 use self::{layer::Layer, reader::Reader};
@@ -91,7 +92,7 @@ impl Config {
             topics: sections::topics(&mut reader, log.backend),
             server,
             log,
-            delivery: sections::delivery(&mut reader),
+            delivery: delivery::read(&mut reader),
             limits: sections::limits(&mut reader),
             telemetry: sections::telemetry(&mut reader),
             effective: Vec::new(),

@@ -3,6 +3,8 @@
 pub mod pattern;
 pub mod template;
 
+pub use pattern::Pattern;
+
 use std::{fmt, sync::Arc};
 
 use crate::error::{Error, Fault, Reason, Result};

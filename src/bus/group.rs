@@ -10,10 +10,15 @@
 mod task;
 mod streams;
 mod deliveries;
+mod membership;
 mod partitions;
+mod leaving;
 mod reading;
 mod commits;
 mod ending;
+mod graves;
+mod redrives;
+mod failing;
 mod gaps;
 mod progress;
 mod outbox;
@@ -21,6 +26,7 @@ mod payload;
 
 use std::{sync::Arc, time::Duration};
 
+use bytestring::ByteString;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 pub use outbox::Frames;
@@ -32,12 +38,14 @@ pub(super) use task::start;
 use payload::Payload;
 
 use super::{
-    delivery::{Credit, CreditMode, IdFault, IdRange, StreamId},
-    groups::{GroupRecord, GroupSettings, OnGap},
+    delivery::{Credit, CreditMode, Doom, IdFault, IdRange, RetryPolicy, StreamId, Why},
+    feed::Item,
+    groups::{GroupRecord, GroupSettings, OnGap, Undecodable},
     start::Gap,
 };
 use crate::{
     error::{Error, Result},
+    filter::Filter,
     log::TopicPartition,
     name::Group,
 };
@@ -55,6 +63,8 @@ pub enum Frame {
     GroupChanged {
         revision: u64,
         settings: GroupSettings,
+        /// As in force.
+        retry: RetryPolicy,
     },
     /// No delivery follows; acks count for so long.
     Drain(Duration),
@@ -70,16 +80,34 @@ pub struct Opened {
     pub credit: Credit,
     pub credit_mode: CreditMode,
     pub heartbeat_interval: Duration,
+    /// How long the stream may have an event; `None` = for ever.
+    pub lease: Option<Duration>,
+    /// As in force.
+    pub retry: RetryPolicy,
     /// Where the group stands.
     pub partitions: Vec<PartitionProgress>,
 }
 
-/// What became of an ack or nack.
+/// What a client wants with events that failed, and why.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub action: Action,
+    pub reason: ByteString,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send them again; `None` = after the group's delay.
+    Retry(Option<Duration>),
+    DeadLetter,
+}
+
+/// What became of an ack, nack or extension.
 #[derive(Clone, Debug)]
 pub struct AckReport {
     /// 0 where the client gave none.
     pub sequence: u64,
-    /// Everything it settled lies below the committed offset.
+    /// Everything it settled is committed: none of it comes again.
     pub committed: bool,
     pub faults: Vec<IdFault>,
 }
@@ -118,7 +146,8 @@ enum Command {
     Join(Box<NewStream>, oneshot::Sender<Subscription>),
     Credit(StreamKey, Credit),
     Ack(StreamKey, Vec<IdRange>, u64),
-    Nack(StreamKey, Vec<IdRange>, Duration, u64),
+    Nack(StreamKey, Vec<IdRange>, Refusal, u64),
+    Extend(StreamKey, Vec<IdRange>, Duration, u64),
     Close(StreamKey),
     HalfClose(StreamKey),
     Fail(StreamKey, Error),
@@ -176,9 +205,15 @@ pub struct Control {
     key: StreamKey,
     commands: mpsc::Sender<Command>,
     outbox: Arc<outbox::Outbox>,
+    max_lease: Duration,
 }
 
 impl Control {
+    /// The longest that the stream may ask to have an event for.
+    pub fn max_lease(&self) -> Duration {
+        self.max_lease
+    }
+
     /// Waits while the client does not read its answers: they hold its frames up, not the server's memory.
     pub async fn until_read(&self) {
         self.outbox.until_read().await;
@@ -194,10 +229,16 @@ impl Control {
         self.send(Command::Ack(self.key, ranges, sequence)).await;
     }
 
-    /// These failed, and go again after `delay`.
-    pub async fn nack(&self, ranges: Vec<IdRange>, delay: Duration, sequence: u64) {
+    /// These failed.
+    pub async fn nack(&self, ranges: Vec<IdRange>, refusal: Refusal, sequence: u64) {
         self.promise(sequence);
-        self.send(Command::Nack(self.key, ranges, delay, sequence)).await;
+        self.send(Command::Nack(self.key, ranges, refusal, sequence)).await;
+    }
+
+    /// The client needs longer for these: from now on so long.
+    pub async fn extend(&self, ranges: Vec<IdRange>, by: Duration, sequence: u64) {
+        self.promise(sequence);
+        self.send(Command::Extend(self.key, ranges, by, sequence)).await;
     }
 
     /// No more deliveries; acks still count.
@@ -234,6 +275,21 @@ struct Identity {
 }
 
 impl Identity {
+    /// What is no event becomes a dead letter, if the group wants that.
+    fn doom_of(&self, item: &Item) -> Option<Box<Doom>> {
+        let fault = item.fault.as_ref()?;
+        (self.record.settings.undecodable == Undecodable::DeadLetter).then(|| {
+            Box::new(Doom {
+                detail: format!("{}: {}", fault.field, fault.rule).into(),
+                ..Doom::of(Why::Undecodable)
+            })
+        })
+    }
+
+    fn filter(&self) -> Option<Filter> {
+        self.record.settings.filter.clone()
+    }
+
     fn on_gap(&self) -> OnGap {
         self.record.settings.on_gap
     }

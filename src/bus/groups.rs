@@ -10,9 +10,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(super) use self::active::Active;
 pub use self::view::{GroupInfo, GroupPartition};
-use super::table::{Row, Table};
+use super::{
+    rules::RetryOverride,
+    table::{Row, Table},
+};
 use crate::{
     error::{Error, Reason, Result},
+    filter::{Filter, FilterSpec},
     log::{Log, LogTime, TopicPartition},
     name::{Group, Topic},
 };
@@ -22,7 +26,22 @@ use crate::{
 pub struct GroupSettings {
     /// Sorted, each once.
     pub topics: Vec<Topic>,
+    /// Which events the group gets; `None` = all.
+    pub filter: Option<Filter>,
     pub on_gap: OnGap,
+    pub undecodable: Undecodable,
+    pub retry: RetryOverride,
+}
+
+/// What to do with records that are no events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undecodable {
+    /// Deliver them with their fault.
+    #[default]
+    Deliver,
+    /// Make dead letters of them, and of events that fit into no message to the client.
+    DeadLetter,
 }
 
 /// What to do where events that come next are gone.
@@ -115,8 +134,14 @@ async fn tell_changes(table: Arc<Table<GroupRecord>>, active: Arc<Active>, stop:
 struct Stored {
     revision: u64,
     topics: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    filter: Option<FilterSpec>,
     #[serde(default)]
     on_gap: OnGap,
+    #[serde(default)]
+    undecodable: Undecodable,
+    #[serde(default)]
+    retry: RetryOverride,
     created_ms: i64,
     #[serde(default)]
     id: u64,
@@ -138,7 +163,10 @@ impl Row for GroupRecord {
         let stored = Stored {
             revision: self.revision,
             topics: self.settings.topics.iter().map(Topic::to_string).collect(),
+            filter: self.settings.filter.as_ref().map(|filter| filter.spec().clone()),
             on_gap: self.settings.on_gap,
+            undecodable: self.settings.undecodable,
+            retry: self.settings.retry,
             created_ms: self.created.0,
             id: self.id,
             start: self.start.as_ref().map(|start| start.iter().map(place).collect()),
@@ -156,13 +184,17 @@ impl Row for GroupRecord {
         let start = stored
             .start
             .map(|start| start.into_iter().map(place).collect::<Result<_>>());
+        let filter = stored.filter.map(|spec| Filter::compile(spec, "filter"));
         let topics = stored.topics.iter().map(|topic| Topic::new(topic));
         Ok(Self {
             offset,
             revision: stored.revision,
             settings: GroupSettings {
                 topics: topics.collect::<Result<_>>()?,
+                filter: filter.transpose()?,
                 on_gap: stored.on_gap,
+                undecodable: stored.undecodable,
+                retry: stored.retry,
             },
             created: LogTime(stored.created_ms),
             id: stored.id,
@@ -185,7 +217,14 @@ mod tests {
             revision,
             settings: GroupSettings {
                 topics,
+                filter: Some(Filter::compile(FilterSpec::Cesql("id = '1'".into()), "filter").expect("sound")),
                 on_gap: OnGap::Fail,
+                undecodable: Undecodable::DeadLetter,
+                retry: RetryOverride {
+                    factor: Some(1.5),
+                    max_attempts: Some(0),
+                    ..RetryOverride::default()
+                },
             },
             created: LogTime(5),
             id,

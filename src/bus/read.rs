@@ -1,7 +1,5 @@
 //! Read: events to a reader of its own, from a start to an end or for ever, without a group.
 
-mod sieve;
-
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
@@ -10,13 +8,13 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-pub use self::sieve::ReadEvents;
-use self::sieve::{Sifted, sift};
+pub use super::sieve::ReadEvents;
 use super::{
     Bus, Inner, draining,
     feed::FeedReader,
     group::{PartitionProgress, Waiting},
     groups::OnGap,
+    sieve::{Sifted, sift},
     start::{End, Gap, Start},
 };
 use crate::{
@@ -160,10 +158,12 @@ impl ReadSession {
     async fn received(&mut self, reader: FeedReader, outcome: Option<Result<Sifted>>) -> Option<Result<ReadFrame>> {
         let partition = reader.partition().clone();
         match outcome {
-            None => {
+            // A follower's partition is gone. One that is read to its end stays a resume point, whatever was hidden.
+            None if self.options.follow => {
                 self.progress.retain(|progress| progress.partition != partition);
                 None
             }
+            None => None,
             Some(Ok(sifted)) => {
                 self.read_on(reader);
                 self.events(partition, sifted).map(Ok)

@@ -8,11 +8,13 @@ use super::{
     Bus, Inner,
     delivery::{Credit, CreditMode},
     group::{self, NewStream, Opened, PartitionProgress, Subscription},
-    groups::{GroupRecord, OnGap},
+    groups::{GroupRecord, OnGap, Undecodable},
+    rules::RetryOverride,
     start::Start,
 };
 use crate::{
     error::{Error, Reason, Result},
+    filter::Filter,
     log::TopicPartition,
     name::{Group, Topic},
 };
@@ -26,7 +28,15 @@ pub struct OpenOptions {
     /// For a group that is created; `None` = earliest.
     pub start: Option<Start>,
     /// `None` = the group's.
+    pub filter: Option<Filter>,
+    /// `None` = the group's.
     pub on_gap: Option<OnGap>,
+    /// `None` = the group's.
+    pub undecodable: Option<Undecodable>,
+    /// What is not set is the group's.
+    pub retry: RetryOverride,
+    /// `None` = as configured; `Some(None)` = for ever.
+    pub lease: Option<Option<Duration>>,
     pub on_conflict: OnConflict,
     pub credit: Credit,
     pub credit_mode: CreditMode,
@@ -48,6 +58,7 @@ impl Bus {
     /// Opens a stream; its first frame is `Opened`.
     pub async fn subscribe(&self, options: OpenOptions) -> Result<Subscription> {
         let bus = &self.0;
+        let lease = bus.lease_of(&options)?;
         let mut permit = bus.stream_permit()?;
         let _one_at_a_time = bus.groups.active.lock(&options.group).await;
         let (record, created) = bus.settle_group(&options).await?;
@@ -59,6 +70,11 @@ impl Bus {
             credit: clamp(options.credit, bus.settings.max_credit),
             credit_mode: options.credit_mode,
             heartbeat_interval: options.heartbeat_interval,
+            lease,
+            retry: record
+                .settings
+                .retry
+                .over(bus.settings.delivery.of(&options.group).retry),
             partitions: bus.stand(&options.group, &record).await?,
         };
         for _ in 0..MOST_STARTS {
@@ -89,9 +105,22 @@ impl Inner {
             return Ok(handle);
         }
         self.check_running_groups(group)?;
-        let handle = group::start(self, group, Arc::clone(record));
+        let letters = self.dead_letters.of(group)?;
+        let handle = group::start(self, group, (Arc::clone(record), letters));
         self.groups.active.insert(group, handle.clone());
         Ok(handle)
+    }
+
+    fn lease_of(&self, options: &OpenOptions) -> Result<Option<Duration>> {
+        let Some(lease) = options.lease else {
+            return Ok(self.settings.delivery.of(&options.group).lease);
+        };
+        let longest = self.settings.delivery.max_lease;
+        if lease.is_some_and(|lease| lease > longest) {
+            let rule = format!("is at most delivery.max_lease = {longest:?}");
+            return Err(Error::fault(Reason::RequestInvalid, "open.lease", rule));
+        }
+        Ok(lease)
     }
 
     fn check_running_groups(&self, group: &Group) -> Result<()> {

@@ -244,6 +244,9 @@ async fn follow<R: Row>(table: Arc<Table<R>>, stop: CancellationToken) {
 
 /// Reads from where reading ended before, until it fails.
 async fn read_on<R: Row>(table: &Table<R>) {
+    if !matches!(table.log.partitions(&table.topic).await, Ok(Some(_))) {
+        return;
+    }
     let Ok(bounds) = table.log.bounds(&[table.partition()]).await else {
         return;
     };

@@ -27,6 +27,7 @@ pub(super) enum Raw {
     /// From the environment or a flag: text that may mean a number or a boolean.
     Bare(String),
     Integer(i64),
+    Float(f64),
     Boolean(bool),
     /// An array of tables.
     Tables(Vec<Layer>),
@@ -142,7 +143,7 @@ fn raw(value: &Spanned<DeValue<'_>>, place: &dyn Fn(usize) -> Origin) -> Raw {
         },
         DeValue::Array(items) => tables(items.iter(), place).map_or(Raw::Other("an array"), Raw::Tables),
         DeValue::Table(_) => Raw::EmptyTable,
-        DeValue::Float(_) => Raw::Other("a float"),
+        DeValue::Float(digits) => digits.as_str().parse().map_or(Raw::Other("a float"), Raw::Float),
         DeValue::Datetime(_) => Raw::Other("a date"),
     }
 }

@@ -9,15 +9,7 @@ use super::{
 };
 
 /// Key prefixes that are fixed for later versions.
-const LATER: [&str; 7] = [
-    "tls",
-    "auth",
-    "snapshots",
-    "conventions",
-    "delivery.retry",
-    "delivery.groups",
-    "delivery.lease",
-];
+const LATER: [&str; 4] = ["tls", "auth", "snapshots", "conventions"];
 
 /// What is in force for one key, and who said so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -187,6 +179,8 @@ impl Reader {
             "not supported by this version".to_owned()
         } else if lies_in(key, "routes") {
             "routes come from the file only".to_owned()
+        } else if lies_in(key, "delivery.groups") {
+            "delivery.groups come from the file only".to_owned()
         } else if self.taken.iter().any(|taken| lies_in(taken, key)) {
             "is a section, not a value".to_owned()
         } else {

@@ -7,7 +7,7 @@ use super::{
     reader::Reader,
     units::ByteSize,
 };
-use crate::name::{Topic, template::TopicTemplate};
+use crate::name::Topic;
 
 /// `[server]`
 #[derive(Clone, Debug, PartialEq)]
@@ -68,17 +68,6 @@ pub struct RouteConfig {
 pub struct Topics {
     pub auto_create: bool,
     pub default_partitions: u32,
-}
-
-/// `[delivery]`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Delivery {
-    pub commit_interval: Duration,
-    pub commit_count: u32,
-    pub window: u32,
-    /// Of each group.
-    pub dead_letter_topic: TopicTemplate,
-    pub after_dead_letter: AfterDeadLetter,
 }
 
 /// What happens to later events of a dead letter's key.
@@ -198,20 +187,6 @@ pub(super) fn topics(reader: &mut Reader, backend: Backend) -> Topics {
             |n: u32| (1..=1000).contains(&n),
             "1 to 1000",
         ),
-    }
-}
-
-pub(super) fn delivery(reader: &mut Reader) -> Delivery {
-    Delivery {
-        commit_interval: reader.take_if("delivery.commit_interval", longer_than_zero, "longer than 0"),
-        commit_count: reader.take_if("delivery.commit_count", one_or_more, "at least 1"),
-        window: reader.take_if(
-            "delivery.window",
-            |window: u32| (1..=16_384).contains(&window),
-            "1 to 16384",
-        ),
-        dead_letter_topic: reader.take("delivery.dead_letter_topic"),
-        after_dead_letter: reader.take("delivery.after_dead_letter"),
     }
 }
 

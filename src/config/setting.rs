@@ -7,7 +7,7 @@ use super::{
     layer::Raw,
     units::{ByteSize, parse_duration, show_duration},
 };
-use crate::name::{Topic, template::TopicTemplate};
+use crate::name::{Pattern, Topic, template::TopicTemplate};
 
 /// A type of setting. `Err` is the rule that the value breaks.
 pub(super) trait Setting: Sized {
@@ -119,6 +119,33 @@ impl Setting for u32 {
     }
 }
 
+impl Setting for f64 {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        let number = match raw {
+            Raw::Integer(number) => Some(*number as Self),
+            Raw::Float(number) => Some(*number),
+            Raw::Bare(text) => text.parse().ok(),
+            _ => None,
+        };
+        let finite = number.filter(|number: &Self| number.is_finite());
+        finite.ok_or_else(|| format!("must be a number such as 0.2, not {}", describe(raw)))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for Pattern {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        Self::new(text(raw)?)
+    }
+
+    fn show(&self) -> String {
+        quoted(self.as_str())
+    }
+}
+
 impl Setting for ByteSize {
     fn read(raw: &Raw) -> Result<Self, String> {
         match raw {
@@ -217,6 +244,7 @@ fn describe(raw: &Raw) -> String {
     match raw {
         Raw::Text(text) | Raw::Bare(text) => format!("{text:?}"),
         Raw::Integer(number) => number.to_string(),
+        Raw::Float(number) => number.to_string(),
         Raw::Boolean(value) => value.to_string(),
         Raw::Tables(_) => "an array of tables".to_owned(),
         Raw::EmptyTable => "a section".to_owned(),

@@ -96,6 +96,10 @@ fn all_faults_are_told_at_once_with_their_places() {
         [tls]\n\
         certificate = \"x\"\n\
         [delivery.retry]\n\
+        factor = 0.5\n\
+        [[delivery.groups]]\n\
+        group = \"**\"\n\
+        lease = \"13h\"\n\
         [unknown]\n";
     let faults = load(
         text,
@@ -117,8 +121,9 @@ fn all_faults_are_told_at_once_with_their_places() {
         "f:11: routes[1].type: is missing",
         "f:13: routes[1].keys: unknown key; `tidings config default` lists all",
         "f:15: tls.certificate: not supported by this version",
-        "f:16: delivery.retry: not supported by this version",
-        "f:17: unknown: unknown key; `tidings config default` lists all",
+        "f:17: delivery.retry.factor: must be from 1 to 100, not 0.5",
+        "f:20: delivery.groups[0].lease: must be at most delivery.max_lease",
+        "f:21: unknown: unknown key; `tidings config default` lists all",
         "TIDINGS_DELIVERY__WINDOW: delivery.window: must be 1 to 16384, not 0",
         "TIDINGS_ROUTES__0__TYPE: routes.0.type: routes come from the file only",
     ];

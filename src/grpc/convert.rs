@@ -1,6 +1,7 @@
 //! Wire types to the bus's and back, side by side.
 
 mod open;
+mod failing;
 mod filter;
 mod frames;
 mod groups;
@@ -19,9 +20,10 @@ use crate::{
 
 pub(super) use self::{
     dead_letters::{Shown, dead_letter, letter_filter, letter_id, letter_results, selection},
+    failing::{extension, refusal},
     frames::{FrameParts, read_events, subscribe_response, wire_credit},
     groups::group,
-    open::{credit, id_ranges, nack_delay, open, read_options},
+    open::{credit, id_ranges, open, read_options},
     topic::{settings_over, topic_info},
 };
 

@@ -120,18 +120,16 @@ async fn take(request: SubscribeRequest, control: &Control) -> Result<()> {
                 .await;
         }
         Some(Frame::Nack(nack)) => {
-            let delay = convert::nack_delay(&nack)?;
-            tracing::debug!(delay_ms = delay.as_millis() as u64, reason = %nack.reason.chars().take(1_000).collect::<String>(), "nack");
-            control
-                .nack(
-                    convert::id_ranges(&nack.delivery_ids, &nack.ranges),
-                    delay,
-                    nack.sequence,
-                )
-                .await;
+            let refusal = convert::refusal(&nack)?;
+            let ids = convert::id_ranges(&nack.delivery_ids, &nack.ranges);
+            control.nack(ids, refusal, nack.sequence).await;
         }
         Some(Frame::Close(_)) => control.close().await,
-        Some(Frame::Extend(_)) => return Err(Error::not_built("extend")),
+        Some(Frame::Extend(extend)) => {
+            let by = convert::extension(&extend, control.max_lease())?;
+            let ids = convert::id_ranges(&extend.delivery_ids, &extend.ranges);
+            control.extend(ids, by, extend.sequence).await;
+        }
         Some(Frame::Authenticate(_)) => return Err(Error::not_built("authenticate")),
         Some(Frame::CommandReply(_)) => return Err(Error::not_built("command_reply")),
     }

@@ -1,9 +1,12 @@
 //! From the configuration to the values that each part is told.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
-    bus::{AfterDeadLetter, Settings, delivery::Credit},
+    bus::{
+        AfterDeadLetter, DeliveryRule, DeliveryRules, Settings,
+        delivery::{Credit, RetryPolicy},
+    },
     config::{self, Backend, Config, Fsync},
     convention::routes::{RouteSpec, Routes},
     error::{Error, Reason, Result},
@@ -84,6 +87,7 @@ pub(super) fn bus_settings(config: &Config) -> Settings {
         window: i64::from(delivery.window),
         commit_interval: delivery.commit_interval,
         commit_count: count(delivery.commit_count),
+        delivery: delivery_rules(delivery),
         dead_letter_topic: delivery.dead_letter_topic.clone(),
         after_dead_letter: match delivery.after_dead_letter {
             config::AfterDeadLetter::Continue => AfterDeadLetter::Continue,
@@ -92,6 +96,26 @@ pub(super) fn bus_settings(config: &Config) -> Settings {
         auto_create: config.topics.auto_create,
         default_partitions: i32::try_from(config.topics.default_partitions).unwrap_or(i32::MAX),
         drain_timeout: config.server.drain_timeout,
+    }
+}
+
+fn delivery_rules(delivery: &config::Delivery) -> DeliveryRules {
+    let rule = |lease: Duration, retry: &config::Retry| DeliveryRule {
+        lease: (!lease.is_zero()).then_some(lease),
+        retry: RetryPolicy {
+            initial: retry.initial,
+            factor: retry.factor,
+            maximum: retry.maximum,
+            jitter: retry.jitter,
+            max_attempts: retry.max_attempts,
+            max_abandons: retry.max_abandons,
+        },
+    };
+    let of_some = |some: &config::GroupRule| (some.group.clone(), rule(some.lease, &some.retry));
+    DeliveryRules {
+        groups: delivery.groups.iter().map(of_some).collect(),
+        others: rule(delivery.lease, &delivery.retry),
+        max_lease: delivery.max_lease,
     }
 }
 

@@ -8,7 +8,9 @@ use std::sync::{
 use async_trait::async_trait;
 use tidings::{
     bus::{
-        AfterDeadLetter, Bus, NewEvents, OnGap, ReadFrame, ReadOptions, ReadSession, Settings, Start, delivery::Credit,
+        AfterDeadLetter, Bus, DeliveryRule, DeliveryRules, NewEvents, OnGap, ReadFrame, ReadOptions, ReadSession,
+        Settings, Start,
+        delivery::{Credit, RetryPolicy},
     },
     convention::routes::Routes,
     error::Result,
@@ -108,6 +110,21 @@ fn settings() -> Settings {
         window: 1_000,
         commit_interval: Duration::from_secs(1),
         commit_count: 1_000,
+        delivery: DeliveryRules {
+            groups: Vec::new(),
+            others: DeliveryRule {
+                lease: None,
+                retry: RetryPolicy {
+                    initial: Duration::from_secs(1),
+                    factor: 2.0,
+                    maximum: Duration::from_secs(60),
+                    jitter: 0.0,
+                    max_attempts: 0,
+                    max_abandons: 0,
+                },
+            },
+            max_lease: Duration::from_secs(60),
+        },
         dead_letter_topic: TopicTemplate::new("tidings.dead-letters.{group}").expect("valid"),
         after_dead_letter: AfterDeadLetter::Continue,
         auto_create: true,

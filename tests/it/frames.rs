@@ -5,8 +5,8 @@ mod fields;
 use bytes::Bytes;
 use prost::Message as _;
 use tidings::proto::tidings::v1::{
-    Action, Authenticate, CommandReply, Credit, Extend, Filter, Nack, Open, Retry, Start, SubscribeRequest,
-    Undecodable, filter::Dialect, start::At, subscribe_request::Frame as Sent,
+    Authenticate, CommandReply, Credit, Nack, Open, Retry, Start, SubscribeRequest, start::At,
+    subscribe_request::Frame as Sent,
 };
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Status};
@@ -114,15 +114,9 @@ async fn bad_frames_of_one_stream_are_not_felt_by_the_others() {
 #[tokio::test]
 async fn frames_that_are_not_built_are_refused_by_name() {
     let server = Server::start().await;
-    let dead_letter = Nack {
-        action: Action::DeadLetter.into(),
-        ..Default::default()
-    };
     for (named, frame) in [
-        ("extend", Sent::Extend(Extend::default())),
         ("authenticate", Sent::Authenticate(Authenticate::default())),
         ("command_reply", Sent::CommandReply(CommandReply::default())),
-        ("DEAD_LETTER", Sent::Nack(dead_letter)),
     ] {
         let ended = end_of(&server, [Sent::Open(open("group")), frame]).await;
         let refusal = refused(ended, Code::Unimplemented, "NOT_SUPPORTED");

@@ -29,6 +29,7 @@ mod portal;
 mod publish;
 mod publish_stream;
 mod read;
+mod retries;
 mod server;
 mod sharing;
 mod sizes;

@@ -18,7 +18,7 @@ use std::{
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-pub use self::row::{Cause, Row, State};
+pub use self::row::{Cause, Redriving, Row, State};
 use super::{
     format::{Change, Entry},
     letter::{Letter, LetterId},
@@ -140,9 +140,13 @@ impl Index {
     }
 
     /// What a partition's owner is to deliver again, in order, with the offsets in the dead-letter topic.
-    pub fn redriving(&self, source: &TopicPartition) -> Vec<(LetterId, i64)> {
+    pub fn redriving(&self, source: &TopicPartition) -> Vec<Redriving> {
         let rows = self.at(&self.redriving).filter(|row| *row.source == *source);
-        rows.map(|row| (row.id, row.at)).collect()
+        let redriving = |row: &Row| {
+            let (id, at, cause) = (row.id, row.at, Arc::clone(row.cause.as_ref()?));
+            Some(Redriving { id, at, cause })
+        };
+        rows.filter_map(redriving).collect()
     }
 
     /// The keys whose events are to wait, each with the head that they wait behind: the newest one.

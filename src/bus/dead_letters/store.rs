@@ -23,7 +23,7 @@ use tokio_util::sync::DropGuard;
 
 use super::{
     format::{self, Change, Request},
-    index::Index,
+    index::{Index, Redriving},
     letter::{Letter, LetterId},
 };
 use crate::{
@@ -79,6 +79,11 @@ impl Store {
             lingers: AtomicBool::new(false),
             _stop: stop,
         }
+    }
+
+    /// Whose letters they are.
+    pub fn group(&self) -> &Group {
+        &self.shared.group
     }
 
     /// Waits until everything is known that was written before this call; at once if there is no topic.
@@ -146,7 +151,7 @@ impl Store {
     }
 
     /// What a partition's owner is to deliver again: in order, with their offsets for [`Self::load`].
-    pub fn redriving(&self, source: &TopicPartition) -> Vec<(LetterId, i64)> {
+    pub fn redriving(&self, source: &TopicPartition) -> Vec<Redriving> {
         self.index().redriving(source)
     }
 

@@ -1,11 +1,23 @@
 //! Puts tracker, scheduler and the streams' ledgers together: arrivals and acks in, sendings and offsets to commit out.
 
-use std::{collections::VecDeque, time::Instant};
+mod alone;
+mod failing;
+mod turns;
+mod views;
+
+use std::{
+    collections::VecDeque,
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use slab::Slab;
 
+use self::turns::put;
 use super::{
-    Arrival, Credit, IdFault, IdRange, Ledger, Limits, PartitionId, Places, Sending, Settled, StreamId,
+    Arrival, Credit, Doom, IdFault, IdRange, Ledger, Limits, PartitionId, Places, RetryPolicy, Sending, Settled,
+    StreamId, Tries,
+    entry::Entry,
     partition::Partition,
     scheduler::Scheduler,
     stream::{Out, Stream},
@@ -15,6 +27,7 @@ use super::{
 #[derive(Debug)]
 pub struct Dispatch<P> {
     limits: Limits,
+    policy: RetryPolicy,
     partitions: Slab<Partition<P>>,
     scheduler: Scheduler<P>,
     streams: Slab<Stream>,
@@ -23,9 +36,10 @@ pub struct Dispatch<P> {
 }
 
 impl<P> Dispatch<P> {
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits, policy: RetryPolicy) -> Self {
         Self {
             limits,
+            policy,
             partitions: Slab::new(),
             scheduler: Scheduler::default(),
             streams: Slab::new(),
@@ -35,7 +49,13 @@ impl<P> Dispatch<P> {
 
     /// A partition came, of which everything below `committed` is settled.
     pub fn assign(&mut self, committed: i64) -> PartitionId {
-        self.partitions.insert(Partition::new(committed))
+        self.resume(committed, &[], Vec::new())
+    }
+
+    /// A partition came, of which everything below `committed` is settled, and these runs of a note above it. They are not
+    /// delivered again when they arrive; those of `tries` are, and go on counting there.
+    pub fn resume(&mut self, committed: i64, settled: &[Range<i64>], tries: Vec<(i64, Tries)>) -> PartitionId {
+        self.partitions.insert(Partition::new(committed, settled, tries))
     }
 
     /// A partition left: its events are forgotten, and acks of them are stale from now on.
@@ -82,9 +102,9 @@ impl<P> Dispatch<P> {
         }
     }
 
-    /// A stream came.
-    pub fn join(&mut self, ledger: Ledger, id_prefix: u32) -> StreamId {
-        let id = self.streams.insert(Stream::new(ledger, id_prefix));
+    /// A stream came. It may have an event for as long as its lease; `None` = for ever.
+    pub fn join(&mut self, ledger: Ledger, lease: Option<Duration>, id_prefix: u32) -> StreamId {
+        let id = self.streams.insert(Stream::new(ledger, lease, id_prefix));
         self.list(id);
         id
     }
@@ -142,26 +162,16 @@ impl<P> Dispatch<P> {
     /// takes more.
     pub fn pump(&mut self, now: Instant, mut send: impl FnMut(StreamId, Sending<'_, P>) -> bool) {
         self.scheduler.wake(now);
-        while self.scheduler.has_ready() {
-            let Some(id) = self.next_eligible() else { break };
+        self.pump_alone(now, &mut send);
+        while let Some(avoid) = self.scheduler.peek().map(|entry| entry.avoid) {
+            let Some(id) = self.next_eligible(avoid) else { break };
             let Some((entry_id, entry)) = self.scheduler.send_next(now) else {
                 break;
             };
             let stream = &mut self.streams[id];
-            let out = Out {
-                entry: entry_id,
-                partition: entry.partition,
-                size: entry.arrival.size,
-            };
-            let sending = Sending {
-                id: stream.send(out),
-                partition: entry.partition,
-                attempt: entry.attempt,
-                failures: entry.failures,
-                payload: &entry.arrival.payload,
-            };
+            let (partition, sending) = put(stream, (entry_id, entry), now, false);
             stream.has_room = send(id, sending);
-            self.partitions[out.partition].in_flight += 1;
+            self.partitions[partition].in_flight += 1;
             self.list(id);
         }
     }
@@ -172,7 +182,7 @@ impl<P> Dispatch<P> {
         let mut settled = Settled {
             count: taken.len(),
             faults,
-            places: Vec::new(),
+            ..Settled::default()
         };
         for (delivery, out) in taken {
             let Some(entry) = self.scheduler.done(out.entry) else {
@@ -181,27 +191,16 @@ impl<P> Dispatch<P> {
             let Some(partition) = self.partitions.get_mut(out.partition) else {
                 continue;
             };
-            partition.tracker.settle(entry.arrival.offset);
+            match entry.letter {
+                Some(letter) => settled.letters.push(letter),
+                None => partition.settle(entry.arrival.offset),
+            }
             if places == Places::Wanted {
                 settled.places.push((out.partition, entry.arrival.offset, delivery));
             }
             self.admit(out.partition);
         }
         settled
-    }
-
-    /// These failed, and go again when `due` comes.
-    pub fn nack(&mut self, id: StreamId, ranges: &[IdRange], due: Instant) -> Settled {
-        let (taken, faults) = self.take(id, ranges);
-        for (_, out) in &taken {
-            self.scheduler.retry(out.entry, due);
-            self.forget_if_retired(out.partition);
-        }
-        Settled {
-            count: taken.len(),
-            faults,
-            places: Vec::new(),
-        }
     }
 
     /// These ids were never written to the stream after all.
@@ -217,9 +216,13 @@ impl<P> Dispatch<P> {
 
     /// Lets into the scheduler what fits into the window.
     fn admit(&mut self, id: PartitionId) {
-        let (window, scheduler) = (self.limits.window, &mut self.scheduler);
+        let (window, policy, scheduler) = (self.limits.window, &self.policy, &mut self.scheduler);
         if let Some(partition) = self.partitions.get_mut(id) {
-            partition.admit(window, |arrival| scheduler.arrive(id, arrival));
+            partition.admit(window, |mut arrival, tries| {
+                let doom = || Some(Box::new(Doom::of(policy.verdict(&tries)?)));
+                arrival.doom = arrival.doom.take().or_else(doom);
+                scheduler.arrive(Entry::new(id, arrival, tries));
+            });
         }
     }
 
@@ -247,31 +250,7 @@ impl<P> Dispatch<P> {
             partition.in_flight = partition.in_flight.saturating_sub(1);
         }
     }
-
-    fn next_eligible(&mut self) -> Option<StreamId> {
-        while let Some(id) = self.eligible.pop_front() {
-            if let Some(stream) = self.streams.get_mut(id) {
-                stream.listed = false;
-                if stream.may_take() {
-                    return Some(id);
-                }
-            }
-        }
-        None
-    }
-
-    fn list(&mut self, id: StreamId) {
-        if let Some(stream) = self.streams.get_mut(id)
-            && stream.may_take()
-            && !stream.listed
-        {
-            stream.listed = true;
-            self.eligible.push_back(id);
-        }
-    }
 }
-
-mod views;
 
 #[cfg(test)]
 #[path = "dispatch/tests.rs"]

@@ -18,6 +18,8 @@ pub enum Verdict {
     Settled,
     /// Their partition has left.
     Stale,
+    /// Their lease is over: others have them.
+    Expired,
 }
 
 /// Ids that could not be settled, and why.
@@ -32,6 +34,7 @@ enum Slot<T> {
     Out(T),
     Settled,
     Stale,
+    Expired,
 }
 
 /// Ids are a random prefix and a counter, so that another stream's ids are not mistaken for this one's; each sending has a
@@ -91,36 +94,85 @@ impl<T: Copy> Outstanding<T> {
                 self.forget(id);
                 Err(Verdict::Stale)
             }
+            Some(Slot::Expired) => {
+                self.forget(id);
+                Err(Verdict::Expired)
+            }
             Some(Slot::Settled) | None => Err(Verdict::Settled),
         }
     }
 
     /// Settles what is outstanding within a range; what is settled already is passed over. A range that names no id of this
-    /// stream at all is unknown; stale ids in it are reported.
-    pub(super) fn take_range(&mut self, range: IdRange, mut found: impl FnMut(u64, T)) -> Option<IdFault> {
+    /// stream at all is unknown; ids in it that are stale or expired are reported.
+    pub(super) fn take_range(&mut self, range: IdRange, mut found: impl FnMut(u64, T)) -> Vec<IdFault> {
         if range.last < range.first || range.last < self.base || range.first >= self.next() {
-            return Some(IdFault {
+            return vec![IdFault {
                 ids: range,
                 verdict: Verdict::Unknown,
-            });
+            }];
         }
         let old: Vec<u64> = self.old.range(range.first..=range.last).map(|(id, _)| *id).collect();
         let recent = range.first.max(self.first)..=range.last.min(self.next() - 1);
-        let mut stale: Option<IdRange> = None;
+        let mut gone: [Option<IdRange>; 2] = [None; 2];
         for id in old.into_iter().chain(recent) {
-            match self.take(id) {
-                Ok(item) => found(id, item),
-                Err(Verdict::Stale) => {
-                    let first = stale.map_or(id, |stale| stale.first);
-                    stale = Some(IdRange { first, last: id });
+            let gone = match self.take(id) {
+                Ok(item) => {
+                    found(id, item);
+                    continue;
                 }
-                Err(_) => {}
+                Err(Verdict::Stale) => &mut gone[0],
+                Err(Verdict::Expired) => &mut gone[1],
+                Err(_) => continue,
+            };
+            let first = gone.map_or(id, |gone| gone.first);
+            *gone = Some(IdRange { first, last: id });
+        }
+        let fault = |(ids, verdict): (Option<IdRange>, _)| Some(IdFault { ids: ids?, verdict });
+        gone.into_iter()
+            .zip([Verdict::Stale, Verdict::Expired])
+            .filter_map(fault)
+            .collect()
+    }
+
+    /// The item of an id that is not settled.
+    pub(super) fn get_mut(&mut self, id: u64) -> Result<&mut T, Verdict> {
+        if id < self.base || id >= self.next() {
+            return Err(Verdict::Unknown);
+        }
+        match self.slot(id) {
+            Some(Slot::Out(item)) => Ok(item),
+            Some(Slot::Stale) => Err(Verdict::Stale),
+            Some(Slot::Expired) => Err(Verdict::Expired),
+            Some(Slot::Settled) | None => Err(Verdict::Settled),
+        }
+    }
+
+    /// Ids within a range that are not settled.
+    pub(super) fn open_in(&self, range: IdRange) -> Vec<u64> {
+        let old = self.old.range(range.first.min(range.last)..=range.last);
+        let old = old.filter(|(_, slot)| matches!(slot, Slot::Out(_))).map(|(id, _)| *id);
+        let (from, to) = (range.first.max(self.first), range.last.min(self.next() - 1));
+        let is_open = |id: &u64| {
+            let index = usize::try_from(id - self.first).unwrap_or(usize::MAX);
+            matches!(self.recent.get(index), Some(Slot::Out(_)))
+        };
+        old.chain((from..=to).filter(is_open)).collect()
+    }
+
+    /// Takes the items back whose lease is over: later acks of them are answered so.
+    pub(super) fn expire(&mut self, mut is_over: impl FnMut(&T) -> bool) -> Vec<T> {
+        let mut expired = Vec::new();
+        for slot in self.old.values_mut().chain(&mut self.recent) {
+            if let Slot::Out(item) = *slot
+                && is_over(&item)
+            {
+                *slot = Slot::Expired;
+                self.count -= 1;
+                expired.push(item);
             }
         }
-        stale.map(|ids| IdFault {
-            ids,
-            verdict: Verdict::Stale,
-        })
+        self.forget_answers();
+        expired
     }
 
     /// Items that `is_stale` holds for are gone: later acks of them are answered so.
@@ -133,7 +185,12 @@ impl<T: Copy> Outstanding<T> {
                 self.count -= 1;
             }
         }
-        while self.old.len() > MAX_OLD && self.old.iter().any(|(_, slot)| matches!(slot, Slot::Stale)) {
+        self.forget_answers();
+    }
+
+    /// Too many ids are remembered only to say what became of them.
+    fn forget_answers(&mut self) {
+        if self.old.len() > MAX_OLD {
             self.old.retain(|_, slot| matches!(slot, Slot::Out(_)));
         }
     }
@@ -142,7 +199,7 @@ impl<T: Copy> Outstanding<T> {
     pub(super) fn items(&self) -> impl Iterator<Item = T> {
         self.old.values().chain(&self.recent).filter_map(|slot| match slot {
             Slot::Out(item) => Some(*item),
-            Slot::Settled | Slot::Stale => None,
+            Slot::Settled | Slot::Stale | Slot::Expired => None,
         })
     }
 
@@ -205,15 +262,12 @@ mod tests {
             first: 0,
             last: u64::MAX,
         };
-        assert_eq!(out.take_range(everything, |_, item| found.push(item)), None);
+        assert_eq!(out.take_range(everything, |_, item| found.push(item)), []);
         assert_eq!(found, [0, 1, 3, 4]);
         assert_eq!(out.count(), 0);
         assert_eq!(out.take(ids[0]), Err(Verdict::Settled));
         let backwards = IdRange { first: 2, last: 1 };
-        assert_eq!(
-            out.take_range(backwards, |_, _| ()).expect("a fault").verdict,
-            Verdict::Unknown
-        );
+        assert_eq!(out.take_range(backwards, |_, _| ())[0].verdict, Verdict::Unknown);
     }
 
     #[test]
@@ -223,15 +277,8 @@ mod tests {
         out.make_stale(|item| item % 2 == 0);
         assert_eq!(out.take(ids[0]), Err(Verdict::Stale));
         assert_eq!(out.take(ids[1]), Ok(1));
-        let fault = out
-            .take_range(
-                IdRange {
-                    first: ids[0],
-                    last: ids[3],
-                },
-                |_, _| (),
-            )
-            .expect("a fault");
+        let (first, last) = (ids[0], ids[3]);
+        let fault = out.take_range(IdRange { first, last }, |_, _| ())[0];
         assert_eq!(
             (fault.verdict, fault.ids.first, fault.ids.last),
             (Verdict::Stale, ids[2], ids[2])

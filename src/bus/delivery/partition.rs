@@ -1,12 +1,22 @@
 //! One partition as the dispatcher sees it: what is settled, and what waits for the window to open.
 
-use std::collections::VecDeque;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Range,
+};
 
-use super::{Arrival, tracker::Tracker};
+use super::{
+    Arrival, Tries,
+    tracker::{Arrived, Tracker},
+};
 
 #[derive(Debug)]
 pub(super) struct Partition<P> {
     pub(super) tracker: Tracker,
+    /// What happened, in a life before this one, to events that did not arrive yet.
+    tries: BTreeMap<i64, Tries>,
+    /// Rises with each change that a commit should have.
+    pub(super) version: u64,
     /// What arrived and does not fit into the window yet.
     backlog: VecDeque<Pending<P>>,
     pub(super) in_flight: usize,
@@ -28,16 +38,32 @@ pub struct PartitionView {
     pub next: i64,
     pub settled_above: i64,
     pub in_flight: usize,
+    /// Rises with each change that a commit should have.
+    pub version: u64,
 }
 
 impl<P> Partition<P> {
-    pub(super) fn new(committed: i64) -> Self {
+    /// Everything below `committed` is settled, and these runs above it; some events were tried before.
+    pub(super) fn new(committed: i64, settled: &[Range<i64>], tries: Vec<(i64, Tries)>) -> Self {
         Self {
-            tracker: Tracker::new(committed),
+            tracker: Tracker::resume(committed, settled),
+            tries: tries.into_iter().collect(),
+            version: 0,
             backlog: VecDeque::new(),
             in_flight: 0,
             retired: false,
         }
+    }
+
+    /// The event is done with.
+    pub(super) fn settle(&mut self, offset: i64) {
+        self.tracker.settle(offset);
+        self.version += 1;
+    }
+
+    /// Those of events that did not arrive yet.
+    pub(super) fn tries(&self) -> impl Iterator<Item = (i64, Tries)> {
+        self.tries.iter().map(|(offset, tries)| (*offset, *tries))
     }
 
     pub(super) fn view(&self) -> PartitionView {
@@ -46,6 +72,7 @@ impl<P> Partition<P> {
             next: self.tracker.next(),
             settled_above: self.tracker.settled_above(),
             in_flight: self.in_flight,
+            version: self.version,
         }
     }
 
@@ -77,7 +104,7 @@ impl<P> Partition<P> {
 
     /// Gives out what fits into the window now, in order. What lies behind a hole wider than the window waits until all
     /// before it is settled; then the hole costs nothing.
-    pub(super) fn admit(&mut self, window: i64, mut give: impl FnMut(Arrival<P>)) {
+    pub(super) fn admit(&mut self, window: i64, mut give: impl FnMut(Arrival<P>, Tries)) {
         while let Some(pending) = self.backlog.front() {
             let (Pending::Hole(next) | Pending::Event(Arrival { offset: next, .. })) = pending;
             let is_settled = self.tracker.span() == 0;
@@ -87,8 +114,9 @@ impl<P> Partition<P> {
             match self.backlog.pop_front() {
                 Some(Pending::Hole(next)) => self.tracker.skip_to(next),
                 Some(Pending::Event(arrival)) => {
-                    if self.tracker.arrive(arrival.offset) {
-                        give(arrival);
+                    let tries = self.tries.remove(&arrival.offset).unwrap_or_default();
+                    if self.tracker.arrive(arrival.offset) == Arrived::New {
+                        give(arrival, tries);
                     }
                 }
                 None => break,

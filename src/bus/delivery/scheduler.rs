@@ -2,48 +2,26 @@
 //!
 //! ```text
 //!              ┌────────── lane of key k ──────────┐
-//! arrive ────▶ │ one event ahead │ waiting, in order │   ahead: ready → out → (done | delayed → ready)
+//! arrive ────▶ │ one event ahead │ waiting, in order │   ahead: ready → out → (done | delayed → ready | doomed → done)
 //!              └─────────────────┴──────────────────┘   done lets the next of the lane go ahead
 //! ```
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, VecDeque, hash_map},
+    collections::{BTreeMap, BinaryHeap, VecDeque, hash_map},
     time::Instant,
 };
 
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
-use super::PartitionId;
+use super::{
+    PartitionId,
+    entry::{Doom, Entry, EntryId, LaneKey, Why},
+};
 
-/// An event that arrived. `key` is a hash; events with the same one are sent in order (a collision only costs speed).
-#[derive(Clone, Debug)]
-pub struct Arrival<P> {
-    pub offset: i64,
-    pub key: Option<u64>,
-    pub size: u32,
-    pub payload: P,
-}
-
-pub(super) type EntryId = usize;
-
-/// An event that is not settled.
-#[derive(Clone, Debug)]
-pub(super) struct Entry<P> {
-    pub(super) partition: PartitionId,
-    pub(super) arrival: Arrival<P>,
-    /// How often it was sent.
-    pub(super) attempt: u32,
-    /// How often it was nacked.
-    pub(super) failures: u32,
-    pub(super) first_sent: Option<Instant>,
-    /// It is on a stream now.
-    out: bool,
-    lane: Option<LaneKey>,
-}
-
-type LaneKey = (PartitionId, u64);
+/// An event that so many streams broke over is sent alone.
+const ALONE_AFTER: u32 = 2;
 
 /// Events that wait behind one of the same key.
 type Lane = VecDeque<EntryId>;
@@ -53,9 +31,19 @@ pub(super) struct Scheduler<P> {
     entries: Slab<Entry<P>>,
     lanes: FxHashMap<LaneKey, Lane>,
     ready: VecDeque<EntryId>,
+    /// Ready to be sent to a stream that has nothing else.
+    alone: VecDeque<EntryId>,
+    /// To become dead letters.
+    doomed: VecDeque<EntryId>,
+    /// Events of these keys become dead letters behind one that did; each with the number of its quarantine.
+    quarantined: FxHashMap<LaneKey, u64>,
+    /// How many quarantines there were.
+    quarantines: u64,
     /// How many were never sent.
     unsent: usize,
     delayed: BinaryHeap<Reverse<(Instant, EntryId)>>,
+    /// Events that failed or were abandoned.
+    troubled: BTreeMap<(PartitionId, i64), EntryId>,
 }
 
 impl<P> Default for Scheduler<P> {
@@ -64,20 +52,34 @@ impl<P> Default for Scheduler<P> {
             entries: Slab::new(),
             lanes: FxHashMap::default(),
             ready: VecDeque::new(),
+            alone: VecDeque::new(),
+            doomed: VecDeque::new(),
+            quarantined: FxHashMap::default(),
+            quarantines: 0,
             unsent: 0,
             delayed: BinaryHeap::new(),
+            troubled: BTreeMap::new(),
         }
     }
 }
 
 impl<P> Scheduler<P> {
-    #[cfg(test)]
-    fn get(&self, id: EntryId) -> Option<&Entry<P>> {
+    pub(super) fn get(&self, id: EntryId) -> Option<&Entry<P>> {
         self.entries.get(id)
     }
 
+    /// The next event that may go.
+    pub(super) fn peek(&self) -> Option<&Entry<P>> {
+        self.entries.get(*self.ready.front()?)
+    }
+
+    /// An event may go, alone or not.
     pub(super) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+        !self.ready.is_empty() || !self.alone.is_empty()
+    }
+
+    pub(super) fn has_alone(&self) -> bool {
+        !self.alone.is_empty()
     }
 
     /// Whether an event was never sent: it has no stream yet, or waits for one of its key.
@@ -91,24 +93,34 @@ impl<P> Scheduler<P> {
     }
 
     /// An event arrived; those of one key arrive in order.
-    pub(super) fn arrive(&mut self, partition: PartitionId, arrival: Arrival<P>) {
-        let lane = arrival.key.map(|key| (partition, key));
-        let id = self.entries.insert(Entry {
-            partition,
-            arrival,
-            attempt: 0,
-            failures: 0,
-            first_sent: None,
-            out: false,
-            lane,
-        });
+    pub(super) fn arrive(&mut self, entry: Entry<P>) {
+        let (lane, place) = (entry.lane, (entry.partition, entry.arrival.offset));
+        let is_troubled = entry.tries.is_troubled();
+        let id = self.entries.insert(entry);
         self.unsent += 1;
+        if is_troubled {
+            self.troubled.insert(place, id);
+        }
         match lane.map(|lane| self.lanes.entry(lane)) {
             Some(hash_map::Entry::Occupied(mut behind)) => behind.get_mut().push_back(id),
             Some(hash_map::Entry::Vacant(free)) => {
                 free.insert(Lane::new());
-                self.ready.push_back(id);
+                self.go_ahead(id);
             }
+            None => self.go_ahead(id),
+        }
+    }
+
+    /// Nothing of its key is before it.
+    fn go_ahead(&mut self, id: EntryId) {
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        let quarantine = entry.lane.and_then(|lane| self.quarantined.get(&lane));
+        if quarantine.is_some_and(|number| *number > entry.passes) {
+            entry.doom = Some(Box::new(Doom::of(Why::Behind)));
+        }
+        match &entry.doom {
+            Some(_) => self.doomed.push_back(id),
+            None if entry.tries.abandons >= ALONE_AFTER => self.alone.push_back(id),
             None => self.ready.push_back(id),
         }
     }
@@ -116,22 +128,44 @@ impl<P> Scheduler<P> {
     /// The next event that may go, marked as sent.
     pub(super) fn send_next(&mut self, now: Instant) -> Option<(EntryId, &Entry<P>)> {
         let id = self.ready.pop_front()?;
+        self.sent(id, now)
+    }
+
+    /// The next event that may go alone, marked as sent.
+    pub(super) fn send_next_alone(&mut self, now: Instant) -> Option<(EntryId, &Entry<P>)> {
+        let id = self.alone.pop_front()?;
+        self.sent(id, now)
+    }
+
+    fn sent(&mut self, id: EntryId, now: Instant) -> Option<(EntryId, &Entry<P>)> {
         let entry = self.entries.get_mut(id)?;
-        self.unsent -= usize::from(entry.attempt == 0);
-        entry.attempt += 1;
+        self.unsent -= usize::from(std::mem::take(&mut entry.is_unsent));
+        entry.tries.attempt += 1;
         entry.out = true;
         entry.first_sent.get_or_insert(now);
+        Some((id, entry))
+    }
+
+    /// The next event that becomes a dead letter; it is busy until it is done or spared.
+    pub(super) fn bury_next(&mut self) -> Option<(EntryId, &Entry<P>)> {
+        let id = self.doomed.pop_front()?;
+        let entry = self.entries.get_mut(id)?;
+        self.unsent -= usize::from(std::mem::take(&mut entry.is_unsent));
+        entry.out = true;
         Some((id, entry))
     }
 
     /// The event is settled: the next of its key may go.
     pub(super) fn done(&mut self, id: EntryId) -> Option<Entry<P>> {
         let entry = self.entries.try_remove(id)?;
+        if entry.letter.is_none() && entry.tries.is_troubled() {
+            self.troubled.remove(&(entry.partition, entry.arrival.offset));
+        }
         if let Some(lane) = entry.lane
             && let hash_map::Entry::Occupied(mut behind) = self.lanes.entry(lane)
         {
             match behind.get_mut().pop_front() {
-                Some(next) => self.ready.push_back(next),
+                Some(next) => self.go_ahead(next),
                 None => drop(behind.remove()),
             }
         }
@@ -142,27 +176,71 @@ impl<P> Scheduler<P> {
     pub(super) fn release(&mut self, id: EntryId) {
         if let Some(entry) = self.entries.get_mut(id) {
             entry.out = false;
-            self.ready.push_front(id);
+            match entry.tries.abandons >= ALONE_AFTER {
+                true => self.alone.push_front(id),
+                false => self.ready.push_front(id),
+            }
         }
     }
 
     /// The event was taken to be sent, and was not: as if it had never been taken.
     pub(super) fn unsend(&mut self, id: EntryId) {
         if let Some(entry) = self.entries.get_mut(id) {
-            entry.attempt = entry.attempt.saturating_sub(1);
-            self.unsent += usize::from(entry.attempt == 0);
-            entry.out = false;
-            self.ready.push_front(id);
+            entry.tries.attempt = entry.tries.attempt.saturating_sub(1);
+            entry.is_unsent = entry.tries.attempt == 0;
+            self.unsent += usize::from(entry.is_unsent);
         }
+        self.release(id);
     }
 
-    /// The event failed: it goes again when `due` comes, and its key waits until then.
-    pub(super) fn retry(&mut self, id: EntryId, due: Instant) {
+    /// The event goes again when `due` comes, and its key waits until then.
+    pub(super) fn delay(&mut self, id: EntryId, due: Instant) {
         if let Some(entry) = self.entries.get_mut(id) {
-            entry.failures += 1;
             entry.out = false;
             self.delayed.push(Reverse((due, id)));
         }
+    }
+
+    /// The event becomes a dead letter.
+    pub(super) fn doom(&mut self, id: EntryId, doom: Doom) {
+        if let Some(entry) = self.entries.get_mut(id) {
+            entry.out = false;
+            entry.doom = Some(Box::new(doom));
+            self.doomed.push_back(id);
+        }
+    }
+
+    /// Something went wrong with the event.
+    pub(super) fn trouble(&mut self, id: EntryId, note: impl FnOnce(&mut Entry<P>)) -> Option<&Entry<P>> {
+        let entry = self.entries.get_mut(id)?;
+        note(entry);
+        if entry.letter.is_none() {
+            self.troubled.insert((entry.partition, entry.arrival.offset), id);
+        }
+        Some(entry)
+    }
+
+    /// Events of the partition that failed or were abandoned, by offset.
+    pub(super) fn troubled(&self, partition: PartitionId) -> impl Iterator<Item = &Entry<P>> {
+        let all = (partition, i64::MIN)..=(partition, i64::MAX);
+        self.troubled.range(all).filter_map(|(_, id)| self.entries.get(*id))
+    }
+
+    /// From now on events of this key become dead letters, also those of dead letters that came before.
+    pub(super) fn quarantine(&mut self, lane: LaneKey) {
+        self.quarantines += 1;
+        self.quarantined.insert(lane, self.quarantines);
+    }
+
+    /// An event of a dead letter is to be sent again, whatever its key's quarantine.
+    pub(super) fn redrive(&mut self, mut entry: Entry<P>) {
+        entry.passes = self.quarantines;
+        self.arrive(entry);
+    }
+
+    /// Events of this key are sent again.
+    pub(super) fn free(&mut self, lane: LaneKey) {
+        self.quarantined.remove(&lane);
     }
 
     /// Lets delayed events go whose time has come.
@@ -172,7 +250,7 @@ impl<P> Scheduler<P> {
                 return;
             }
             self.delayed.pop();
-            self.ready.push_front(id);
+            self.release(id);
         }
     }
 
@@ -190,9 +268,10 @@ impl<P> Scheduler<P> {
     pub(super) fn drop_partition(&mut self, partition: PartitionId) {
         self.keep(|entry| entry.partition != partition);
         self.lanes.retain(|(of, _), _| *of != partition);
+        self.quarantined.retain(|(of, _), _| *of != partition);
     }
 
-    /// Forgets the events of a partition that are not on a stream now.
+    /// Forgets the events of a partition that are not busy now.
     pub(super) fn drop_unsent(&mut self, partition: PartitionId) {
         self.keep(|entry| entry.partition != partition || entry.out);
         for ((of, _), lane) in &mut self.lanes {
@@ -205,10 +284,13 @@ impl<P> Scheduler<P> {
     fn keep(&mut self, stays: impl Fn(&Entry<P>) -> bool) {
         let entries = &self.entries;
         let stays_id = |id: EntryId| entries.get(id).is_some_and(&stays);
-        self.ready.retain(|id| stays_id(*id));
+        for queue in [&mut self.ready, &mut self.alone, &mut self.doomed] {
+            queue.retain(|id| stays_id(*id));
+        }
         self.delayed.retain(|Reverse((_, id))| stays_id(*id));
+        self.troubled.retain(|_, id| stays_id(*id));
         self.entries.retain(|_, entry| stays(entry));
-        self.unsent = self.entries.iter().filter(|(_, entry)| entry.attempt == 0).count();
+        self.unsent = self.entries.iter().filter(|(_, entry)| entry.is_unsent).count();
     }
 }
 
@@ -219,14 +301,17 @@ mod tests {
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
+    use crate::bus::delivery::entry::{Arrival, Tries};
 
-    fn arrival(offset: i64, key: Option<u64>) -> Arrival<()> {
-        Arrival {
+    fn arrival(offset: i64, key: Option<u64>) -> Entry<()> {
+        let arrival = Arrival {
             offset,
             key,
             size: 1,
             payload: (),
-        }
+            doom: None,
+        };
+        Entry::new(0, arrival, Tries::default())
     }
 
     fn send(scheduler: &mut Scheduler<()>, now: Instant) -> Option<(EntryId, i64)> {
@@ -238,18 +323,15 @@ mod tests {
         let now = Instant::now();
         let mut scheduler = Scheduler::default();
         for (offset, key) in [(0, 1), (1, 1), (2, 2)] {
-            scheduler.arrive(0, arrival(offset, Some(key)));
+            scheduler.arrive(arrival(offset, Some(key)));
         }
         let (first, _) = send(&mut scheduler, now).expect("ready");
-        scheduler.retry(first, now + Duration::from_secs(1));
+        scheduler.delay(first, now + Duration::from_secs(1));
         assert_eq!(send(&mut scheduler, now).map(|(_, offset)| offset), Some(2));
         assert_eq!(send(&mut scheduler, now), None);
         scheduler.wake(now + Duration::from_secs(1));
         assert_eq!(send(&mut scheduler, now).map(|(_, offset)| offset), Some(0));
-        assert_eq!(
-            scheduler.get(first).map(|entry| (entry.attempt, entry.failures)),
-            Some((2, 1))
-        );
+        assert_eq!(scheduler.get(first).map(|entry| entry.tries.attempt), Some(2));
         scheduler.done(first);
         assert_eq!(send(&mut scheduler, now).map(|(_, offset)| offset), Some(1));
     }
@@ -292,7 +374,7 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Arrive(key) => {
-                        scheduler.arrive(0, arrival(arrived, key));
+                        scheduler.arrive(arrival(arrived, key));
                         arrived += 1;
                     }
                     Step::Send => {
@@ -309,7 +391,7 @@ mod tests {
                         done += 1;
                     }
                     Step::Release(n) if !out.is_empty() => scheduler.release(out.swap_remove(n % out.len()).0),
-                    Step::Retry(n) if !out.is_empty() => scheduler.retry(out.swap_remove(n % out.len()).0, now),
+                    Step::Retry(n) if !out.is_empty() => scheduler.delay(out.swap_remove(n % out.len()).0, now),
                     Step::Wake => scheduler.wake(now),
                     _ => {}
                 }

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::IdFault;
+use super::{Doom, IdFault, Tries, entry::EntryId};
+use crate::log::LogTime;
 
 pub type PartitionId = usize;
 pub type StreamId = usize;
@@ -32,6 +33,8 @@ pub struct Settled {
     pub faults: Vec<IdFault>,
     /// Where each lies, and its id; only where asked for.
     pub places: Vec<(PartitionId, i64, u64)>,
+    /// Those of them that came from dead letters.
+    pub letters: Vec<u64>,
 }
 
 /// The event that was first sent longest ago and is not settled.
@@ -56,4 +59,38 @@ impl Oldest {
 pub enum Places {
     Wanted,
     Unwanted,
+}
+
+/// When something goes wrong, and what decides about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    pub now: Instant,
+    pub time: LogTime,
+    /// Gives the luck of the draw, from 0 to 1.
+    pub spread: fn() -> f64,
+}
+
+/// What a client wants with events that failed. `words` = in its words, and who it is.
+#[derive(Clone, Debug)]
+pub enum Nack {
+    /// Send them again; `None` = after the policy's delay.
+    Retry {
+        delay: Option<Duration>,
+        words: Doom,
+    },
+    DeadLetter(Doom),
+}
+
+/// An event that becomes a dead letter.
+#[derive(Debug)]
+pub struct Grave<'a, P> {
+    pub entry: EntryId,
+    pub partition: PartitionId,
+    pub offset: i64,
+    pub key: Option<u64>,
+    /// The dead letter that it came from.
+    pub letter: Option<u64>,
+    pub tries: Tries,
+    pub doom: &'a Doom,
+    pub payload: &'a P,
 }

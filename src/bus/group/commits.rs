@@ -14,16 +14,22 @@ use super::{
     task::{RETRY, Task, log_failure},
 };
 use crate::{
-    bus::delivery::{IdFault, IdRange, PartitionId, Verdict},
+    bus::{
+        dead_letters::{LetterId, Store},
+        delivery::{IdFault, IdRange, PartitionId, Verdict},
+        notes::{self, Noted, TriesTable},
+    },
     error::{Error, Reason, Result},
-    log::{self, LogTime, Member},
+    log::{LogTime, Member},
 };
 
 pub(super) struct Commits {
-    /// Acked since the last commit began.
-    pub(super) acked: usize,
+    /// What changed since the last commit began: acks, failures.
+    pub(super) changes: usize,
     pub(super) in_flight: Option<BoxFuture<'static, Committed>>,
     pub(super) last_commit: Option<LogTime>,
+    /// Redriven dead letters that were acked since.
+    pub(super) letters: Vec<LetterId>,
     began: Instant,
     failed: Option<Instant>,
     waiting: Vec<Waiter>,
@@ -31,8 +37,8 @@ pub(super) struct Commits {
     covered: Vec<Waiter>,
 }
 
-/// A partition, the number of its assignment, and an offset in it.
-pub(super) type Place = (PartitionId, u64, i64);
+/// A partition and the number of its assignment.
+pub(super) type Place = (PartitionId, u64);
 
 /// An acked event that waits to be committed.
 pub(super) struct Settling {
@@ -56,16 +62,27 @@ enum Waiter {
 
 /// A commit that ended.
 pub(super) struct Committed {
-    offsets: Vec<Place>,
+    moved: Vec<Moved>,
+    letters: Vec<LetterId>,
     result: Result<()>,
+}
+
+/// What a commit says of a partition.
+struct Moved {
+    id: PartitionId,
+    serial: u64,
+    offset: i64,
+    /// The partition's version that its note has.
+    version: u64,
 }
 
 impl Commits {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            acked: 0,
+            changes: 0,
             in_flight: None,
             last_commit: None,
+            letters: Vec::new(),
             began: now,
             failed: None,
             waiting: Vec::new(),
@@ -98,7 +115,7 @@ impl Commits {
 
     /// Nothing is under way and nobody waits. What the log refused is not tried for ever: it is delivered again.
     pub(super) fn is_idle(&self) -> bool {
-        self.in_flight.is_none() && self.waiting.is_empty() && (self.acked == 0 || self.failed.is_some())
+        self.in_flight.is_none() && self.waiting.is_empty() && (self.changes == 0 || self.failed.is_some())
     }
 }
 
@@ -109,7 +126,7 @@ impl Task {
             return None;
         }
         let retry = self.commits.failed.map(|failed| failed + RETRY);
-        let regular = (self.commits.acked > 0).then(|| self.commits.began + self.bus.settings.commit_interval);
+        let regular = (self.commits.changes > 0).then(|| self.commits.began + self.bus.settings.commit_interval);
         regular.into_iter().chain(retry).max()
     }
 
@@ -120,24 +137,29 @@ impl Task {
             return;
         }
         let settings = &self.bus.settings;
-        let due = commits.acked > 0
-            && (commits.acked >= settings.commit_count
+        let due = commits.changes > 0
+            && (commits.changes >= settings.commit_count
                 || now >= commits.began + settings.commit_interval
                 || self.owned.values().any(Owned::is_releasing));
-        if !due && commits.waiting.is_empty() && !(self.members.is_empty() && commits.acked > 0) {
+        if !due && commits.waiting.is_empty() && !(self.members.is_empty() && commits.changes > 0) {
             return;
         }
-        let (offsets, moved) = self.uncommitted();
+        let (moved, commits) = self.uncommitted();
         if self.member.is_none() && !moved.is_empty() {
             // Between two memberships: wait for the next.
             self.commits.failed = Some(now);
             return;
         }
         self.commits.covered = std::mem::take(&mut self.commits.waiting);
-        (self.commits.acked, self.commits.began) = (0, now);
+        (self.commits.changes, self.commits.began) = (0, now);
         match self.member.clone() {
-            Some(member) if !moved.is_empty() => {
-                self.commits.in_flight = Some(Box::pin(commit(member, offsets, moved)));
+            Some(member) if !moved.is_empty() || !self.commits.letters.is_empty() => {
+                let (tries, store) = (Arc::clone(&self.bus.tries), Arc::clone(&self.letters));
+                let letters = std::mem::take(&mut self.commits.letters);
+                self.commits.in_flight = Some(Box::pin(async move {
+                    let result = commit(&*member, (&tries, &store), commits, letters.clone()).await;
+                    Committed { moved, letters, result }
+                }));
             }
             _ => {
                 self.commits.failed = None;
@@ -152,9 +174,10 @@ impl Task {
             Ok(()) => {
                 self.commits.failed = None;
                 self.commits.last_commit = Some(LogTime::now());
-                for (id, serial, offset) in committed.offsets {
-                    if let Some(owned) = self.owned.get_mut(&id).filter(|owned| owned.serial == serial) {
-                        (owned.durable, owned.must_commit) = (offset, false);
+                for moved in committed.moved {
+                    let owned = self.owned.get_mut(&moved.id);
+                    if let Some(owned) = owned.filter(|owned| owned.serial == moved.serial) {
+                        (owned.durable, owned.noted, owned.must_commit) = (moved.offset, moved.version, false);
                         self.version += 1;
                         owned.changed = self.version;
                     }
@@ -163,29 +186,37 @@ impl Task {
             }
             Err(error) => {
                 self.commits.failed = Some(Instant::now());
-                self.commits.acked = self.commits.acked.max(1);
+                self.commits.changes = self.commits.changes.max(1);
+                self.commits.letters.extend(committed.letters);
                 self.postpone(&error);
             }
         }
     }
 
     /// What the log has not got yet.
-    fn uncommitted(&self) -> (Vec<Place>, Vec<log::Commit>) {
-        let (mut offsets, mut moved) = (Vec::new(), Vec::new());
+    fn uncommitted(&self) -> (Vec<Moved>, Vec<Noted>) {
+        let (mut moved, mut commits) = (Vec::new(), Vec::new());
         for (id, owned) in &self.owned {
             let Some(view) = self.dispatch.partition(*id) else {
                 continue;
             };
-            if view.committed > owned.durable || owned.must_commit {
-                offsets.push((*id, owned.serial, view.committed));
-                moved.push(log::Commit {
+            if view.committed > owned.durable || view.version > owned.noted || owned.must_commit {
+                moved.push(Moved {
+                    id: *id,
+                    serial: owned.serial,
+                    offset: view.committed,
+                    version: view.version,
+                });
+                commits.push(Noted {
+                    group: self.identity.group.clone(),
                     partition: (*owned.partition).clone(),
                     offset: view.committed,
-                    note: String::new(),
+                    settled: self.dispatch.settled_runs(*id),
+                    tries: self.dispatch.tries(*id),
                 });
             }
         }
-        (offsets, moved)
+        (moved, commits)
     }
 
     /// Answers those whose acks are committed.
@@ -212,14 +243,11 @@ impl Task {
     fn report(&self, sequence: u64, settling: &[Settling], mut faults: Vec<IdFault>) -> AckReport {
         let mut committed = true;
         for Settling { place, delivery } in settling {
-            let (id, serial, offset) = place;
-            match self.owned.get(id).filter(|owned| owned.serial == *serial) {
-                Some(owned) => committed &= *offset < owned.durable,
-                None => {
-                    committed = false;
-                    if faults.len() < MAX_FAULTS {
-                        add_stale(&mut faults, *delivery);
-                    }
+            let (id, serial) = place;
+            if self.owned.get(id).is_none_or(|owned| owned.serial != *serial) {
+                committed = false;
+                if faults.len() < MAX_FAULTS {
+                    add_stale(&mut faults, *delivery);
                 }
             }
         }
@@ -257,7 +285,18 @@ fn add_stale(faults: &mut Vec<IdFault>, id: u64) {
     }
 }
 
-async fn commit(member: Arc<dyn Member>, offsets: Vec<Place>, moved: Vec<log::Commit>) -> Committed {
-    let result = member.commit(moved).await;
-    Committed { offsets, result }
+async fn commit(
+    member: &dyn Member,
+    (tries, store): (&Arc<TriesTable>, &Store),
+    noted: Vec<Noted>,
+    letters: Vec<LetterId>,
+) -> Result<()> {
+    let commits = notes::write(tries, noted).await?;
+    if !letters.is_empty() {
+        store.done(letters).await?;
+    }
+    match commits.is_empty() {
+        true => Ok(()),
+        false => member.commit(commits).await,
+    }
 }

@@ -11,14 +11,14 @@ impl Task {
     pub(super) fn over_gap(&mut self, id: PartitionId, gap: &Gap) {
         let Some(owned) = self.owned.get_mut(&id) else { return };
         if self.identity.on_gap() == OnGap::Fail {
-            self.dispatch.unassign(id);
+            self.unassign(id);
             self.owned.remove(&id);
             return self.tell_gap(gap);
         }
         owned.must_commit = true;
         self.park(id, self.bus.feeds.reader(gap.partition.clone(), gap.to, None));
         self.dispatch.skip_to(id, gap.to);
-        self.commits.acked += 1;
+        self.commits.changes += 1;
         self.tell_gap(gap);
     }
 

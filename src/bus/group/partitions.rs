@@ -13,13 +13,16 @@ use super::{
     task::{RETRY, Task},
 };
 use crate::{
-    bus::{delivery::PartitionId, feed::FeedReader, groups::OnGap, start::Gap},
+    bus::{
+        dead_letters::Store,
+        feed::FeedReader,
+        groups::OnGap,
+        notes::{self, Remembered},
+        start::Gap,
+    },
     error::{Reason, Result},
-    log::{Assigned, Bounds, Change, LogTime, Release, TopicPartition},
+    log::{Assigned, Bounds, Change, Log, LogTime, Release, TopicPartition},
 };
-
-/// How long events of a partition that moves may still be acked.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// A partition that this replica has.
 pub(super) struct Owned {
@@ -27,6 +30,8 @@ pub(super) struct Owned {
     pub(super) serial: u64,
     /// What the log has as committed.
     pub(super) durable: i64,
+    /// The version of what it knows above that, in the note.
+    pub(super) noted: u64,
     /// Commit even if nothing was acked: reading began behind a gap.
     pub(super) must_commit: bool,
     pub(super) end: i64,
@@ -37,7 +42,7 @@ pub(super) struct Owned {
     /// A reader that waits until there is room.
     pub(super) parked: Option<FeedReader>,
     /// It moves to another replica: what is in flight may be acked until then.
-    releasing: Option<(Option<Arc<Release>>, Instant)>,
+    pub(super) releasing: Option<(Option<Arc<Release>>, Instant)>,
     pub(super) stop: CancellationToken,
     _stop_on_drop: DropGuard,
 }
@@ -52,7 +57,7 @@ impl Owned {
 pub(super) struct Started {
     serial: u64,
     assigned: Vec<Assigned>,
-    bounds: Result<Vec<Bounds>>,
+    known: Result<Vec<(Bounds, Remembered)>>,
 }
 
 impl Task {
@@ -94,21 +99,27 @@ impl Task {
 
     /// Asks the log where the assigned partitions begin and end; `started` goes on.
     fn begin(&mut self, assigned: Vec<Assigned>) {
-        let log = Arc::clone(&self.bus.log);
+        let (log, tries) = (Arc::clone(&self.bus.log), Arc::clone(&self.bus.tries));
+        let (letters, group) = (Arc::clone(&self.letters), self.identity.group.clone());
         self.serial += 1;
         let serial = self.serial;
         self.pending
             .extend(assigned.iter().map(|assigned| (assigned.partition.clone(), serial)));
         self.starting.push(Box::pin(async move {
             let partitions: Vec<TopicPartition> = assigned.iter().map(|assigned| assigned.partition.clone()).collect();
-            let bounds = log.bounds(&partitions).await;
-            if bounds.is_err() {
+            let known = match known(&*log, &letters, &partitions).await {
+                Ok(bounds) => notes::read(&tries, &group, &assigned)
+                    .await
+                    .map(|notes| bounds.into_iter().zip(notes).collect()),
+                Err(error) => Err(error),
+            };
+            if known.is_err() {
                 tokio::time::sleep(RETRY).await;
             }
             Started {
                 serial,
                 assigned,
-                bounds,
+                known,
             }
         }));
     }
@@ -117,18 +128,18 @@ impl Task {
         let Started {
             serial,
             assigned,
-            bounds,
+            known,
         } = started;
-        let bounds = match bounds {
-            Ok(bounds) => bounds,
+        let known = match known {
+            Ok(known) => known,
             Err(error) => return self.begin_again(assigned, serial, error.reason()),
         };
         let mut gained = Vec::new();
-        for (assigned, bounds) in assigned.into_iter().zip(bounds) {
+        for (assigned, known) in assigned.into_iter().zip(known) {
             if self.is_pending(&assigned, serial) {
                 self.pending.remove(&assigned.partition);
                 gained.push(assigned.partition.clone());
-                self.take_up(assigned, bounds, serial);
+                self.take_up(assigned, known, serial);
             }
         }
         tracing::debug!(group = %self.identity.group, partitions = gained.len(), "partitions assigned");
@@ -150,14 +161,19 @@ impl Task {
         }
     }
 
-    fn take_up(&mut self, assigned: Assigned, bounds: Bounds, serial: u64) {
+    fn take_up(&mut self, assigned: Assigned, (bounds, remembered): (Bounds, Remembered), serial: u64) {
         let committed = assigned.committed.map_or(bounds.start, |committed| committed.offset);
         let gap = Gap::at(&assigned.partition, committed, bounds);
         if let Some(gap) = gap.as_ref().filter(|_| self.identity.on_gap() == OnGap::Fail) {
             return self.tell_gap(gap);
         }
         let from = gap.as_ref().map_or(committed, |gap| gap.to);
-        let id = self.dispatch.assign(from);
+        let id = self.dispatch.resume(from, &remembered.settled, remembered.tries);
+        self.redrives.look = true;
+        for (key, head) in self.letters.quarantined(&assigned.partition) {
+            self.graves.heads.insert((id, key), head);
+            self.dispatch.quarantine(id, key);
+        }
         self.parked.push_back(id);
         let stop = CancellationToken::new();
         self.version += 1;
@@ -167,6 +183,7 @@ impl Task {
                 partition: Arc::new(assigned.partition.clone()),
                 serial,
                 durable: committed,
+                noted: 0,
                 must_commit: gap.is_some(),
                 end: bounds.end,
                 changed: self.version,
@@ -178,101 +195,12 @@ impl Task {
             },
         );
         if let Some(gap) = gap {
-            self.commits.acked += 1;
+            self.commits.changes += 1;
             self.tell_gap(&gap);
         }
     }
 
-    /// The partitions move: nothing more of them is sent, and what is in flight has a while to be acked.
-    fn revoke(&mut self, partitions: &[TopicPartition], release: Release) {
-        self.retire(partitions, Some(Arc::new(release)), LossReason::Rebalanced);
-    }
-
-    fn retire(&mut self, partitions: &[TopicPartition], release: Option<Arc<Release>>, reason: LossReason) {
-        self.pending.retain(|partition, _| !partitions.contains(partition));
-        self.take_back_all();
-        let until = Instant::now() + GRACE;
-        let mut lost = Vec::new();
-        for (id, owned) in &mut self.owned {
-            if partitions.contains(&owned.partition) {
-                self.dispatch.retire(*id);
-                owned.parked = None;
-                owned.releasing = Some((release.clone(), until));
-                lost.push(((*owned.partition).clone(), reason));
-            }
-        }
-        self.tell_assignment(Vec::new(), lost, GRACE);
-    }
-
-    /// The group has other topics now: what is in flight has a while to be acked, then the group is joined anew.
-    pub(super) fn retire_all(&mut self) {
-        let all: Vec<TopicPartition> = self.owned.values().map(|owned| (*owned.partition).clone()).collect();
-        self.pending.clear();
-        self.starting.clear();
-        self.retire(&all, None, LossReason::GroupChanged);
-        self.rejoin_when_released = true;
-    }
-
-    /// Lets go of revoked partitions that have nothing in flight any more, or whose time is over. What was acked in time is
-    /// committed first, if the log lets it be.
-    pub(super) fn release_partitions(&mut self, now: Instant) {
-        if self.commits.in_flight.is_some() {
-            return;
-        }
-        let is_committed = self.commits.acked == 0 || self.commits.has_failed();
-        let over = |owned: &Owned| is_committed && owned.releasing.as_ref().is_some_and(|(_, until)| now >= *until);
-        let ready: Vec<PartitionId> = (self.owned.iter())
-            .filter(|(_, owned)| owned.releasing.is_some())
-            .filter(|(id, owned)| {
-                let settled = self
-                    .dispatch
-                    .partition(**id)
-                    .is_none_or(|view| view.in_flight == 0 && view.committed == owned.durable);
-                settled || over(owned)
-            })
-            .map(|(id, _)| *id)
-            .collect();
-        for id in ready {
-            self.dispatch.unassign(id);
-            self.owned.remove(&id);
-        }
-        if self.rejoin_when_released && self.owned.is_empty() {
-            self.rejoin_when_released = false;
-            self.leave_log(LossReason::GroupChanged);
-            self.rejoin_at = Some(now);
-        }
-    }
-
-    pub(super) fn release_at(&self) -> Option<Instant> {
-        if self.commits.in_flight.is_some() {
-            return None;
-        }
-        self.owned
-            .values()
-            .filter_map(|owned| owned.releasing.as_ref().map(|(_, until)| *until))
-            .min()
-    }
-
-    /// The partitions are gone: acks of them are stale.
-    fn lose(&mut self, partitions: &[TopicPartition], reason: LossReason) {
-        self.pending.retain(|partition, _| !partitions.contains(partition));
-        self.take_back_all();
-        let mut lost = Vec::new();
-        self.owned.retain(|id, owned| {
-            let gone = partitions.contains(&owned.partition);
-            if gone {
-                self.dispatch.unassign(*id);
-                self.bus.feeds.forget(&owned.partition);
-                lost.push(((*owned.partition).clone(), reason));
-            }
-            !gone
-        });
-        if !lost.is_empty() {
-            self.tell_assignment(Vec::new(), lost, Duration::ZERO);
-        }
-    }
-
-    fn tell_assignment(
+    pub(super) fn tell_assignment(
         &mut self,
         gained: Vec<TopicPartition>,
         lost: Vec<(TopicPartition, LossReason)>,
@@ -287,4 +215,10 @@ impl Task {
             member.push(Frame::Assignment(change));
         }
     }
+}
+
+/// Where partitions begin and end, once the group's dead letters are known too.
+async fn known(log: &dyn Log, letters: &Store, partitions: &[TopicPartition]) -> Result<Vec<Bounds>> {
+    letters.ready().await?;
+    log.bounds(partitions).await
 }

@@ -5,12 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytestring::ByteString;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
     AckReport, Control, Delivery, Ending, Frame, Frames, NewStream, StreamKey, Subscription, commits::Settling,
     outbox::Outbox, task::Task,
 };
+use crate::bus::dead_letters::LetterId;
 use crate::bus::delivery::{Credit, IdRange, Ledger, PartitionId, Places};
 
 /// An answer names at most so many faults.
@@ -21,7 +23,7 @@ pub(super) struct Member {
     pub(super) key: StreamKey,
     pub(super) outbox: Arc<Outbox>,
     pub(super) stream_id: String,
-    pub(super) client_id: String,
+    pub(super) client_id: ByteString,
     pub(super) heartbeat_interval: Duration,
     pub(super) last_frame: Instant,
     /// The progress that it was told of last.
@@ -31,7 +33,9 @@ pub(super) struct Member {
     pub(super) finishing: bool,
     opened_at: Instant,
     pub(super) delivered: u64,
-    settled: u64,
+    pub(super) settled: u64,
+    /// The client wants no more.
+    closed: bool,
     /// Deliveries of this round.
     pub(super) pending: Vec<Delivery>,
     _permit: OwnedSemaphorePermit,
@@ -50,7 +54,7 @@ impl Member {
             key,
             outbox,
             stream_id: opened.stream_id.clone(),
-            client_id,
+            client_id: client_id.into(),
             heartbeat_interval: opened.heartbeat_interval,
             last_frame: now,
             seen: 0,
@@ -59,6 +63,7 @@ impl Member {
             opened_at: now,
             delivered: 0,
             settled: 0,
+            closed: false,
             pending: Vec::new(),
             _permit: permit,
         };
@@ -83,7 +88,7 @@ impl Task {
 
     pub(super) fn join(&mut self, stream: NewStream, reply: oneshot::Sender<Subscription>) {
         let ledger = Ledger::new(stream.opened.credit, stream.max_credit, stream.opened.credit_mode);
-        let id = self.dispatch.join(ledger, fastrand::u32(..));
+        let id = self.dispatch.join(ledger, stream.opened.lease, fastrand::u32(..));
         self.serial += 1;
         let key = StreamKey {
             id,
@@ -107,6 +112,7 @@ impl Task {
             key,
             commands: self.handle.commands.clone(),
             outbox,
+            max_lease: self.bus.settings.delivery.max_lease,
         };
         // If nobody waits any more, dropping the frames makes the stream leave.
         drop(reply.send(Subscription { frames, control }));
@@ -133,7 +139,10 @@ impl Task {
         }
         let mut settled = self.dispatch.ack(key.id, ranges, places);
         settled.faults.truncate(MAX_FAULTS);
-        self.commits.acked += settled.count;
+        self.commits.changes += settled.count;
+        self.commits
+            .letters
+            .extend(settled.letters.iter().copied().map(LetterId));
         let Some(member) = self.members.get_mut(&key.id) else {
             return;
         };
@@ -143,8 +152,8 @@ impl Task {
             let places = settled
                 .places
                 .iter()
-                .map(|(id, offset, delivery)| Settling {
-                    place: (*id, serial(id), *offset),
+                .map(|(id, _, delivery)| Settling {
+                    place: (*id, serial(id)),
                     delivery: *delivery,
                 })
                 .collect();
@@ -160,29 +169,13 @@ impl Task {
         self.version += 1;
     }
 
-    pub(super) fn nack(&mut self, key: StreamKey, ranges: &[IdRange], (delay, sequence): (Duration, u64)) {
-        if !self.is_member(key) {
-            return;
-        }
-        let mut settled = self.dispatch.nack(key.id, ranges, Instant::now() + delay);
-        settled.faults.truncate(MAX_FAULTS);
-        let Some(member) = self.members.get_mut(&key.id) else {
-            return;
-        };
-        member.settled += settled.count as u64;
-        if sequence != 0 || !settled.faults.is_empty() {
-            member.push(Frame::AckResult(AckReport {
-                sequence,
-                committed: false,
-                faults: settled.faults,
-            }));
-        }
-    }
-
     pub(super) fn close(&mut self, key: StreamKey) {
         if self.is_member(key) {
             self.dispatch.close(key.id);
             self.take_back(key.id);
+            if let Some(member) = self.member_mut(key) {
+                member.closed = true;
+            }
         }
     }
 
@@ -205,6 +198,15 @@ impl Task {
 
     /// The client is gone, or has read the end.
     pub(super) fn gone(&mut self, key: StreamKey) {
+        let draining = self.drain_until.is_some();
+        if self
+            .member_mut(key)
+            .is_some_and(|member| !member.closed && !member.finishing && !draining)
+        {
+            // What it has not read was never in its hands.
+            self.take_back(key.id);
+            self.abandon(key);
+        }
         self.end(key, Ok(()));
     }
 

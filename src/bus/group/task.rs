@@ -15,16 +15,19 @@ use rustc_hash::FxHashMap;
 use tokio::{sync::mpsc, time::sleep_until};
 
 use super::{
-    Command, Frame, Handle, Identity, Payload, Signal,
+    Command, Handle, Identity, Payload, Signal,
     commits::Commits,
+    graves::Graves,
     partitions::{Owned, Started},
     progress::Observation,
     reading::ReadDone,
+    redrives::Redrives,
     streams::Member,
 };
 use crate::{
     bus::{
         Inner,
+        dead_letters::Store,
         delivery::{Dispatch, Limits, PartitionId, StreamId},
         groups::GroupRecord,
         start::Gap,
@@ -65,6 +68,10 @@ pub(super) struct Task {
     pub(super) rejoin_when_released: bool,
     pub(super) observing: Option<BoxFuture<'static, Observation>>,
     pub(super) commits: Commits,
+    /// The group's dead letters.
+    pub(super) letters: Arc<Store>,
+    pub(super) graves: Graves,
+    pub(super) redrives: Redrives,
     /// Bytes that the group holds.
     pub(super) held: Arc<AtomicUsize>,
     pub(super) serial: u64,
@@ -75,6 +82,8 @@ pub(super) struct Task {
     pub(super) next_heartbeat: Instant,
     /// When to look for streams that do not read.
     pub(super) unread_check: Option<Instant>,
+    /// Leases are not looked at before.
+    pub(super) lease_check: Instant,
     pub(super) rejoin_at: Option<Instant>,
     /// Dropped when the membership would be of no use.
     pub(super) joining: Option<BoxFuture<'static, Result<Membership>>>,
@@ -83,7 +92,11 @@ pub(super) struct Task {
 }
 
 /// Starts a group's task on this replica.
-pub(in crate::bus) fn start(bus: &Arc<Inner>, group: &Group, record: Arc<GroupRecord>) -> Handle {
+pub(in crate::bus) fn start(
+    bus: &Arc<Inner>,
+    group: &Group,
+    (record, letters): (Arc<GroupRecord>, Arc<Store>),
+) -> Handle {
     let (commands, command_queue) = mpsc::channel(COMMANDS);
     #[expect(clippy::disallowed_methods, reason = "each stream has at most two signals under way")]
     let (signals, signal_queue) = mpsc::unbounded_channel();
@@ -92,7 +105,8 @@ pub(in crate::bus) fn start(bus: &Arc<Inner>, group: &Group, record: Arc<GroupRe
         group: group.clone(),
         record,
     };
-    let task = Task::new(Arc::clone(bus), identity, (command_queue, signal_queue), handle.clone());
+    let queues = (command_queue, signal_queue);
+    let task = Task::new(Arc::clone(bus), (identity, letters), queues, handle.clone());
     bus.tasks.spawn(task.run());
     handle
 }
@@ -100,16 +114,23 @@ pub(in crate::bus) fn start(bus: &Arc<Inner>, group: &Group, record: Arc<GroupRe
 type Queues = (mpsc::Receiver<Command>, mpsc::UnboundedReceiver<Signal>);
 
 impl Task {
-    fn new(bus: Arc<Inner>, identity: Identity, (commands, signals): Queues, handle: Handle) -> Self {
+    fn new(
+        bus: Arc<Inner>,
+        (identity, letters): (Identity, Arc<Store>),
+        (commands, signals): Queues,
+        handle: Handle,
+    ) -> Self {
         let now = Instant::now();
+        let configured = bus.settings.delivery.of(&identity.group).retry;
+        let limits = Limits {
+            window: bus.settings.window,
+        };
         Self {
+            dispatch: Dispatch::new(limits, identity.record.settings.retry.over(configured)),
             identity,
             commands,
             signals,
             handle,
-            dispatch: Dispatch::new(Limits {
-                window: bus.settings.window,
-            }),
             members: FxHashMap::default(),
             owned: FxHashMap::default(),
             member: None,
@@ -123,12 +144,16 @@ impl Task {
             rejoin_when_released: false,
             observing: None,
             commits: Commits::new(now),
+            graves: Graves::default(),
+            redrives: Redrives::new(letters.changes()),
+            letters,
             held: Arc::default(),
             serial: 0,
             uncaught: 0,
             version: 0,
             next_heartbeat: now,
             unread_check: None,
+            lease_check: now,
             rejoin_at: Some(now),
             joining: None,
             drain_until: None,
@@ -151,6 +176,9 @@ impl Task {
                 membership = maybe(&mut self.joining) => self.rejoined(membership),
                 change = next_change(&mut self.changes) => self.changed(change),
                 result = maybe(&mut self.commits.in_flight) => self.committed(result),
+                buried = maybe(&mut self.graves.writing) => self.buried(buried),
+                reloaded = maybe(&mut self.redrives.loading) => self.reloaded(reloaded),
+                Ok(()) = self.redrives.changes.changed() => self.redrives.look = true,
                 observation = maybe(&mut self.observing) => self.observed(observation),
                 () = draining.cancelled(), if self.drain_until.is_none() => self.drain(),
                 () = sleep_until(wake_at) => {}
@@ -159,7 +187,7 @@ impl Task {
                 self.command(command);
             }
             self.settle_up().await;
-            if joined && self.members.is_empty() && self.commits.is_idle() {
+            if joined && self.members.is_empty() && self.graves.is_idle() && self.commits.is_idle() {
                 break;
             }
         }
@@ -172,7 +200,8 @@ impl Task {
             Command::Join(stream, reply) => self.join(*stream, reply),
             Command::Credit(key, credit) => self.credit(key, credit),
             Command::Ack(key, ranges, sequence) => self.ack(key, &ranges, sequence),
-            Command::Nack(key, ranges, delay, sequence) => self.nack(key, &ranges, (delay, sequence)),
+            Command::Nack(key, ranges, refusal, sequence) => self.nack(key, &ranges, refusal, sequence),
+            Command::Extend(key, ranges, by, sequence) => self.extend(key, &ranges, by, sequence),
             Command::Close(key) => self.close(key),
             Command::HalfClose(key) => self.half_close(key),
             Command::Fail(key, error) => self.end(key, Err(error)),
@@ -199,7 +228,10 @@ impl Task {
         if self.rejoin_at.is_some_and(|at| at <= now) {
             self.rejoin();
         }
+        self.expire_leases(now);
         self.recall_unread(now);
+        self.redrive();
+        self.bury(now);
         self.deliver(now);
         self.read_on();
         self.tell_caught_up();
@@ -220,56 +252,14 @@ impl Task {
                 .filter(|_| self.members.values().any(|member| !member.finishing)),
             self.release_at(),
             self.unread_check,
+            self.lease_at(),
+            self.graves.retry_at(),
             (!self.members.is_empty() && self.observing.is_none()).then_some(self.next_heartbeat),
         ]
         .into_iter()
         .flatten()
         .min()
         .unwrap_or(far)
-    }
-
-    /// Joins the group on the log with the topics it has now.
-    fn rejoin(&mut self) {
-        self.rejoin_at = None;
-        let log = Arc::clone(&self.bus.log);
-        let (group, record) = (self.identity.group.clone(), Arc::clone(&self.identity.record));
-        self.joining = Some(Box::pin(async move { log.join(&group, &record.settings.topics).await }));
-    }
-
-    fn rejoined(&mut self, membership: Result<Membership>) {
-        match membership {
-            Ok(Membership { changes, member }) => (self.changes, self.member) = (Some(changes), Some(member)),
-            Err(error) => {
-                tracing::warn!(group = %self.identity.group, %error, "cannot join the group, trying again");
-                if !error.reason().is_retryable() {
-                    self.fail_all(|| error.repeated());
-                }
-                // Streams may come that have not heard of it.
-                self.rejoin_at = Some(Instant::now() + RETRY);
-            }
-        }
-    }
-
-    /// The record was replaced: settings that are read when needed are in force at once, topics with a new membership.
-    fn replace(&mut self, record: Arc<GroupRecord>) {
-        if record.offset <= self.identity.record.offset {
-            return;
-        }
-        let before = std::mem::replace(&mut self.identity.record, record);
-        if before.settings == self.identity.record.settings {
-            return;
-        }
-        let (revision, settings) = (self.identity.record.revision, &self.identity.record.settings);
-        for member in self.members.values_mut() {
-            member.push(Frame::GroupChanged {
-                revision,
-                settings: settings.clone(),
-            });
-        }
-        let had_failed = self.failed_at.take().is_some();
-        if had_failed || before.settings.topics != self.identity.record.settings.topics {
-            self.retire_all();
-        }
     }
 }
 

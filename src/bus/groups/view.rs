@@ -8,6 +8,7 @@ use super::GroupRecord;
 use crate::{
     bus::{
         Bus, Inner,
+        delivery::RetryPolicy,
         group::{GroupView, PartitionRow},
         groups::GroupSettings,
     },
@@ -22,6 +23,8 @@ pub struct GroupInfo {
     pub name: Group,
     pub revision: u64,
     pub settings: GroupSettings,
+    /// As in force.
+    pub retry: RetryPolicy,
     pub created: LogTime,
     /// Streams on this replica.
     pub streams: usize,
@@ -103,10 +106,12 @@ impl Inner {
                 served,
             });
         }
+        let retry = record.settings.retry.over(self.settings.delivery.of(&name).retry);
         Ok(GroupInfo {
             name,
             revision: record.revision,
             settings: record.settings.clone(),
+            retry,
             created: record.created,
             streams: view.as_ref().map_or(0, |view| view.streams),
             last_commit: view.and_then(|view| view.last_commit),

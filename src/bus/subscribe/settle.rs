@@ -32,7 +32,7 @@ impl Inner {
     /// The group exists.
     async fn keep_or_change(&self, options: &OpenOptions, mut found: Arc<GroupRecord>) -> Result<Arc<GroupRecord>> {
         for _ in 0..MOST_TRIES {
-            let wanted = wanted(options, &found);
+            let wanted = self.wanted(options, &found);
             if wanted == found.settings {
                 return Ok(found);
             }
@@ -58,6 +58,24 @@ impl Inner {
         Err(Error::new(Reason::GroupConflict, text).resource("group", options.group.as_str()))
     }
 
+    /// The group's settings where the stream leaves them unset, the stream's elsewhere.
+    fn wanted(&self, options: &OpenOptions, found: &GroupRecord) -> GroupSettings {
+        let topics = options.topics.clone().map(normal);
+        let has = &found.settings;
+        let (configured, retry) = (
+            self.settings.delivery.of(&options.group).retry,
+            options.retry.or(has.retry),
+        );
+        let is_same = retry.over(configured) == has.retry.over(configured);
+        GroupSettings {
+            topics: topics.unwrap_or_else(|| has.topics.clone()),
+            filter: options.filter.clone().or_else(|| has.filter.clone()),
+            on_gap: options.on_gap.unwrap_or(has.on_gap),
+            undecodable: options.undecodable.unwrap_or(has.undecodable),
+            retry: if is_same { has.retry } else { retry },
+        }
+    }
+
     async fn create_group(&self, options: &OpenOptions) -> Result<(Arc<GroupRecord>, bool)> {
         let group = &options.group;
         let Some(topics) = options.topics.clone().map(normal) else {
@@ -71,7 +89,10 @@ impl Inner {
             start: Some(self.start_of(options, &topics).await?),
             settings: GroupSettings {
                 topics,
+                filter: options.filter.clone(),
                 on_gap: options.on_gap.unwrap_or_default(),
+                undecodable: options.undecodable.unwrap_or_default(),
+                retry: options.retry,
             },
             created: LogTime::now(),
             id: fastrand::u64(..),
@@ -139,15 +160,6 @@ impl Inner {
     }
 }
 
-/// The group's settings where the stream leaves them unset, the stream's elsewhere.
-fn wanted(options: &OpenOptions, found: &GroupRecord) -> GroupSettings {
-    let topics = options.topics.clone().map(normal);
-    GroupSettings {
-        topics: topics.unwrap_or_else(|| found.settings.topics.clone()),
-        on_gap: options.on_gap.unwrap_or(found.settings.on_gap),
-    }
-}
-
 /// Sorted, each once: two streams that name the same topics agree.
 fn normal(mut topics: Vec<Topic>) -> Vec<Topic> {
     topics.sort();
@@ -160,8 +172,17 @@ fn conflict(group: &Group, has: &GroupSettings, wanted: &GroupSettings) -> Error
     if has.topics != wanted.topics {
         fields.push(format!("topics (the group has {:?})", has.topics));
     }
+    if has.filter != wanted.filter {
+        fields.push(format!("filter (the group has {:?})", has.filter));
+    }
     if has.on_gap != wanted.on_gap {
         fields.push(format!("on_gap (the group has {:?})", has.on_gap));
+    }
+    if has.undecodable != wanted.undecodable {
+        fields.push(format!("undecodable (the group has {:?})", has.undecodable));
+    }
+    if has.retry != wanted.retry {
+        fields.push(format!("retry (the group has {:?})", has.retry));
     }
     let text = format!(
         "group {group} exists with other settings: {}; leave them unset, or set on_conflict to REPLACE to change the group",

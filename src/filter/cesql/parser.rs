@@ -282,7 +282,7 @@ fn is_number(word: &str) -> bool {
 
 fn counted(least: usize, most: usize) -> String {
     match (least, most) {
-        (least, usize::MAX) => format!("{least} arguments or more"),
+        (1, usize::MAX) => "1 argument or more".to_owned(),
         (1, 1) => "1 argument".to_owned(),
         (least, most) if least == most => format!("{least} arguments"),
         (least, most) => format!("{least} to {most} arguments"),

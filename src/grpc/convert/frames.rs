@@ -2,12 +2,12 @@
 
 use std::time::SystemTime;
 
-use super::{caught_up, gap, partition, position, progress, timestamp, waiting};
+use super::{caught_up, failing, gap, partition, position, progress, timestamp, waiting};
 use crate::{
     bus::{
         AckReport, AssignmentChange, Delivery, Frame, GroupSettings, Heartbeat, Item, LossReason, OldestUnacked, OnGap,
         Opened, ReadEvents,
-        delivery::{Credit, CreditMode, Verdict},
+        delivery::{Credit, CreditMode, RetryPolicy, Verdict},
     },
     error::{Error, Reason, Result},
     log::TopicPartition,
@@ -39,7 +39,11 @@ pub(in crate::grpc) fn subscribe_response(frame: Frame, parts: &FrameParts) -> R
         Frame::Heartbeat(beat) => Out::Heartbeat(heartbeat(&beat)),
         Frame::CaughtUp(positions) => Out::CaughtUp(caught_up(&positions)),
         Frame::Gap(gap) => Out::Gap(self::gap(&gap)),
-        Frame::GroupChanged { revision, settings } => Out::GroupChanged(group_changed(revision, &settings)),
+        Frame::GroupChanged {
+            revision,
+            settings,
+            retry,
+        } => Out::GroupChanged(group_changed(revision, &settings, &retry)),
         Frame::Drain(deadline) => Out::Drain(wire::Drain {
             deadline: Some(crate::grpc::duration(deadline)),
         }),
@@ -130,6 +134,7 @@ fn delivery(delivery: &Delivery) -> wire::Delivery {
         log_time: Some(timestamp(item.log_time)),
         size: item.size,
         failures: delivery.failures,
+        redrive_id: delivery.redrive_id().unwrap_or_default().into(),
         fault: fault(item),
         ..Default::default()
     }
@@ -161,7 +166,10 @@ fn opened(opened: Opened, parts: &FrameParts) -> wire::Opened {
         group_created: opened.created,
         topics: opened.settings.topics.iter().map(ToString::to_string).collect(),
         on_gap: on_gap(opened.settings.on_gap).into(),
-        undecodable: wire::Undecodable::Deliver.into(),
+        undecodable: failing::wire_undecodable(opened.settings.undecodable).into(),
+        retry: Some(failing::wire_retry(&opened.retry)),
+        filter: opened.settings.filter.as_ref().map(|filter| filter.spec().into()),
+        lease: opened.lease.map(crate::grpc::duration),
         heartbeat_interval: Some(crate::grpc::duration(opened.heartbeat_interval)),
         max_frame_bytes: i32::try_from(parts.max_frame_bytes).unwrap_or(i32::MAX),
         credit: Some(wire_credit(opened.credit)),
@@ -177,13 +185,14 @@ fn opened(opened: Opened, parts: &FrameParts) -> wire::Opened {
     }
 }
 
-fn group_changed(revision: u64, settings: &GroupSettings) -> wire::GroupChanged {
+fn group_changed(revision: u64, settings: &GroupSettings, retry: &RetryPolicy) -> wire::GroupChanged {
     wire::GroupChanged {
         group_revision: revision,
         topics: settings.topics.iter().map(ToString::to_string).collect(),
         on_gap: on_gap(settings.on_gap).into(),
-        undecodable: wire::Undecodable::Deliver.into(),
-        ..Default::default()
+        undecodable: failing::wire_undecodable(settings.undecodable).into(),
+        retry: Some(failing::wire_retry(retry)),
+        filter: settings.filter.as_ref().map(|filter| filter.spec().into()),
     }
 }
 
@@ -204,6 +213,7 @@ fn ack_result(report: AckReport) -> wire::AckResult {
             Verdict::Unknown => wire::Reason::Unknown,
             Verdict::Settled => wire::Reason::Settled,
             Verdict::Stale => wire::Reason::Stale,
+            Verdict::Expired => wire::Reason::Expired,
         }
         .into(),
     });

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{frames, timestamp};
+use super::{failing, frames, timestamp};
 use crate::{
     bus::{GroupInfo, GroupPartition},
     proto::tidings::v1 as wire,
@@ -31,7 +31,9 @@ pub(in crate::grpc) fn group(info: &GroupInfo, replica_id: &str, with_partitions
         revision: info.revision,
         topics: info.settings.topics.iter().map(ToString::to_string).collect(),
         on_gap: frames::on_gap(info.settings.on_gap).into(),
-        undecodable: wire::Undecodable::Deliver.into(),
+        undecodable: failing::wire_undecodable(info.settings.undecodable).into(),
+        retry: Some(failing::wire_retry(&info.retry)),
+        filter: info.settings.filter.as_ref().map(|filter| filter.spec().into()),
         members: i32::from(served.contains(&true)),
         streams: i32::try_from(info.streams).unwrap_or(i32::MAX),
         partitions: partitions

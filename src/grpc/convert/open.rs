@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{end, filter::filter, invalid, period, start, topics};
+use super::{end, failing, filter::filter, invalid, period, start, topics};
 use crate::{
     bus::{
         End, OnConflict, OnGap, OpenOptions, ReadOptions, Start,
@@ -18,7 +18,6 @@ const HEARTBEATS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=
 const MIN_FRAME_BYTES: i32 = 64 * 1024;
 const MAX_FRAME_BYTES: i32 = 1024 * 1024 * 1024;
 const MAX_CLIENT_ID: usize = 200;
-const MAX_DELAY: Duration = Duration::from_secs(24 * 3_600);
 
 /// The options of a stream, and the largest message it takes.
 pub(in crate::grpc) fn open(open: wire::Open) -> Result<(OpenOptions, usize)> {
@@ -47,7 +46,11 @@ pub(in crate::grpc) fn open(open: wire::Open) -> Result<(OpenOptions, usize)> {
             }) => None,
             other => start(other, "open.start")?,
         },
+        filter: filter(open.filter, "open.filter")?,
         on_gap: on_gap(open.on_gap)?,
+        undecodable: failing::undecodable(open.undecodable)?,
+        retry: failing::retry(open.retry, "open.retry")?,
+        lease: failing::lease(open.lease)?,
         on_conflict: on_conflict(open.on_conflict)?,
         credit: opening_credit(open.credit)?,
         credit_mode: credit_mode(open.credit_mode)?,
@@ -58,18 +61,7 @@ pub(in crate::grpc) fn open(open: wire::Open) -> Result<(OpenOptions, usize)> {
 }
 
 fn refuse_not_built(open: &wire::Open) -> Result<()> {
-    let undecodable = wire::Undecodable::try_from(open.undecodable)
-        .map_err(|_| invalid("open.undecodable", "is not a value of the enumeration"))?;
-    let set = [
-        (open.filter.is_some(), "open.filter"),
-        (open.lease.is_some(), "open.lease"),
-        (open.retry.is_some(), "open.retry"),
-        (open.commands, "open.commands"),
-        (
-            undecodable == wire::Undecodable::DeadLetter,
-            "open.undecodable = DEAD_LETTER",
-        ),
-    ];
+    let set = [(open.commands, "open.commands")];
     match set.into_iter().find(|(is_set, _)| *is_set) {
         Some((_, field)) => Err(Error::not_built(field)),
         None => Ok(()),
@@ -148,23 +140,6 @@ pub(in crate::grpc) fn id_ranges(ids: &[u64], ranges: &[wire::DeliveryRange]) ->
     });
     ids.chain(ranges).collect()
 }
-
-/// How long a nacked event waits; `None` = unset.
-pub(in crate::grpc) fn nack_delay(nack: &wire::Nack) -> Result<Duration> {
-    let action = wire::Action::try_from(nack.action);
-    match action.map_err(|_| invalid("nack.action", "is not a value of the enumeration"))? {
-        wire::Action::Unspecified | wire::Action::Retry => {}
-        wire::Action::DeadLetter => return Err(Error::not_built("nack.action = ACTION_DEAD_LETTER")),
-    }
-    let delay = period(nack.delay, "nack.delay")?.unwrap_or(DEFAULT_DELAY);
-    if delay > MAX_DELAY {
-        return Err(invalid("nack.delay", "is at most 24 hours"));
-    }
-    Ok(delay)
-}
-
-/// Before a nacked event is sent again, where the nack does not say.
-const DEFAULT_DELAY: Duration = Duration::from_secs(1);
 
 /// What a reader asks for.
 pub(in crate::grpc) fn read_options(request: wire::ReadRequest) -> Result<ReadOptions> {

@@ -46,11 +46,11 @@ async fn a_letter_of_the_largest_event_is_written_and_loaded_to_the_byte() {
             .expect("redriven");
         let redriving = store.redriving(&largest.source);
         assert_eq!(
-            redriving.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+            redriving.iter().map(|redriving| redriving.id).collect::<Vec<_>>(),
             [id_of(&largest)]
         );
         let loaded = store
-            .load(&[redriving[0].1, redriving[0].1 + 1], 10)
+            .load(&[redriving[0].at, redriving[0].at + 1], 10)
             .await
             .expect("loaded");
         let [loaded] = &loaded[..] else {

@@ -39,6 +39,15 @@ impl Row {
     }
 }
 
+/// A letter that is to be delivered again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redriving {
+    pub id: LetterId,
+    /// Its offset in the dead-letter topic.
+    pub at: i64,
+    pub cause: Arc<Cause>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// Nobody has done anything about it.

@@ -111,7 +111,11 @@ fn states(index: &Index, ids: std::ops::RangeInclusive<u64>) -> Vec<(State, Stri
 }
 
 fn redriving(index: &Index) -> Vec<u64> {
-    index.redriving(&source()).into_iter().map(|(id, _)| id.0).collect()
+    index
+        .redriving(&source())
+        .into_iter()
+        .map(|redriving| redriving.id.0)
+        .collect()
 }
 
 fn quarantined(index: &Index) -> Vec<u64> {

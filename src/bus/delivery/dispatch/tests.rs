@@ -1,11 +1,12 @@
 //! Laws of the whole: order per key, nothing lost, the committed offset behind everything unsettled, whatever streams do.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use proptest::{collection::vec, prelude::*};
+mod model;
 
 use super::*;
-use crate::bus::delivery::{CreditMode, Verdict};
+use crate::{
+    bus::delivery::{CreditMode, Moment, Nack, Verdict, Why},
+    log::LogTime,
+};
 
 const MAX: Credit = Credit {
     events: 1_000,
@@ -26,6 +27,34 @@ fn arrival(offset: i64, key: Option<u64>) -> Arrival<(i64, Option<u64>)> {
         key,
         size: 10,
         payload: (offset, key),
+        doom: None,
+    }
+}
+
+fn dispatch(window: i64) -> Dispatch<(i64, Option<u64>)> {
+    let policy = RetryPolicy {
+        initial: Duration::ZERO,
+        factor: 1.0,
+        maximum: Duration::ZERO,
+        jitter: 0.0,
+        max_attempts: 3,
+        max_abandons: 4,
+    };
+    Dispatch::new(Limits { window }, policy)
+}
+
+fn moment() -> Moment {
+    Moment {
+        now: Instant::now(),
+        time: LogTime(1),
+        spread: || 0.5,
+    }
+}
+
+fn again() -> Nack {
+    Nack::Retry {
+        delay: None,
+        words: Doom::of(Why::Nacked),
     }
 }
 
@@ -42,11 +71,11 @@ fn pump(dispatch: &mut Dispatch<(i64, Option<u64>)>) -> Sent {
 
 #[test]
 fn streams_share_the_work_from_the_first_event() {
-    let mut dispatch = Dispatch::new(Limits { window: 100 });
+    let mut dispatch = dispatch(100);
     let partition = dispatch.assign(0);
     let (a, b) = (
-        dispatch.join(ledger(10, CreditMode::Explicit), 1),
-        dispatch.join(ledger(10, CreditMode::Explicit), 2),
+        dispatch.join(ledger(10, CreditMode::Explicit), None, 1),
+        dispatch.join(ledger(10, CreditMode::Explicit), None, 2),
     );
     for offset in 0..6 {
         dispatch.arrive(partition, arrival(offset, None));
@@ -57,9 +86,9 @@ fn streams_share_the_work_from_the_first_event() {
 
 #[test]
 fn a_stream_without_room_leaves_its_share_to_others_and_recalled_events_are_unsent() {
-    let mut dispatch = Dispatch::new(Limits { window: 100 });
+    let mut dispatch = dispatch(100);
     let partition = dispatch.assign(0);
-    let a = dispatch.join(ledger(10, CreditMode::Explicit), 1);
+    let a = dispatch.join(ledger(10, CreditMode::Explicit), None, 1);
     for offset in 0..3 {
         dispatch.arrive(partition, arrival(offset, Some(7)));
     }
@@ -71,7 +100,7 @@ fn a_stream_without_room_leaves_its_share_to_others_and_recalled_events_are_unse
     assert_eq!(ids.len(), 1);
     dispatch.recall(a, ids.into_iter());
     assert_eq!((dispatch.credit_left(a).events, dispatch.outstanding(a)), (10, (0, 0)));
-    let b = dispatch.join(ledger(10, CreditMode::Explicit), 2);
+    let b = dispatch.join(ledger(10, CreditMode::Explicit), None, 2);
     let mut attempts = Vec::new();
     dispatch.pump(Instant::now(), |stream, sending| {
         attempts.push((stream, sending.attempt));
@@ -81,10 +110,29 @@ fn a_stream_without_room_leaves_its_share_to_others_and_recalled_events_are_unse
 }
 
 #[test]
+fn what_was_settled_in_a_life_before_is_not_sent_again() {
+    let mut dispatch = dispatch(4);
+    let partition = dispatch.resume(10, &[11..13, 14..20], Vec::new());
+    let stream = dispatch.join(ledger(100, CreditMode::Explicit), None, 1);
+    for offset in 10..22 {
+        dispatch.arrive(partition, arrival(offset, Some(1)));
+    }
+    let sent = pump(&mut dispatch);
+    assert_eq!(sent.iter().map(|(.., offset)| *offset).collect::<Vec<_>>(), [10]);
+    assert_eq!(dispatch.settled_runs(partition), [11..13, 14..20]);
+    dispatch.ack(stream, &one(sent[0].1), Places::Unwanted);
+    let sent = pump(&mut dispatch);
+    assert_eq!(sent.iter().map(|(.., offset)| *offset).collect::<Vec<_>>(), [13]);
+    dispatch.ack(stream, &one(sent[0].1), Places::Unwanted);
+    assert_eq!(pump(&mut dispatch).len(), 1);
+    assert_eq!(dispatch.partition(partition).map(|view| view.committed), Some(20));
+}
+
+#[test]
 fn the_window_is_never_exceeded_and_opens_with_acks() {
-    let mut dispatch = Dispatch::new(Limits { window: 4 });
+    let mut dispatch = dispatch(4);
     let partition = dispatch.assign(0);
-    let stream = dispatch.join(ledger(100, CreditMode::Explicit), 1);
+    let stream = dispatch.join(ledger(100, CreditMode::Explicit), None, 1);
     for offset in 0..10 {
         dispatch.arrive(partition, arrival(offset, None));
     }
@@ -100,9 +148,9 @@ fn the_window_is_never_exceeded_and_opens_with_acks() {
 
 #[test]
 fn a_partition_that_left_makes_its_ids_stale() {
-    let mut dispatch = Dispatch::new(Limits { window: 4 });
+    let mut dispatch = dispatch(4);
     let (kept, lost) = (dispatch.assign(0), dispatch.assign(0));
-    let stream = dispatch.join(ledger(100, CreditMode::Explicit), 1);
+    let stream = dispatch.join(ledger(100, CreditMode::Explicit), None, 1);
     dispatch.arrive(kept, arrival(0, Some(1)));
     dispatch.arrive(lost, arrival(0, Some(1)));
     let sent = pump(&mut dispatch);
@@ -115,9 +163,9 @@ fn a_partition_that_left_makes_its_ids_stale() {
 
 #[test]
 fn credit_comes_back_for_events_of_a_partition_that_left() {
-    let mut dispatch = Dispatch::new(Limits { window: 10 });
+    let mut dispatch = dispatch(10);
     let (kept, lost) = (dispatch.assign(0), dispatch.assign(0));
-    let stream = dispatch.join(ledger(2, CreditMode::OnSettle), 1);
+    let stream = dispatch.join(ledger(2, CreditMode::OnSettle), None, 1);
     for offset in 0..2 {
         dispatch.arrive(lost, arrival(offset, None));
     }
@@ -131,14 +179,14 @@ fn credit_comes_back_for_events_of_a_partition_that_left() {
 
 #[test]
 fn a_stream_that_comes_and_goes_takes_no_more_than_its_share() {
-    let mut dispatch = Dispatch::new(Limits { window: 100 });
+    let mut dispatch = dispatch(100);
     let partition = dispatch.assign(0);
-    let steady = dispatch.join(ledger(100, CreditMode::Explicit), 1);
+    let steady = dispatch.join(ledger(100, CreditMode::Explicit), None, 1);
     for _ in 0..50 {
-        let guest = dispatch.join(ledger(100, CreditMode::Explicit), 2);
+        let guest = dispatch.join(ledger(100, CreditMode::Explicit), None, 2);
         dispatch.leave(guest);
     }
-    let guest = dispatch.join(ledger(100, CreditMode::Explicit), 2);
+    let guest = dispatch.join(ledger(100, CreditMode::Explicit), None, 2);
     for offset in 0..10 {
         dispatch.arrive(partition, arrival(offset, None));
     }
@@ -150,9 +198,9 @@ fn a_stream_that_comes_and_goes_takes_no_more_than_its_share() {
 
 #[test]
 fn what_is_taken_back_from_a_partition_that_leaves_is_not_sent_again() {
-    let mut dispatch = Dispatch::new(Limits { window: 10 });
+    let mut dispatch = dispatch(10);
     let partition = dispatch.assign(0);
-    let stream = dispatch.join(ledger(10, CreditMode::Explicit), 1);
+    let stream = dispatch.join(ledger(10, CreditMode::Explicit), None, 1);
     dispatch.arrive(partition, arrival(0, Some(1)));
     let sent = pump(&mut dispatch);
     dispatch.retire(partition);
@@ -164,9 +212,9 @@ fn what_is_taken_back_from_a_partition_that_leaves_is_not_sent_again() {
 
 #[test]
 fn a_hole_wider_than_the_window_is_crossed_once_all_before_it_is_settled() {
-    let mut dispatch = Dispatch::new(Limits { window: 10 });
+    let mut dispatch = dispatch(10);
     let partition = dispatch.assign(0);
-    let stream = dispatch.join(ledger(10, CreditMode::Explicit), 1);
+    let stream = dispatch.join(ledger(10, CreditMode::Explicit), None, 1);
     dispatch.arrive(partition, arrival(0, None));
     dispatch.skip_to(partition, 1_000_000_000_000);
     dispatch.arrive(partition, arrival(1_000_000_000_000, None));
@@ -180,138 +228,147 @@ fn a_hole_wider_than_the_window_is_crossed_once_all_before_it_is_settled() {
     );
 }
 
-#[derive(Clone, Debug)]
-enum Step {
-    Arrive(Option<u64>),
-    Pump,
-    Ack(usize),
-    Nack(usize),
-    Leave(usize),
-    Join,
+#[test]
+fn an_event_that_fails_too_often_becomes_a_dead_letter_and_holds_its_key_until_that_is_written() {
+    let mut dispatch = dispatch(10);
+    let partition = dispatch.assign(0);
+    let stream = dispatch.join(ledger(10, CreditMode::Explicit), None, 1);
+    dispatch.arrive(partition, arrival(0, Some(1)));
+    dispatch.arrive(partition, arrival(1, Some(1)));
+    for _ in 0..3 {
+        assert!(dispatch.next_grave().is_none());
+        let (_, id, offset) = pump(&mut dispatch)[0];
+        assert_eq!(offset, 0);
+        dispatch.nack(stream, &one(id), &again(), &moment());
+    }
+    assert!(pump(&mut dispatch).is_empty(), "its key waits");
+    let grave = dispatch.next_grave().expect("a dead letter");
+    assert_eq!(
+        (grave.offset, grave.tries.failures, grave.doom.why),
+        (0, 3, Why::Attempts)
+    );
+    let entry = grave.entry;
+    assert_eq!(dispatch.partition(partition).expect("assigned").committed, 0);
+    assert!(dispatch.bury(entry, partition, 0) && !dispatch.bury(entry, partition, 0));
+    assert_eq!(dispatch.partition(partition).expect("assigned").committed, 1);
+    assert_eq!(pump(&mut dispatch)[0].2, 1);
 }
 
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        5 => proptest::option::of(0u64..5).prop_map(Step::Arrive),
-        4 => Just(Step::Pump),
-        4 => (0usize..16).prop_map(Step::Ack),
-        1 => (0usize..16).prop_map(Step::Nack),
-        1 => (0usize..4).prop_map(Step::Leave),
-        1 => Just(Step::Join),
-    ]
+#[test]
+fn behind_a_quarantined_key_events_become_dead_letters_in_order_until_it_is_freed() {
+    let mut dispatch = dispatch(10);
+    let partition = dispatch.assign(0);
+    let stream = dispatch.join(ledger(10, CreditMode::Explicit), None, 1);
+    (0..3).for_each(|offset| dispatch.arrive(partition, arrival(offset, Some(1))));
+    let (_, id, _) = pump(&mut dispatch)[0];
+    let doom = Doom::of(Why::Nacked);
+    dispatch.nack(stream, &one(id), &Nack::DeadLetter(doom), &moment());
+    dispatch.quarantine(partition, 1);
+    for (offset, why) in [(0, Why::Nacked), (1, Why::Behind)] {
+        let grave = dispatch.next_grave().expect("a dead letter");
+        assert_eq!((grave.offset, grave.doom.why), (offset, why));
+        let entry = grave.entry;
+        assert!(dispatch.next_grave().is_none(), "one after the other");
+        if offset == 1 {
+            dispatch.free(partition, 1);
+        }
+        dispatch.bury(entry, partition, offset);
+    }
+    assert_eq!(pump(&mut dispatch)[0].2, 2);
 }
 
-/// A group of one partition, with a model of what was sent and acked.
-struct Model {
-    dispatch: Dispatch<(i64, Option<u64>)>,
-    partition: PartitionId,
-    streams: Vec<StreamId>,
-    out: Vec<(StreamId, u64, i64, Option<u64>)>,
-    unsettled: BTreeSet<i64>,
-    acked: BTreeMap<u64, Vec<i64>>,
-    next: i64,
+#[test]
+fn a_lease_that_is_over_is_a_failure_and_another_stream_gets_the_event() {
+    let mut dispatch = dispatch(10);
+    let partition = dispatch.assign(0);
+    let lease = Duration::from_secs(60);
+    let a = dispatch.join(ledger(10, CreditMode::OnSettle), Some(lease), 1);
+    dispatch.arrive(partition, arrival(0, None));
+    dispatch.arrive(partition, arrival(1, None));
+    let sent = pump(&mut dispatch);
+    let b = dispatch.join(ledger(10, CreditMode::OnSettle), None, 2);
+    assert!(dispatch.overdue(Instant::now()).is_empty());
+    let later = Moment {
+        now: Instant::now() + lease,
+        ..moment()
+    };
+    assert_eq!(dispatch.extend(a, &one(sent[1].1), later.now + lease).faults, []);
+    assert_eq!(dispatch.overdue(later.now), [a]);
+    assert_eq!(dispatch.expire(a, &Doom::of(Why::Nacked), &later), 1);
+    assert_eq!(dispatch.credit_left(a).events, 9, "the credit comes back");
+    let fault = dispatch.ack(a, &one(sent[0].1), Places::Unwanted).faults[0];
+    assert_eq!(fault.verdict, Verdict::Expired);
+    assert_eq!(dispatch.partition(partition).expect("assigned").committed, 0);
+    let mut again = Vec::new();
+    dispatch.pump(later.now, |stream, sending| {
+        again.push((stream, sending.payload.0, sending.attempt, sending.failures));
+        true
+    });
+    assert_eq!(again, [(b, 0, 2, 1)]);
+    assert!(dispatch.next_expiry().expect("of the other event") >= later.now + lease);
 }
 
-impl Model {
-    fn new() -> Self {
-        let mut dispatch = Dispatch::new(Limits { window: 20 });
-        let partition = dispatch.assign(0);
-        let (streams, out, acked) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self {
-            dispatch,
-            partition,
-            streams,
-            out,
-            unsettled: BTreeSet::new(),
-            acked,
-            next: 0,
-        }
+#[test]
+fn an_event_that_streams_broke_over_twice_is_sent_alone() {
+    let mut dispatch = dispatch(100);
+    let partition = dispatch.assign(0);
+    (0..4).for_each(|offset| dispatch.arrive(partition, arrival(offset, None)));
+    for _ in 0..2 {
+        let broken = dispatch.join(ledger(1, CreditMode::Explicit), None, 1);
+        assert_eq!(pump(&mut dispatch)[0].2, 0);
+        dispatch.abandon(broken, &Doom::of(Why::Nacked), &moment());
     }
-
-    fn pump(&mut self) -> usize {
-        let before = self.out.len();
-        let out = &mut self.out;
-        self.dispatch.pump(Instant::now(), |stream, sending| {
-            out.push((stream, sending.id, sending.payload.0, sending.payload.1));
-            true
-        });
-        self.out.len() - before
-    }
-
-    fn ack(&mut self, index: usize) {
-        let (stream, id, offset, key) = self.out.swap_remove(index);
-        assert_eq!(self.dispatch.ack(stream, &one(id), Places::Unwanted).count, 1);
-        assert!(self.unsettled.remove(&offset));
-        if let Some(key) = key {
-            self.acked.entry(key).or_default().push(offset);
-        }
-    }
-
-    fn join(&mut self) {
-        self.streams.push(
-            self.dispatch
-                .join(ledger(7, CreditMode::OnSettle), self.streams.len() as u32),
-        );
-    }
-
-    fn step(&mut self, step: &Step) {
-        match *step {
-            Step::Arrive(key) => {
-                self.dispatch.arrive(self.partition, arrival(self.next, key));
-                self.unsettled.insert(self.next);
-                self.next += 1;
-            }
-            Step::Pump => drop(self.pump()),
-            Step::Ack(n) if !self.out.is_empty() => self.ack(n % self.out.len()),
-            Step::Nack(n) if !self.out.is_empty() => {
-                let (stream, id, ..) = self.out.swap_remove(n % self.out.len());
-                self.dispatch.nack(stream, &one(id), Instant::now());
-            }
-            Step::Leave(n) if !self.streams.is_empty() => {
-                let stream = self.streams.swap_remove(n % self.streams.len());
-                self.dispatch.leave(stream);
-                self.out.retain(|(of, ..)| *of != stream);
-            }
-            Step::Join => self.join(),
-            _ => {}
-        }
-    }
-
-    fn check(&self) {
-        let view = self.dispatch.partition(self.partition).expect("assigned");
-        assert_eq!(view.committed, self.unsettled.first().copied().unwrap_or(self.next));
-        assert_eq!(view.in_flight, self.out.len());
-        let mut keys: Vec<u64> = self.out.iter().filter_map(|(.., key)| *key).collect();
-        keys.sort_unstable();
-        assert!(
-            keys.windows(2).all(|pair| pair[0] != pair[1]),
-            "two events of one key in flight"
-        );
-        assert!(self.acked.values().all(|offsets| offsets.is_sorted()), "order per key");
-        for stream in &self.streams {
-            assert!(self.dispatch.outstanding(*stream).0 <= 7);
-        }
-    }
+    let stream = dispatch.join(ledger(10, CreditMode::Explicit), None, 2);
+    let alone = pump(&mut dispatch);
+    assert_eq!(alone.iter().map(|(.., offset)| *offset).collect::<Vec<_>>(), [0]);
+    dispatch.ack(stream, &one(alone[0].1), Places::Unwanted);
+    assert_eq!(pump(&mut dispatch).len(), 3, "then the others");
 }
 
-proptest! {
-    #[test]
-    fn nothing_is_lost_and_order_per_key_holds(steps in vec(step(), 1..400)) {
-        let mut model = Model::new();
-        for step in &steps {
-            model.step(step);
-            model.check();
-        }
-        model.join();
-        loop {
-            while !model.out.is_empty() {
-                model.ack(0);
-                model.check();
-            }
-            if model.pump() == 0 {
-                break;
-            }
-        }
-        prop_assert!(model.unsettled.is_empty());
+/// Buries what is doomed, in order, and tells it.
+fn bury_all(dispatch: &mut Dispatch<(i64, Option<u64>)>, partition: PartitionId) -> Vec<(i64, Why)> {
+    let mut buried = Vec::new();
+    while let Some(grave) = dispatch.next_grave() {
+        let (entry, offset, why) = (grave.entry, grave.offset, grave.doom.why);
+        assert!(dispatch.bury(entry, partition, offset));
+        buried.push((offset, why));
     }
+    buried
+}
+
+#[test]
+fn a_redriven_chain_goes_before_what_came_after_it_and_fails_as_a_whole() {
+    let mut dispatch = dispatch(10);
+    let partition = dispatch.assign(0);
+    let stream = dispatch.join(ledger(10, CreditMode::Explicit), None, 1);
+    dispatch.quarantine(partition, 1);
+    (0..4).for_each(|offset| dispatch.arrive(partition, arrival(offset, Some(1))));
+    let grave = dispatch.next_grave().map(|grave| (grave.entry, grave.offset));
+    let (entry, offset) = grave.expect("the first of the key");
+    // Its chain, and it, are redriven while others of the key still wait to become part of it.
+    for (letter, offset) in [(100, -3), (101, -2)] {
+        dispatch.redrive(partition, letter, arrival(offset, Some(1)));
+    }
+    assert!(pump(&mut dispatch).is_empty());
+    assert!(dispatch.bury(entry, partition, offset));
+    assert_eq!(
+        bury_all(&mut dispatch, partition),
+        [1, 2, 3].map(|offset| (offset, Why::Behind))
+    );
+    let (_, id, offset) = pump(&mut dispatch)[0];
+    assert_eq!(offset, -3);
+    dispatch.nack(stream, &one(id), &Nack::DeadLetter(Doom::of(Why::Nacked)), &moment());
+    dispatch.quarantine(partition, 1);
+    assert_eq!(
+        bury_all(&mut dispatch, partition),
+        [(-3, Why::Nacked), (-2, Why::Behind)]
+    );
+    // Redriven once more, they pass, and nothing of them moves the offset or is noted.
+    dispatch.redrive(partition, 102, arrival(-3, Some(1)));
+    let (_, id, _) = pump(&mut dispatch)[0];
+    dispatch.nack(stream, &one(id), &again(), &moment());
+    assert_eq!(dispatch.tries(partition), []);
+    let (_, id, _) = pump(&mut dispatch)[0];
+    assert_eq!(dispatch.ack(stream, &one(id), Places::Unwanted).letters, [102]);
+    assert_eq!(dispatch.partition(partition).expect("assigned").committed, 4);
 }

@@ -1,9 +1,9 @@
 //! Looking at the dispatcher: where partitions and streams stand.
 
-use std::time::Instant;
+use std::{ops::Range, time::Instant};
 
 use super::{Dispatch, Stream};
-use crate::bus::delivery::{Credit, Oldest, PartitionId, PartitionView, StreamId, partition::Partition};
+use crate::bus::delivery::{Credit, Oldest, PartitionId, PartitionView, StreamId, Tries, partition::Partition};
 
 impl<P> Dispatch<P> {
     /// When the first delayed event may go.
@@ -11,8 +11,27 @@ impl<P> Dispatch<P> {
         self.scheduler.next_due()
     }
 
+    /// What happened to events of the partition that are not settled, where something did; by offset.
+    pub fn tries(&self, id: PartitionId) -> Vec<(i64, Tries)> {
+        let arrived = self
+            .scheduler
+            .troubled(id)
+            .map(|entry| (entry.arrival.offset, entry.tries));
+        let mut all: Vec<_> = arrived.collect();
+        all.extend(self.partitions.get(id).into_iter().flat_map(Partition::tries));
+        all
+    }
+
     pub fn partition(&self, id: PartitionId) -> Option<PartitionView> {
         self.partitions.get(id).map(Partition::view)
+    }
+
+    /// What is settled above the partition's committed offset, for the commit's note.
+    pub fn settled_runs(&self, id: PartitionId) -> Vec<Range<i64>> {
+        self.partitions
+            .get(id)
+            .map(|partition| partition.tracker.runs().collect())
+            .unwrap_or_default()
     }
 
     /// Events and bytes that the stream has and has not settled.
@@ -48,7 +67,7 @@ impl<P> Dispatch<P> {
             offset: entry.arrival.offset,
             first_sent: entry.first_sent.unwrap_or_else(Instant::now),
             key_hash: entry.arrival.key.unwrap_or(0),
-            attempt: entry.attempt,
+            attempt: entry.tries.attempt,
         })
     }
 }

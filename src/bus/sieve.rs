@@ -1,4 +1,4 @@
-//! Which events of a batch a reader gets: those that pass its filter. The batch is shared with other readers, so what passes
+//! Which events of a batch a reader or a group gets: those that pass its filter. The batch is shared with other readers, so what passes
 //! is told as runs of places, and no event is copied.
 
 use std::{ops::Range, sync::Arc};
@@ -59,6 +59,21 @@ impl Sifted {
     /// The partition's end, as far as the batch knows.
     pub(super) fn end(&self) -> i64 {
         self.chunk.batch.end
+    }
+
+    /// The batch, and the places of what passes, in order.
+    pub(super) fn passing(&self) -> (&Arc<FeedBatch>, impl Iterator<Item = usize>) {
+        (&self.chunk.batch, self.runs.iter().flat_map(Clone::clone))
+    }
+
+    /// The first that was read, whether it passes or not.
+    pub(super) fn first(&self) -> Option<&Item> {
+        self.chunk.batch.items[self.chunk.range.clone()].first()
+    }
+
+    /// How many do not pass.
+    pub(super) fn hidden(&self) -> usize {
+        self.chunk.range.len() - self.runs.iter().map(ExactSizeIterator::len).sum::<usize>()
     }
 
     /// Leaves out what is beyond so many events, and tells how many there are.

@@ -1,0 +1,60 @@
+//! The group's membership on the log: joined with the topics of its record, and anew when these change.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    Frame,
+    task::{RETRY, Task},
+};
+use crate::{bus::groups::GroupRecord, error::Result, log::Membership};
+
+impl Task {
+    /// Joins the group on the log with the topics it has now.
+    pub(super) fn rejoin(&mut self) {
+        self.rejoin_at = None;
+        let log = Arc::clone(&self.bus.log);
+        let (group, record) = (self.identity.group.clone(), Arc::clone(&self.identity.record));
+        self.joining = Some(Box::pin(async move { log.join(&group, &record.settings.topics).await }));
+    }
+
+    pub(super) fn rejoined(&mut self, membership: Result<Membership>) {
+        match membership {
+            Ok(Membership { changes, member }) => (self.changes, self.member) = (Some(changes), Some(member)),
+            Err(error) => {
+                tracing::warn!(group = %self.identity.group, %error, "cannot join the group, trying again");
+                if !error.reason().is_retryable() {
+                    self.fail_all(|| error.repeated());
+                }
+                // Streams may come that have not heard of it.
+                self.rejoin_at = Some(Instant::now() + RETRY);
+            }
+        }
+    }
+
+    /// The record was replaced: settings that are read when needed are in force at once, topics with a new membership.
+    pub(super) fn replace(&mut self, record: Arc<GroupRecord>) {
+        if record.offset <= self.identity.record.offset {
+            return;
+        }
+        let before = std::mem::replace(&mut self.identity.record, record);
+        if before.settings == self.identity.record.settings {
+            return;
+        }
+        self.dispatch.set_policy(self.policy());
+        let retry = self.policy();
+        let (revision, settings) = (self.identity.record.revision, &self.identity.record.settings);
+        for member in self.members.values_mut() {
+            member.push(Frame::GroupChanged {
+                revision,
+                settings: settings.clone(),
+                retry,
+            });
+        }
+        let had_failed = self.failed_at.take().is_some();
+        let (was, is) = (&before.settings, &self.identity.record.settings);
+        // What waits was let in by the filter of before.
+        if had_failed || was.topics != is.topics || was.filter != is.filter {
+            self.retire_all();
+        }
+    }
+}
