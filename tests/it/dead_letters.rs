@@ -128,6 +128,22 @@ async fn pages_are_newest_first_and_stay_while_letters_are_added() {
 }
 
 #[tokio::test]
+async fn a_page_is_cut_before_it_grows_too_large() {
+    let key = "k".repeat(600_000);
+    let all: Vec<_> = (0..3).map(|n| letter(n, &key, nacked())).collect();
+    let server = Server::with_letters(&all).await;
+    let mut request = ListDeadLettersRequest {
+        group: GROUP.to_owned(),
+        ..Default::default()
+    };
+    let first = server.letters_page(request.clone()).await.expect("a page");
+    assert_eq!(first.dead_letters.len(), 2);
+    request.page_token = first.next_page_token;
+    let last = server.letters_page(request).await.expect("a page");
+    assert_eq!((last.dead_letters.len(), last.next_page_token.as_str()), (1, ""));
+}
+
+#[tokio::test]
 async fn letters_are_found_by_topic_reason_state_time_and_event() {
     let all = [
         letter(1, "a", nacked()),

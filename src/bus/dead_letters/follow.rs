@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     format::{self, Entry},
     letter::{Letter, LetterId},
-    store::{Shared, Store},
+    store::Store,
+    topic::Shared,
 };
 use crate::{
     error::{Reason, Result},

@@ -8,10 +8,7 @@ use std::{
 use rustc_hash::FxHashMap;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{
-    follow::follow,
-    store::{Shared, Store},
-};
+use super::{follow::follow, store::Store, topic::Shared};
 use crate::{
     error::Result,
     log::Log,

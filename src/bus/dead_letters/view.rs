@@ -68,7 +68,7 @@ impl Bus {
             let Some(last) = rows.last() else { return Ok(page) };
             (before, seen) = (last.at, seen + rows.len());
             for info in describe(&store, rows, filter).await? {
-                bytes += info.letter.record.size() + info.letter.why.detail.len();
+                bytes += weight(&info);
                 page.letters.push(info);
                 if bytes >= MOST_BYTES {
                     before = page.letters.last().map_or(before, |info| info.row.at);
@@ -108,6 +108,17 @@ impl Inner {
         store.ready().await?;
         Ok(store)
     }
+}
+
+/// What a letter takes in a page, about.
+fn weight(info: &LetterInfo) -> usize {
+    const FIXED: usize = 300;
+    let of_request = info
+        .row
+        .cause
+        .as_ref()
+        .map_or(0, |cause| cause.id.len() + cause.reason.len());
+    FIXED + info.letter.record.size() + info.letter.why.detail.len() + of_request
 }
 
 fn matching(store: &Store, filter: &LetterFilter, before: i64, count: usize) -> Vec<Row> {
