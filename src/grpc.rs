@@ -7,6 +7,7 @@ mod subscribe_stream;
 mod read_stream;
 mod topics;
 mod offsets;
+mod dead_letters;
 mod system;
 mod health;
 mod deadline;
@@ -34,18 +35,19 @@ use crate::{
         health::health_server::HealthServer,
         lean::{PublisherServiceServer, SubscriberServiceServer},
         tidings::v1::{
-            offset_service_server::OffsetServiceServer, system_service_server::SystemServiceServer,
-            topic_service_server::TopicServiceServer,
+            dead_letter_service_server::DeadLetterServiceServer, offset_service_server::OffsetServiceServer,
+            system_service_server::SystemServiceServer, topic_service_server::TopicServiceServer,
         },
     },
 };
 
 /// The full names of the services, as health and reflection know them.
-pub const SERVICES: [&str; 5] = [
+pub const SERVICES: [&str; 6] = [
     "tidings.v1.PublisherService",
     "tidings.v1.SubscriberService",
     "tidings.v1.TopicService",
     "tidings.v1.OffsetService",
+    "tidings.v1.DeadLetterService",
     "tidings.v1.SystemService",
 ];
 
@@ -107,6 +109,7 @@ impl Services {
             .add_service(service!(SubscriberServiceServer))
             .add_service(service!(TopicServiceServer))
             .add_service(service!(OffsetServiceServer))
+            .add_service(service!(DeadLetterServiceServer))
             .add_service(service!(SystemServiceServer)))
     }
 
