@@ -79,6 +79,13 @@ impl Shared {
         true
     }
 
+    /// What the log has no more is not known any more.
+    pub(super) async fn forget_what_is_gone(&self) -> Result<()> {
+        let bounds = self.log.bounds(&[self.partition()]).await?;
+        self.index().forget_before(bounds[0].start);
+        Ok(())
+    }
+
     /// The topic was deleted: nothing is known.
     pub(super) fn forget(&self) {
         let mut index = self.index();
