@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(super) use self::{
-    frames::{FrameParts, read_events, subscribe_response, wire_credit},
+    frames::{FrameParts, Messages, read_events, subscribe_response, wire_credit},
     groups::group,
     open::{credit, id_ranges, nack_delay, open, read_options},
     topic::{settings_over, topic_info},
