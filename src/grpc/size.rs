@@ -9,9 +9,9 @@ use crate::bus::Bus;
 pub(super) const DEFAULT_LIMIT: usize = 4 * 1024 * 1024 - 64 * 1024;
 /// Enough to spread the cost of a message over many events.
 const MOST: usize = 128 * 1024;
-const LEAST: usize = 32 * 1024;
+const LEAST: usize = 20 * 1024;
 /// One message for each open stream.
-const ALL_TOGETHER: usize = 32 * 1024 * 1024;
+const ALL_TOGETHER: usize = 24 * 1024 * 1024;
 
 /// Of messages of one stream that are made now.
 #[derive(Clone, Copy)]
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn few_streams_get_large_messages_and_many_get_small_ones() {
-        let targets = [0, 1, 256, 512, 1_024, 10_000].map(target);
-        assert_eq!(targets, [128, 128, 128, 64, 32, 32].map(|kib| kib * 1024));
+        let targets = [0, 1, 192, 512, 1_024, 10_000].map(target);
+        assert_eq!(targets, [128, 128, 128, 48, 24, 20].map(|kib| kib * 1024));
     }
 }
