@@ -56,6 +56,7 @@ fn compile_servers(descriptors: FileDescriptorSet, out: &Path) -> Result<(), Box
     fs::create_dir_all(out)?;
     let mut config = tonic_prost_build::configure()
         .build_client(false)
+        .codec_path("crate::proto::lean::LeanCodec")
         .out_dir(out)
         .extern_path(".google", "::prost_types")
         .extern_path(".io.cloudevents.v1", "crate::proto::io::cloudevents::v1")

@@ -12,6 +12,7 @@ mod system;
 mod health;
 mod deadline;
 mod page;
+mod size;
 mod convert;
 mod foreign;
 mod status;
@@ -24,6 +25,7 @@ use std::{
 use tokio_util::task::TaskTracker;
 use tonic::{codec::CompressionEncoding, service::Routes};
 
+pub use deadline::DeadlineLayer;
 pub use foreign::in_our_words;
 pub use health::Health;
 
@@ -51,8 +53,6 @@ pub const SERVICES: [&str; 6] = [
     "tidings.v1.SystemService",
 ];
 
-/// The largest message to a client that asks for no limit of its own: what most clients accept, less some room.
-const DEFAULT_FRAME_BYTES: usize = 4 * 1024 * 1024 - 64 * 1024;
 /// The decoder's limit over that of the request, so that a request over its limit is answered with sizes.
 const DECODER_ROOM: usize = 4;
 
