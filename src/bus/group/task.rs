@@ -117,13 +117,8 @@ pub(in crate::bus) fn start(
 type Queues = (mpsc::Receiver<Command>, mpsc::UnboundedReceiver<Signal>);
 
 impl Task {
-    fn new(
-        bus: Arc<Inner>,
-        (identity, letters): (Identity, Arc<Store>),
-        (commands, signals): Queues,
-        handle: Handle,
-    ) -> Self {
-        let now = Instant::now();
+    fn new(bus: Arc<Inner>, parts: (Identity, Arc<Store>), queues: Queues, handle: Handle) -> Self {
+        let ((identity, letters), (commands, signals), now) = (parts, queues, Instant::now());
         Self {
             dispatch: dispatch(&bus, &identity),
             identity,
