@@ -1,8 +1,10 @@
 //! Names that can only be made valid: topics and groups.
 
 pub mod pattern;
+mod selector;
 
 pub use pattern::Pattern;
+pub use selector::{Selector, Selectors};
 
 use std::{fmt, sync::Arc};
 

@@ -51,6 +51,9 @@ impl Log for Counting {
     async fn topics(&self) -> Result<Vec<TopicInfo>> {
         self.log.topics().await
     }
+    async fn names(&self) -> Result<Vec<Topic>> {
+        self.log.names().await
+    }
     async fn partitions(&self, topic: &Topic) -> Result<Option<i32>> {
         self.log.partitions(topic).await
     }

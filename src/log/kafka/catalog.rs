@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     client::Context,
-    fault::{blocking, failed_with},
+    fault::{blocking, failed_with, unavailable},
     health::Health,
     names::Names,
 };
@@ -98,6 +98,19 @@ impl Catalog {
             .collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all
+    }
+
+    /// The names of all topics, in order, as known; asked for now only if the cluster is away or has not answered yet.
+    pub(super) async fn names(&self) -> Result<Vec<Topic>> {
+        if !self.health.is_reachable() {
+            self.refresh().await;
+        }
+        if !self.health.is_reachable() {
+            return Err(unavailable("list topics: Kafka cannot be reached".to_owned()));
+        }
+        let mut names: Vec<Topic> = self.lock().keys().cloned().collect();
+        names.sort();
+        Ok(names)
     }
 
     /// A topic that may have been created a moment ago: the cluster is asked about one that is not known.
