@@ -10,6 +10,8 @@ mod publish;
 mod read;
 mod subscribe;
 mod topics;
+mod partitions;
+mod matching;
 mod start;
 mod groups;
 mod table;
@@ -41,7 +43,7 @@ pub use start::{End, Gap, GapReason, Start};
 pub use subscribe::{OnConflict, OpenOptions};
 
 use crate::{
-    bus::{delivery::Credit, feed::Feeds, groups::Groups, notes::TriesTable, table::Table},
+    bus::{delivery::Credit, feed::Feeds, groups::Groups, matching::Names, notes::TriesTable, table::Table},
     convention::routes::Routes,
     error::{Error, Reason, Result},
     log::Log,
@@ -85,6 +87,7 @@ struct Inner {
     settings: Settings,
     feeds: Feeds,
     groups: Groups,
+    names: watch::Receiver<Names>,
     /// What became of events, where that does not fit into the notes of commits.
     tries: Arc<TriesTable>,
     publish_bytes: Arc<Semaphore>,
@@ -104,6 +107,7 @@ impl Bus {
         Self(Arc::new(Inner {
             feeds: Feeds::new(Arc::clone(&log), settings.feed_bytes, tasks.clone()),
             groups,
+            names: matching::follow(&log, &tasks, &draining),
             tries: Table::start(Arc::clone(&log), &tasks, &draining),
             publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),
             streams: Arc::new(Semaphore::new(settings.streams)),

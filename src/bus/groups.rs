@@ -17,14 +17,13 @@ use super::{
 use crate::{
     error::{Error, Reason, Result},
     log::{Log, LogTime, TopicPartition},
-    name::{Group, Topic},
+    name::{Group, Selector, Selectors, Topic},
 };
 
 /// What belongs to the group, and not to one of its streams.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupSettings {
-    /// Sorted, each once.
-    pub topics: Vec<Topic>,
+    pub topics: Selectors,
     pub on_gap: OnGap,
     pub undecodable: Undecodable,
     pub retry: RetryOverride,
@@ -157,7 +156,7 @@ impl Row for GroupRecord {
         let place = |(at, offset): &(TopicPartition, i64)| (at.topic.to_string(), at.partition, *offset);
         let stored = Stored {
             revision: self.revision,
-            topics: self.settings.topics.iter().map(Topic::to_string).collect(),
+            topics: self.settings.topics.iter().map(Selector::to_string).collect(),
             on_gap: self.settings.on_gap,
             undecodable: self.settings.undecodable,
             retry: self.settings.retry,
@@ -178,12 +177,12 @@ impl Row for GroupRecord {
         let start = stored
             .start
             .map(|start| start.into_iter().map(place).collect::<Result<_>>());
-        let topics = stored.topics.iter().map(|topic| Topic::new(topic));
+        let topics = stored.topics.iter().map(|text| Selector::new(text));
         Ok(Self {
             offset,
             revision: stored.revision,
             settings: GroupSettings {
-                topics: topics.collect::<Result<_>>()?,
+                topics: Selectors::new(topics.collect::<Result<_>>()?),
                 on_gap: stored.on_gap,
                 undecodable: stored.undecodable,
                 retry: stored.retry,
@@ -202,13 +201,13 @@ mod tests {
     use super::*;
 
     fn record(revision: u64, id: u64, start: Option<i64>) -> GroupRecord {
-        let topics = ["a", "b.c"].map(|topic| Topic::new(topic).expect("valid")).to_vec();
-        let topic = topics[1].clone();
+        let topics = ["a", "b.c", "d.**", "re:e|f"].map(|text| Selector::new(text).expect("valid"));
+        let topic = Topic::new("b.c").expect("valid");
         GroupRecord {
             offset: 7,
             revision,
             settings: GroupSettings {
-                topics,
+                topics: Selectors::new(topics.to_vec()),
                 on_gap: OnGap::Fail,
                 undecodable: Undecodable::DeadLetter,
                 retry: RetryOverride {

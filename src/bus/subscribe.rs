@@ -14,8 +14,7 @@ use super::{
 };
 use crate::{
     error::{Error, Reason, Result},
-    log::TopicPartition,
-    name::{Group, Topic},
+    name::{Group, Selectors},
 };
 
 /// What a client opens a stream with.
@@ -23,7 +22,7 @@ use crate::{
 pub struct OpenOptions {
     pub group: Group,
     /// `None` = the group's.
-    pub topics: Option<Vec<Topic>>,
+    pub topics: Option<Selectors>,
     /// For a group that is created; `None` = earliest.
     pub start: Option<Start>,
     /// `None` = the group's.
@@ -130,8 +129,9 @@ impl Inner {
 
     /// Where the group stands in each partition there is.
     pub(super) async fn stand(&self, group: &Group, record: &GroupRecord) -> Result<Vec<PartitionProgress>> {
-        let partitions = self.existing_partitions(&record.settings.topics).await?;
-        let bounds = self.log.bounds(&partitions).await?;
+        let topics = &record.settings.topics;
+        let mut partitions = self.existing_partitions(topics).await?;
+        let bounds = self.bounds_of(topics, &mut partitions).await?;
         let committed = self.log.committed(group, &partitions).await?;
         let rows = partitions.into_iter().zip(bounds).zip(committed);
         Ok(rows
@@ -147,18 +147,6 @@ impl Inner {
                 }
             })
             .collect())
-    }
-
-    pub(super) async fn existing_partitions(&self, topics: &[Topic]) -> Result<Vec<TopicPartition>> {
-        let mut all = Vec::new();
-        for topic in topics {
-            match self.partitions_of(std::slice::from_ref(topic)).await {
-                Ok(partitions) => all.extend(partitions),
-                Err(error) if error.reason() == Reason::TopicNotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(all)
     }
 }
 

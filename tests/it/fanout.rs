@@ -19,7 +19,7 @@ use tidings::{
         TopicSettings,
         embedded::{EmbeddedLog, Options},
     },
-    name::{Group, Topic},
+    name::{Group, Selector, Selectors, Topic},
 };
 use tokio::{
     sync::watch,
@@ -184,7 +184,7 @@ async fn a_thousand_readers_at_the_end_cost_one_fetch() {
     let mut readers = Vec::new();
     for _ in 0..READERS {
         let options = ReadOptions {
-            topics: vec![Topic::new(TOPIC).expect("valid")],
+            topics: Selectors::new(vec![Selector::new(TOPIC).expect("valid")]),
             start: Start::Latest,
             end: None,
             follow: true,

@@ -61,6 +61,8 @@ pub(super) struct Known {
 struct Rounds {
     begun: u64,
     done: u64,
+    /// One of them at least.
+    has_answered: bool,
 }
 
 impl Catalog {
@@ -100,12 +102,13 @@ impl Catalog {
         all
     }
 
-    /// The names of all topics, in order, as known; asked for now only if the cluster is away or has not answered yet.
+    /// The names of all topics, in order, as known; asked for now only if the cluster has not answered yet.
     pub(super) async fn names(&self) -> Result<Vec<Topic>> {
-        if !self.health.is_reachable() {
+        let has_answered = || self.rounds.borrow().has_answered;
+        if !has_answered() {
             self.refresh().await;
         }
-        if !self.health.is_reachable() {
+        if !has_answered() {
             return Err(unavailable("list topics: Kafka cannot be reached".to_owned()));
         }
         let mut names: Vec<Topic> = self.lock().keys().cloned().collect();
@@ -204,7 +207,10 @@ impl Catalog {
                 false
             }
         };
-        self.rounds.send_modify(|rounds| rounds.done = round);
+        self.rounds.send_modify(|rounds| {
+            rounds.done = round;
+            rounds.has_answered |= answered;
+        });
         answered
     }
 

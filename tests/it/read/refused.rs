@@ -62,20 +62,6 @@ async fn what_is_not_built_is_refused_by_name() {
         ),
         ("snapshot", from(At::Snapshot("s".into()))),
         ("checkpoint", from(At::Checkpoint("c".into()))),
-        (
-            "**",
-            ReadRequest {
-                topics: vec!["**".into()],
-                ..reading()
-            },
-        ),
-        (
-            "re:.",
-            ReadRequest {
-                topics: vec!["re:.".into()],
-                ..reading()
-            },
-        ),
     ] {
         let refusal = refused(
             read_result(&server, request).await,
