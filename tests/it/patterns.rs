@@ -1,5 +1,7 @@
 //! Topics by pattern: what matches now and later, in groups and for readers.
 
+#![expect(clippy::print_stderr, reason = "what was measured, for those who look")]
+
 mod groups;
 mod readers;
 
