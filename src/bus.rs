@@ -1,4 +1,4 @@
-//! The verbs of the bus: publish, read, subscribe, topics, groups. Plain Rust values in and out; no wire types, no backend.
+//! The verbs of the bus: publish, read, subscribe, topics, groups, dead letters. Plain Rust values in and out; no wire types, no backend.
 //!
 //! ```text
 //! publish ──▶ route, encode ──▶ log.append ──▶ receipt
@@ -16,10 +16,12 @@ mod start;
 mod groups;
 mod table;
 mod rules;
+mod sieve;
 mod notes;
 mod group;
 pub mod delivery;
 mod feed;
+pub mod dead_letters;
 
 use std::{
     sync::Arc,
@@ -43,10 +45,14 @@ pub use start::{End, Gap, GapReason, Start};
 pub use subscribe::{OnConflict, OpenOptions};
 
 use crate::{
-    bus::{delivery::Credit, feed::Feeds, groups::Groups, matching::Names, notes::TriesTable, table::Table},
+    bus::{
+        dead_letters::DeadLetters, delivery::Credit, feed::Feeds, groups::Groups, matching::Names, notes::TriesTable,
+        table::Table,
+    },
     convention::routes::Routes,
     error::{Error, Reason, Result},
     log::Log,
+    name::template::TopicTemplate,
 };
 
 /// What the bus is told at its start.
@@ -70,11 +76,23 @@ pub struct Settings {
     pub commit_interval: Duration,
     pub commit_count: usize,
     pub delivery: DeliveryRules,
+    /// Where the dead letters of a group lie.
+    pub dead_letter_topic: TopicTemplate,
+    pub after_dead_letter: AfterDeadLetter,
     /// Whether publishing or subscribing to an unknown topic creates it.
     pub auto_create: bool,
     pub default_partitions: i32,
     /// How long streams may settle what they have when the bus stops.
     pub drain_timeout: Duration,
+}
+
+/// What happens to later events of a key after one of it became a dead letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterDeadLetter {
+    /// They are delivered.
+    Continue,
+    /// They join it, in order, until it is redriven or discarded.
+    Quarantine,
 }
 
 /// The bus. Cloning it is cheap.
@@ -90,6 +108,7 @@ struct Inner {
     names: watch::Receiver<Names>,
     /// What became of events, where that does not fit into the notes of commits.
     tries: Arc<TriesTable>,
+    dead_letters: DeadLetters,
     publish_bytes: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     replica_id: String,
@@ -104,11 +123,15 @@ impl Bus {
     pub fn start(log: Arc<dyn Log>, routes: Routes, settings: Settings) -> Self {
         let (tasks, draining) = (TaskTracker::new(), CancellationToken::new());
         let groups = Groups::start(Arc::clone(&log), &tasks, &draining);
+        // Groups that drain still write dead letters: each store ends with the last who uses it.
+        let (template, stop) = (settings.dead_letter_topic.clone(), CancellationToken::new());
+        let dead_letters = DeadLetters::new(Arc::clone(&log), template, tasks.clone(), stop);
         Self(Arc::new(Inner {
             feeds: Feeds::new(Arc::clone(&log), settings.feed_bytes, tasks.clone()),
             groups,
             names: matching::follow(&log, &tasks, &draining),
             tries: Table::start(Arc::clone(&log), &tasks, &draining),
+            dead_letters,
             publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),
             streams: Arc::new(Semaphore::new(settings.streams)),
             replica_id: format!("{:08x}", fastrand::u32(..)),

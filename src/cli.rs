@@ -43,7 +43,7 @@ async fn dispatch(command: ClientCommand, global: &Global, output: &mut Output) 
             work.run(&connect().await?, output).await
         }
         ClientCommand::Read(read) => {
-            let request = read.prepare()?;
+            let request = read.prepare();
             read::run(request, &connect().await?, output).await
         }
         ClientCommand::Subscribe(subscribe) => subscribe::run(subscribe, &connect().await?, output).await,

@@ -24,7 +24,7 @@ pub use kafka::Kafka;
 pub use layer::Override;
 pub use reader::Effective;
 pub use sections::{
-    Backend, Embedded, Fsync, Limits, Log, LogFormat, LogLevel, RouteConfig, Server, Telemetry, Topics,
+    AfterDeadLetter, Backend, Embedded, Fsync, Limits, Log, LogFormat, LogLevel, RouteConfig, Server, Telemetry, Topics,
 };
 
 use self::{layer::Layer, reader::Reader};

@@ -23,10 +23,13 @@ pub enum Reason {
     TopicInvalid,
     /// A group's name or setting breaks a rule.
     GroupInvalid,
+    /// A filter breaks a rule; the faults name its parts.
+    FilterInvalid,
     /// A page token or size is not from here.
     PageInvalid,
     TopicNotFound,
     GroupNotFound,
+    DeadLetterNotFound,
     TopicExists,
     /// The group has other settings.
     GroupConflict,

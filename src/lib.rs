@@ -7,6 +7,7 @@ pub mod server;
 pub mod grpc;
 pub mod bus;
 pub mod convention;
+pub mod filter;
 pub mod event;
 pub mod log;
 pub mod config;

@@ -2,6 +2,7 @@
 
 pub mod pattern;
 mod selector;
+pub mod template;
 
 pub use pattern::Pattern;
 pub use selector::{Selector, Selectors};

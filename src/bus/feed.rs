@@ -129,7 +129,7 @@ impl FeedReader {
                     continue;
                 }
                 Source::Own(reader) => match reader.next().await {
-                    Some(Ok(batch)) => Arc::new(decode(&self.partition, batch)),
+                    Some(Ok(batch)) => Arc::new(decode_batch(&self.partition, batch)),
                     Some(Err(error)) => {
                         self.source = Source::New;
                         return Some(Err(error));
@@ -193,7 +193,13 @@ impl FeedReader {
     }
 }
 
-fn decode(partition: &TopicPartition, batch: Batch) -> FeedBatch {
+/// Records of one partition, in order, as they are read next to one another.
+pub(super) fn decode(partition: &TopicPartition, records: Vec<Record>) -> FeedBatch {
+    let (next, end) = records.last().map_or((0, 0), |last| (last.offset + 1, last.offset + 1));
+    decode_batch(partition, Batch { records, next, end })
+}
+
+fn decode_batch(partition: &TopicPartition, batch: Batch) -> FeedBatch {
     let items: Vec<Item> = batch
         .records
         .into_iter()

@@ -16,6 +16,8 @@ mod leaving;
 mod reading;
 mod commits;
 mod ending;
+mod graves;
+mod redrives;
 mod failing;
 mod gaps;
 mod progress;
@@ -43,6 +45,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    filter::Filter,
     log::TopicPartition,
     name::Group,
 };
@@ -281,6 +284,10 @@ impl Identity {
                 ..Doom::of(Why::Undecodable)
             })
         })
+    }
+
+    fn filter(&self) -> Option<Filter> {
+        self.record.settings.filter.clone()
     }
 
     fn on_gap(&self) -> OnGap {

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     error::{Error, Reason, Result},
+    filter::{Filter, FilterSpec},
     log::{Log, LogTime, TopicPartition},
     name::{Group, Selector, Selectors, Topic},
 };
@@ -24,6 +25,8 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupSettings {
     pub topics: Selectors,
+    /// Which events the group gets; `None` = all.
+    pub filter: Option<Filter>,
     pub on_gap: OnGap,
     pub undecodable: Undecodable,
     pub retry: RetryOverride,
@@ -130,6 +133,8 @@ async fn tell_changes(table: Arc<Table<GroupRecord>>, active: Arc<Active>, stop:
 struct Stored {
     revision: u64,
     topics: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    filter: Option<FilterSpec>,
     #[serde(default)]
     on_gap: OnGap,
     #[serde(default)]
@@ -157,6 +162,7 @@ impl Row for GroupRecord {
         let stored = Stored {
             revision: self.revision,
             topics: self.settings.topics.iter().map(Selector::to_string).collect(),
+            filter: self.settings.filter.as_ref().map(|filter| filter.spec().clone()),
             on_gap: self.settings.on_gap,
             undecodable: self.settings.undecodable,
             retry: self.settings.retry,
@@ -177,12 +183,14 @@ impl Row for GroupRecord {
         let start = stored
             .start
             .map(|start| start.into_iter().map(place).collect::<Result<_>>());
+        let filter = stored.filter.map(|spec| Filter::compile(spec, "filter"));
         let topics = stored.topics.iter().map(|text| Selector::new(text));
         Ok(Self {
             offset,
             revision: stored.revision,
             settings: GroupSettings {
                 topics: Selectors::new(topics.collect::<Result<_>>()?),
+                filter: filter.transpose()?,
                 on_gap: stored.on_gap,
                 undecodable: stored.undecodable,
                 retry: stored.retry,
@@ -208,6 +216,7 @@ mod tests {
             revision,
             settings: GroupSettings {
                 topics: Selectors::new(topics.to_vec()),
+                filter: Some(Filter::compile(FilterSpec::Cesql("id = '1'".into()), "filter").expect("sound")),
                 on_gap: OnGap::Fail,
                 undecodable: Undecodable::DeadLetter,
                 retry: RetryOverride {

@@ -9,15 +9,18 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+pub use super::sieve::ReadEvents;
 use super::{
     Bus, Inner, draining,
-    feed::{Chunk, FeedReader, Item},
+    feed::FeedReader,
     group::{PartitionProgress, Waiting},
     groups::OnGap,
+    sieve::{Sifted, sift},
     start::{End, Gap, Start},
 };
 use crate::{
     error::{Error, Reason, Result},
+    filter::Filter,
     log::TopicPartition,
     name::Selectors,
 };
@@ -31,8 +34,10 @@ pub struct ReadOptions {
     pub start: Start,
     /// `None` with `follow` only.
     pub end: Option<End>,
+    /// Which events; `None` = all. What is no well-formed event always passes: nothing is skipped silently.
+    pub filter: Option<Filter>,
     pub follow: bool,
-    /// End after so many events; `None` = all.
+    /// End after so many events that pass; `None` = all.
     pub max_events: Option<u64>,
     pub on_gap: OnGap,
 }
@@ -49,23 +54,11 @@ pub enum ReadFrame {
     Gap(Gap),
 }
 
-/// Part of a batch that is shared with other readers.
-pub struct ReadEvents {
-    pub partition: TopicPartition,
-    chunk: Chunk,
-}
-
-impl ReadEvents {
-    pub fn items(&self) -> &[Item] {
-        &self.chunk.batch.items[self.chunk.range.clone()]
-    }
-}
-
 /// A read in progress. Dropping it ends it.
 pub struct ReadSession {
     bus: Arc<Inner>,
     options: ReadOptions,
-    reading: FuturesUnordered<BoxFuture<'static, (FeedReader, Option<Result<Chunk>>)>>,
+    reading: FuturesUnordered<BoxFuture<'static, (FeedReader, Option<Result<Sifted>>)>>,
     progress: Vec<PartitionProgress>,
     left: Option<u64>,
     told_caught_up: bool,
@@ -126,13 +119,11 @@ impl ReadSession {
         if self.left == Some(0) {
             return None;
         }
-        if self.options.follow && !self.told_caught_up && self.progress.iter().all(|p| p.next >= p.end) {
-            self.told_caught_up = true;
-            let positions = self.progress.iter().map(|p| (p.partition.clone(), p.next)).collect();
-            return Some(Ok(ReadFrame::CaughtUp(positions)));
-        }
         let bus = Arc::clone(&self.bus);
         loop {
+            if let Some(frame) = self.caught_up() {
+                return Some(Ok(frame));
+            }
             if self.reading.is_empty() && !self.options.follow {
                 return None;
             }
@@ -155,50 +146,58 @@ impl ReadSession {
         }
     }
 
-    async fn received(&mut self, reader: FeedReader, outcome: Option<Result<Chunk>>) -> Option<Result<ReadFrame>> {
+    /// Once, with `follow` only; also where all that there is was hidden by the filter.
+    fn caught_up(&mut self) -> Option<ReadFrame> {
+        if self.told_caught_up || !self.options.follow || self.progress.iter().any(|p| p.next < p.end) {
+            return None;
+        }
+        self.told_caught_up = true;
+        let positions = self.progress.iter().map(|p| (p.partition.clone(), p.next)).collect();
+        Some(ReadFrame::CaughtUp(positions))
+    }
+
+    async fn received(&mut self, reader: FeedReader, outcome: Option<Result<Sifted>>) -> Option<Result<ReadFrame>> {
         let partition = reader.partition().clone();
         match outcome {
-            None => {
+            // A follower's partition is gone. One that is read to its end stays a resume point, whatever was hidden.
+            None if self.options.follow => {
                 self.progress.retain(|progress| progress.partition != partition);
                 None
             }
-            Some(Ok(chunk)) => {
+            None => None,
+            Some(Ok(sifted)) => {
                 self.read_on(reader);
-                self.events(partition, chunk).map(Ok)
+                self.events(partition, sifted).map(Ok)
             }
             Some(Err(error)) if error.reason() == Reason::PositionGone => self.over_gap(reader).await,
-            Some(Err(error)) => self.failed(&partition, error).await,
+            Some(Err(error)) => self.failed(&partition, error),
         }
     }
 
     /// A topic that only matches may be deleted: what else is read goes on.
-    async fn failed(&mut self, partition: &TopicPartition, error: Error) -> Option<Result<ReadFrame>> {
+    fn failed(&mut self, partition: &TopicPartition, error: Error) -> Option<Result<ReadFrame>> {
         if error.reason() != Reason::TopicNotFound || self.options.topics.names(&partition.topic) {
             return Some(Err(error));
         }
         self.progress.retain(|progress| progress.partition != *partition);
-        if !self.options.follow {
-            return None;
-        }
         // There may be another of its name already.
-        self.add_new_partitions().await.err().map(Err)
+        self.metadata.mark_changed();
+        None
     }
 
-    fn events(&mut self, partition: TopicPartition, mut chunk: Chunk) -> Option<ReadFrame> {
+    fn events(&mut self, partition: TopicPartition, mut sifted: Sifted) -> Option<ReadFrame> {
         if let Some(left) = &mut self.left {
-            let count = chunk.range.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-            chunk.range.end = chunk.range.start + count;
-            *left -= count as u64;
+            *left -= sifted.keep_first(*left);
         }
         if let Some(progress) = self
             .progress
             .iter_mut()
             .find(|progress| progress.partition == partition)
         {
-            progress.next = chunk.next;
-            progress.end = progress.end.max(chunk.batch.end);
+            progress.next = sifted.next();
+            progress.end = progress.end.max(sifted.end());
         }
-        (!chunk.range.is_empty()).then_some(ReadFrame::Events(ReadEvents { partition, chunk }))
+        sifted.into_events(partition).map(ReadFrame::Events)
     }
 
     /// Retention overtook the reader.
@@ -206,7 +205,7 @@ impl ReadSession {
         let partition = reader.partition().clone();
         let bounds = match self.bus.log.bounds(std::slice::from_ref(&partition)).await {
             Ok(bounds) => bounds[0],
-            Err(error) => return self.failed(&partition, error).await,
+            Err(error) => return self.failed(&partition, error),
         };
         let gap = Gap::at(&partition, reader.position(), bounds);
         let from = gap.as_ref().map_or(reader.position(), |gap| gap.to);
@@ -260,8 +259,13 @@ impl ReadSession {
     }
 
     fn read_on(&self, mut reader: FeedReader) {
+        let filter = self.options.filter.clone();
         self.reading.push(Box::pin(async move {
-            let outcome = reader.next().await;
+            let outcome = match reader.next().await {
+                Some(Ok(chunk)) => Some(Ok(sift(chunk, filter.as_ref()).await)),
+                Some(Err(error)) => Some(Err(error)),
+                None => None,
+            };
             (reader, outcome)
         }));
     }

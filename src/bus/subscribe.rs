@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     error::{Error, Reason, Result},
+    filter::Filter,
     name::{Group, Selectors},
 };
 
@@ -25,6 +26,8 @@ pub struct OpenOptions {
     pub topics: Option<Selectors>,
     /// For a group that is created; `None` = earliest.
     pub start: Option<Start>,
+    /// `None` = the group's.
+    pub filter: Option<Filter>,
     /// `None` = the group's.
     pub on_gap: Option<OnGap>,
     /// `None` = the group's.
@@ -101,7 +104,8 @@ impl Inner {
             return Ok(handle);
         }
         self.check_running_groups(group)?;
-        let handle = group::start(self, group, Arc::clone(record));
+        let letters = self.dead_letters.of(group)?;
+        let handle = group::start(self, group, (Arc::clone(record), letters));
         self.groups.active.insert(group, handle.clone());
         Ok(handle)
     }

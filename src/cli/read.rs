@@ -9,7 +9,7 @@ use super::{
     output::{Output, tell},
     words::{self, From, Until},
 };
-use crate::proto::tidings::v1::{Gap, ReadRequest, read_response::Frame};
+use crate::proto::tidings::v1::{Filter, Gap, ReadRequest, filter::Dialect, read_response::Frame};
 
 #[derive(Debug, Args)]
 pub struct Read {
@@ -28,24 +28,23 @@ pub struct Read {
     /// End after so many events
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
     max: Option<i64>,
-    /// A CESQL expression (not supported by this version)
+    /// Only events for which this CESQL expression is true, such as "type LIKE '%.created' AND subject = 'a-1'"
     #[arg(long, value_name = "CESQL")]
     filter: Option<String>,
 }
 
 impl Read {
-    pub(super) fn prepare(self) -> Result<ReadRequest> {
-        if self.filter.is_some() {
-            return Err(Failure::usage("read: --filter is not supported by this version"));
-        }
-        Ok(ReadRequest {
+    pub(super) fn prepare(self) -> ReadRequest {
+        ReadRequest {
             topics: self.topics,
             start: self.from.map(From::start),
             end: self.until.map(Until::end),
-            filter: None,
+            filter: self.filter.map(|cesql| Filter {
+                dialect: Some(Dialect::Cesql(cesql)),
+            }),
             follow: self.follow,
             max_events: self.max.unwrap_or(0),
-        })
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::reader::Reader;
-use crate::name::Pattern;
+use super::{AfterDeadLetter, reader::Reader};
+use crate::name::{Pattern, template::TopicTemplate};
 
 /// `[delivery]`
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +13,9 @@ pub struct Delivery {
     pub window: u32,
     pub lease: Duration,
     pub max_lease: Duration,
+    /// Of each group.
+    pub dead_letter_topic: TopicTemplate,
+    pub after_dead_letter: AfterDeadLetter,
     pub retry: Retry,
     /// The first that matches a group holds.
     pub groups: Vec<GroupRule>,
@@ -52,6 +55,8 @@ pub(super) fn read(reader: &mut Reader) -> Delivery {
         ),
         lease: reader.take("delivery.lease"),
         max_lease: reader.take_if("delivery.max_lease", |max: Duration| !max.is_zero(), "longer than 0"),
+        dead_letter_topic: reader.take("delivery.dead_letter_topic"),
+        after_dead_letter: reader.take("delivery.after_dead_letter"),
         retry: retry(reader),
         groups: Vec::new(),
     };

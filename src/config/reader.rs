@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Key prefixes that are fixed for later versions.
-const LATER: [&str; 5] = ["tls", "auth", "snapshots", "conventions", "delivery.after_dead_letter"];
+const LATER: [&str; 4] = ["tls", "auth", "snapshots", "conventions"];
 
 /// What is in force for one key, and who said so.
 #[derive(Clone, Debug, PartialEq, Eq)]

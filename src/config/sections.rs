@@ -70,6 +70,15 @@ pub struct Topics {
     pub default_partitions: u32,
 }
 
+/// What happens to later events of a dead letter's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterDeadLetter {
+    /// They are delivered.
+    Continue,
+    /// They join it.
+    Quarantine,
+}
+
 /// `[limits]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {

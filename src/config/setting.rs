@@ -3,11 +3,11 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
-    Backend, Fsync, LogFormat, LogLevel,
+    AfterDeadLetter, Backend, Fsync, LogFormat, LogLevel,
     layer::Raw,
     units::{ByteSize, parse_duration, show_duration},
 };
-use crate::name::{Pattern, Topic};
+use crate::name::{Pattern, Topic, template::TopicTemplate};
 
 /// A type of setting. `Err` is the rule that the value breaks.
 pub(super) trait Setting: Sized {
@@ -52,6 +52,20 @@ impl<W: Word> Setting for W {
 
 impl Word for Backend {
     const WORDS: &'static [(&'static str, Self)] = &[("embedded", Self::Embedded), ("kafka", Self::Kafka)];
+}
+
+impl Word for AfterDeadLetter {
+    const WORDS: &'static [(&'static str, Self)] = &[("continue", Self::Continue), ("quarantine", Self::Quarantine)];
+}
+
+impl Setting for TopicTemplate {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        Self::new(text(raw)?)
+    }
+
+    fn show(&self) -> String {
+        quoted(&self.text())
+    }
 }
 
 impl Setting for Fsync {

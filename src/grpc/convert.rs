@@ -2,6 +2,7 @@
 
 mod open;
 mod failing;
+mod filter;
 mod frames;
 mod groups;
 mod topic;

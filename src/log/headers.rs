@@ -29,6 +29,11 @@ impl Headers {
         self.0.len()
     }
 
+    /// Bytes of one header within [`Self::size`].
+    pub fn size_of(name: &[u8], value: Option<&[u8]>) -> usize {
+        2 + name.len() + 4 + value.map_or(0, <[u8]>::len)
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (Bytes, Option<Bytes>)> + use<> {
         let mut rest = self.0.clone();
         std::iter::from_fn(move || take_header(&mut rest))
@@ -87,6 +92,15 @@ impl HeadersBuilder {
     /// Adds a header. A name longer than 65,535 bytes is cut: no valid name is.
     pub fn add(&mut self, name: &str, value: &[u8]) {
         self.add_parts(&[name], Some(value));
+    }
+
+    /// Adds all headers of others, as far as they make sense.
+    pub fn add_all(&mut self, headers: &Headers) {
+        let whole: usize = headers
+            .slices()
+            .map(|(name, value)| Headers::size_of(name, value))
+            .sum();
+        self.0.extend_from_slice(&headers.0[..whole]);
     }
 
     /// Adds a header whose name is given in parts.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     bus::{
-        DeliveryRule, DeliveryRules, Settings,
+        AfterDeadLetter, DeliveryRule, DeliveryRules, Settings,
         delivery::{Credit, RetryPolicy},
     },
     config::{self, Backend, Config, Fsync},
@@ -88,6 +88,11 @@ pub(super) fn bus_settings(config: &Config) -> Settings {
         commit_interval: delivery.commit_interval,
         commit_count: count(delivery.commit_count),
         delivery: delivery_rules(delivery),
+        dead_letter_topic: delivery.dead_letter_topic.clone(),
+        after_dead_letter: match delivery.after_dead_letter {
+            config::AfterDeadLetter::Continue => AfterDeadLetter::Continue,
+            config::AfterDeadLetter::Quarantine => AfterDeadLetter::Quarantine,
+        },
         auto_create: config.topics.auto_create,
         default_partitions: i32::try_from(config.topics.default_partitions).unwrap_or(i32::MAX),
         drain_timeout: config.server.drain_timeout,

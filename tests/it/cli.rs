@@ -24,7 +24,7 @@ async fn bad_usage_is_64_and_help_is_0() {
         ("nonsense", 64),
         ("publish --type t", 64),
         ("publish --type t --source s --time yesterday", 64),
-        ("read t --filter true", 64),
+        ("read t --filter", 64),
         ("info --server https://127.0.0.1:1", 64),
         ("info --cert f", 64),
         ("--help", 0),
@@ -133,6 +133,34 @@ async fn a_group_goes_on_after_what_max_ended_with() {
     assert_eq!(ids(&rest), ["3"]);
     let group = json(&server.run(["groups", "show", "g", "--output", "json"]).await);
     assert_eq!(group[0]["lagEvents"], "0");
+}
+
+#[tokio::test]
+async fn read_prints_what_passes_its_filter() {
+    let server = Server::start().await;
+    for (id, ty) in [("1", "created"), ("2", "deleted"), ("3", "created")] {
+        let ty = format!("io.shop.orders.{ty}");
+        let line = [
+            "publish",
+            "--type",
+            &ty,
+            "--source",
+            "/shop",
+            "--subject",
+            "7",
+            "--id",
+            id,
+        ];
+        assert_eq!(server.run(line).await.status.code(), Some(0));
+    }
+    let reading = ["read", ORDERS, "--output", "json", "--filter"];
+    let read = server.run(reading.into_iter().chain(["type LIKE '%.created'"])).await;
+    assert_eq!(ids(&read), ["1", "3"]);
+    let refused = server.run(reading.into_iter().chain(["type LIKE created"])).await;
+    assert_eq!(refused.status.code(), Some(1));
+    let told = text(&refused.stderr);
+    let place = "filter.cesql: at column 11: expected a string literal as the pattern of LIKE, found `created`";
+    assert!(told.contains(place), "{told}");
 }
 
 #[tokio::test]

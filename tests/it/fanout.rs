@@ -8,7 +8,8 @@ use std::sync::{
 use async_trait::async_trait;
 use tidings::{
     bus::{
-        Bus, DeliveryRule, DeliveryRules, NewEvents, OnGap, ReadFrame, ReadOptions, ReadSession, Settings, Start,
+        AfterDeadLetter, Bus, DeliveryRule, DeliveryRules, NewEvents, OnGap, ReadFrame, ReadOptions, ReadSession,
+        Settings, Start,
         delivery::{Credit, RetryPolicy},
     },
     convention::routes::Routes,
@@ -19,7 +20,7 @@ use tidings::{
         TopicSettings,
         embedded::{EmbeddedLog, Options},
     },
-    name::{Group, Selector, Selectors, Topic},
+    name::{Group, Selector, Selectors, Topic, template::TopicTemplate},
 };
 use tokio::{
     sync::watch,
@@ -127,6 +128,8 @@ fn settings() -> Settings {
             },
             max_lease: Duration::from_secs(60),
         },
+        dead_letter_topic: TopicTemplate::new("tidings.dead-letters.{group}").expect("valid"),
+        after_dead_letter: AfterDeadLetter::Continue,
         auto_create: true,
         default_partitions: 1,
         drain_timeout: Duration::from_secs(1),
@@ -163,7 +166,7 @@ async fn receive(reader: &mut ReadSession, count: usize) {
             .expect("a frame")
             .expect("no error")
         {
-            ReadFrame::Events(events) => got += events.items().len(),
+            ReadFrame::Events(events) => got += events.items().count(),
             _ => continue,
         }
     }
@@ -187,6 +190,7 @@ async fn a_thousand_readers_at_the_end_cost_one_fetch() {
             topics: Selectors::new(vec![Selector::new(TOPIC).expect("valid")]),
             start: Start::Latest,
             end: None,
+            filter: None,
             follow: true,
             max_events: None,
             on_gap: OnGap::Continue,

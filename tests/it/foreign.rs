@@ -6,7 +6,7 @@ use tidings::{
     name::Topic,
     proto::{
         io::cloudevents::v1::{CloudEvent, cloud_event::Data},
-        tidings::v1::{CreateTopicRequest, DecodeFault, TopicSettings},
+        tidings::v1::{CreateTopicRequest, DecodeFault, Filter, ReadRequest, TopicSettings, filter::Dialect},
     },
 };
 
@@ -162,6 +162,31 @@ async fn a_reader_gets_every_record_whatever_it_is() {
         there.last().expect("the last").event.as_ref().expect("an event").id,
         "after"
     );
+}
+
+#[tokio::test]
+async fn no_filter_hides_a_record_that_is_no_event() {
+    let server = with_foreign_records().await;
+    let request = ReadRequest {
+        topics: vec![ORDERS.to_owned()],
+        filter: Some(Filter {
+            dialect: Some(Dialect::Cesql("false".to_owned())),
+        }),
+        ..Default::default()
+    };
+    let there = server
+        .read(request)
+        .await
+        .expect("read")
+        .rest()
+        .await
+        .expect("to its end");
+    let all = cases();
+    let at_fault: Vec<_> = all.iter().filter(|case| case.fault.is_some()).collect();
+    assert_eq!(there.len(), at_fault.len());
+    for (case, read) in at_fault.into_iter().zip(there) {
+        check(case, read.event, read.fault);
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ mod fields;
 use bytes::Bytes;
 use prost::Message as _;
 use tidings::proto::tidings::v1::{
-    Authenticate, CommandReply, Credit, Filter, Nack, Open, Retry, Start, SubscribeRequest, filter::Dialect, start::At,
+    Authenticate, CommandReply, Credit, Nack, Open, Retry, Start, SubscribeRequest, start::At,
     subscribe_request::Frame as Sent,
 };
 use tokio_stream::StreamExt as _;

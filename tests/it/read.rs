@@ -4,9 +4,8 @@ mod bounds;
 mod refused;
 
 use tidings::proto::tidings::v1::{
-    CaughtUp, Committed, CreateTopicRequest, DeleteTopicRequest, End, Filter, GapReason, Position, Positions,
-    ReadEvent, ReadRequest, Start, TopicSettings, UpdateTopicRequest, Waiting, end::Until, read_response::Frame,
-    start::At,
+    CaughtUp, Committed, CreateTopicRequest, DeleteTopicRequest, End, GapReason, Position, Positions, ReadEvent,
+    ReadRequest, Start, TopicSettings, UpdateTopicRequest, Waiting, end::Until, read_response::Frame, start::At,
 };
 use tonic::Code;
 

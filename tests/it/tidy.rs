@@ -16,7 +16,7 @@ const MAX_FUNCTION: usize = 40;
 const MAX_TEST_FILE: usize = 500;
 
 /// What may be named only in some modules (paths by their beginning), and the modules that may.
-const ONLY_IN: [(&[&str], &[&str]); 10] = [
+const ONLY_IN: [(&[&str], &[&str]); 11] = [
     (
         &[
             "tonic",
@@ -42,6 +42,7 @@ const ONLY_IN: [(&[&str], &[&str]); 10] = [
     (&["axum"], &["server"]),
     (&["clap", "clap_complete", "indicatif"], &["cli"]),
     (&["toml"], &["config"]),
+    (&["winnow"], &["filter"]),
     (
         &[
             "std::env::var",

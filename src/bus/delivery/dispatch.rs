@@ -182,7 +182,7 @@ impl<P> Dispatch<P> {
         let mut settled = Settled {
             count: taken.len(),
             faults,
-            places: Vec::new(),
+            ..Settled::default()
         };
         for (delivery, out) in taken {
             let Some(entry) = self.scheduler.done(out.entry) else {
@@ -191,7 +191,10 @@ impl<P> Dispatch<P> {
             let Some(partition) = self.partitions.get_mut(out.partition) else {
                 continue;
             };
-            partition.settle(entry.arrival.offset);
+            match entry.letter {
+                Some(letter) => settled.letters.push(letter),
+                None => partition.settle(entry.arrival.offset),
+            }
             if places == Places::Wanted {
                 settled.places.push((out.partition, entry.arrival.offset, delivery));
             }

@@ -105,6 +105,10 @@ pub(super) struct Entry<P> {
     pub(super) out: bool,
     /// It was not sent yet, here.
     pub(super) is_unsent: bool,
+    /// It comes from a dead letter, and its partition's offset does not wait for it.
+    pub(super) letter: Option<u64>,
+    /// Quarantines of its key up to this one do not hold it.
+    pub(super) passes: u64,
     pub(super) lane: Option<LaneKey>,
 }
 
@@ -120,6 +124,8 @@ impl<P> Entry<P> {
             avoid: None,
             out: false,
             is_unsent: true,
+            letter: None,
+            passes: 0,
         }
     }
 }

@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use slab::Slab;
 
 use super::{
@@ -35,8 +35,10 @@ pub(super) struct Scheduler<P> {
     alone: VecDeque<EntryId>,
     /// To become dead letters.
     doomed: VecDeque<EntryId>,
-    /// Events of these keys become dead letters behind one that did.
-    quarantined: FxHashSet<LaneKey>,
+    /// Events of these keys become dead letters behind one that did; each with the number of its quarantine.
+    quarantined: FxHashMap<LaneKey, u64>,
+    /// How many quarantines there were.
+    quarantines: u64,
     /// How many were never sent.
     unsent: usize,
     delayed: BinaryHeap<Reverse<(Instant, EntryId)>>,
@@ -52,7 +54,8 @@ impl<P> Default for Scheduler<P> {
             ready: VecDeque::new(),
             alone: VecDeque::new(),
             doomed: VecDeque::new(),
-            quarantined: FxHashSet::default(),
+            quarantined: FxHashMap::default(),
+            quarantines: 0,
             unsent: 0,
             delayed: BinaryHeap::new(),
             troubled: BTreeMap::new(),
@@ -111,7 +114,8 @@ impl<P> Scheduler<P> {
     /// Nothing of its key is before it.
     fn go_ahead(&mut self, id: EntryId) {
         let Some(entry) = self.entries.get_mut(id) else { return };
-        if entry.lane.is_some_and(|lane| self.quarantined.contains(&lane)) {
+        let quarantine = entry.lane.and_then(|lane| self.quarantined.get(&lane));
+        if quarantine.is_some_and(|number| *number > entry.passes) {
             entry.doom = Some(Box::new(Doom::of(Why::Behind)));
         }
         match &entry.doom {
@@ -154,7 +158,7 @@ impl<P> Scheduler<P> {
     /// The event is settled: the next of its key may go.
     pub(super) fn done(&mut self, id: EntryId) -> Option<Entry<P>> {
         let entry = self.entries.try_remove(id)?;
-        if entry.tries.is_troubled() {
+        if entry.letter.is_none() && entry.tries.is_troubled() {
             self.troubled.remove(&(entry.partition, entry.arrival.offset));
         }
         if let Some(lane) = entry.lane
@@ -210,7 +214,9 @@ impl<P> Scheduler<P> {
     pub(super) fn trouble(&mut self, id: EntryId, note: impl FnOnce(&mut Entry<P>)) -> Option<&Entry<P>> {
         let entry = self.entries.get_mut(id)?;
         note(entry);
-        self.troubled.insert((entry.partition, entry.arrival.offset), id);
+        if entry.letter.is_none() {
+            self.troubled.insert((entry.partition, entry.arrival.offset), id);
+        }
         Some(entry)
     }
 
@@ -220,9 +226,16 @@ impl<P> Scheduler<P> {
         self.troubled.range(all).filter_map(|(_, id)| self.entries.get(*id))
     }
 
-    /// From now on events of this key become dead letters.
+    /// From now on events of this key become dead letters, also those of dead letters that came before.
     pub(super) fn quarantine(&mut self, lane: LaneKey) {
-        self.quarantined.insert(lane);
+        self.quarantines += 1;
+        self.quarantined.insert(lane, self.quarantines);
+    }
+
+    /// An event of a dead letter is to be sent again, whatever its key's quarantine.
+    pub(super) fn redrive(&mut self, mut entry: Entry<P>) {
+        entry.passes = self.quarantines;
+        self.arrive(entry);
     }
 
     /// Events of this key are sent again.
@@ -255,7 +268,7 @@ impl<P> Scheduler<P> {
     pub(super) fn drop_partition(&mut self, partition: PartitionId) {
         self.keep(|entry| entry.partition != partition);
         self.lanes.retain(|(of, _), _| *of != partition);
-        self.quarantined.retain(|(of, _)| *of != partition);
+        self.quarantined.retain(|(of, _), _| *of != partition);
     }
 
     /// Forgets the events of a partition that are not busy now.

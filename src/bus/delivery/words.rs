@@ -33,6 +33,8 @@ pub struct Settled {
     pub faults: Vec<IdFault>,
     /// Where each lies, and its id; only where asked for.
     pub places: Vec<(PartitionId, i64, u64)>,
+    /// Those of them that came from dead letters.
+    pub letters: Vec<u64>,
 }
 
 /// The event that was first sent longest ago and is not settled.
@@ -86,6 +88,8 @@ pub struct Grave<'a, P> {
     pub partition: PartitionId,
     pub offset: i64,
     pub key: Option<u64>,
+    /// The dead letter that it came from.
+    pub letter: Option<u64>,
     pub tries: Tries,
     pub doom: &'a Doom,
     pub payload: &'a P,

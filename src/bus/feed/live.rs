@@ -16,7 +16,7 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use super::{FeedBatch, decode};
+use super::{FeedBatch, decode_batch};
 use crate::log::{Log, TopicPartition};
 
 /// All live feeds.
@@ -119,7 +119,7 @@ async fn run(
         };
         let Some(live) = live.upgrade() else { return };
         match batch {
-            Some(Ok(batch)) => live.push(Arc::new(decode(&partition, batch)), max_bytes),
+            Some(Ok(batch)) => live.push(Arc::new(decode_batch(&partition, batch)), max_bytes),
             Some(Err(_)) | None => return live.fail(),
         }
     }

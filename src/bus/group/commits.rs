@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     bus::{
+        dead_letters::{LetterId, Store},
         delivery::{IdFault, IdRange, PartitionId, Verdict},
         notes::{self, Noted, TriesTable},
     },
@@ -27,6 +28,8 @@ pub(super) struct Commits {
     pub(super) changes: usize,
     pub(super) in_flight: Option<BoxFuture<'static, Committed>>,
     pub(super) last_commit: Option<LogTime>,
+    /// Redriven dead letters that were acked since.
+    pub(super) letters: Vec<LetterId>,
     began: Instant,
     failed: Option<Instant>,
     waiting: Vec<Waiter>,
@@ -60,6 +63,7 @@ enum Waiter {
 /// A commit that ended.
 pub(super) struct Committed {
     moved: Vec<Moved>,
+    letters: Vec<LetterId>,
     result: Result<()>,
 }
 
@@ -78,6 +82,7 @@ impl Commits {
             changes: 0,
             in_flight: None,
             last_commit: None,
+            letters: Vec::new(),
             began: now,
             failed: None,
             waiting: Vec::new(),
@@ -148,9 +153,13 @@ impl Task {
         self.commits.covered = std::mem::take(&mut self.commits.waiting);
         (self.commits.changes, self.commits.began) = (0, now);
         match self.member.clone() {
-            Some(member) if !moved.is_empty() => {
-                let notes = Arc::clone(&self.bus.tries);
-                self.commits.in_flight = Some(Box::pin(commit(member, notes, moved, commits)));
+            Some(member) if !moved.is_empty() || !self.commits.letters.is_empty() => {
+                let (tries, store) = (Arc::clone(&self.bus.tries), Arc::clone(&self.letters));
+                let letters = std::mem::take(&mut self.commits.letters);
+                self.commits.in_flight = Some(Box::pin(async move {
+                    let result = commit(&*member, (&tries, &store), commits, letters.clone()).await;
+                    Committed { moved, letters, result }
+                }));
             }
             _ => {
                 self.commits.failed = None;
@@ -178,6 +187,7 @@ impl Task {
             Err(error) => {
                 self.commits.failed = Some(Instant::now());
                 self.commits.changes = self.commits.changes.max(1);
+                self.commits.letters.extend(committed.letters);
                 self.postpone(&error);
             }
         }
@@ -275,10 +285,18 @@ fn add_stale(faults: &mut Vec<IdFault>, id: u64) {
     }
 }
 
-async fn commit(member: Arc<dyn Member>, tries: Arc<TriesTable>, moved: Vec<Moved>, noted: Vec<Noted>) -> Committed {
-    let result = match notes::write(&tries, noted).await {
-        Ok(commits) => member.commit(commits).await,
-        Err(error) => Err(error),
-    };
-    Committed { moved, result }
+async fn commit(
+    member: &dyn Member,
+    (tries, store): (&Arc<TriesTable>, &Store),
+    noted: Vec<Noted>,
+    letters: Vec<LetterId>,
+) -> Result<()> {
+    let commits = notes::write(tries, noted).await?;
+    if !letters.is_empty() {
+        store.done(letters).await?;
+    }
+    match commits.is_empty() {
+        true => Ok(()),
+        false => member.commit(commits).await,
+    }
 }

@@ -11,7 +11,7 @@ impl Task {
     pub(super) fn over_gap(&mut self, id: PartitionId, gap: &Gap) {
         let Some(owned) = self.owned.get_mut(&id) else { return };
         if self.identity.on_gap() == OnGap::Fail {
-            self.dispatch.unassign(id);
+            self.unassign(id);
             self.owned.remove(&id);
             return self.tell_gap(gap);
         }

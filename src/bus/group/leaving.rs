@@ -64,7 +64,7 @@ impl Task {
             .map(|(id, _)| *id)
             .collect();
         for id in ready {
-            self.dispatch.unassign(id);
+            self.unassign(id);
             self.owned.remove(&id);
         }
         if self.rejoin_when_released && self.owned.is_empty() {
@@ -88,18 +88,28 @@ impl Task {
     pub(super) fn lose(&mut self, partitions: &[TopicPartition], reason: LossReason) {
         self.pending.retain(|partition, _| !partitions.contains(partition));
         self.take_back_all();
+        let gone = self
+            .owned
+            .iter()
+            .filter(|(_, owned)| partitions.contains(&owned.partition));
+        let gone: Vec<PartitionId> = gone.map(|(id, _)| *id).collect();
         let mut lost = Vec::new();
-        self.owned.retain(|id, owned| {
-            let gone = partitions.contains(&owned.partition);
-            if gone {
-                self.dispatch.unassign(*id);
+        for id in gone {
+            self.unassign(id);
+            if let Some(owned) = self.owned.remove(&id) {
                 self.bus.feeds.forget(&owned.partition);
                 lost.push(((*owned.partition).clone(), reason));
             }
-            !gone
-        });
+        }
         if !lost.is_empty() {
             self.tell_assignment(Vec::new(), lost, Duration::ZERO);
         }
+    }
+
+    /// The partition is not ours any more.
+    pub(super) fn unassign(&mut self, id: PartitionId) {
+        self.dispatch.unassign(id);
+        self.graves.heads.retain(|(of, _), _| *of != id);
+        self.redrives.forget(id);
     }
 }

@@ -76,7 +76,9 @@ impl Task {
             });
         }
         let had_failed = self.failed_at.take().is_some();
-        if had_failed || before.settings.topics != self.identity.record.settings.topics {
+        let (was, is) = (&before.settings, &self.identity.record.settings);
+        // What waits was let in by the filter of before.
+        if had_failed || was.topics != is.topics || was.filter != is.filter {
             self.retire_all();
         }
     }

@@ -14,13 +14,14 @@ use super::{
 };
 use crate::{
     bus::{
+        dead_letters::Store,
         feed::FeedReader,
         groups::OnGap,
         notes::{self, Remembered},
         start::Gap,
     },
     error::{Reason, Result},
-    log::{Assigned, Bounds, Change, LogTime, Release, TopicPartition},
+    log::{Assigned, Bounds, Change, Log, LogTime, Release, TopicPartition},
 };
 
 /// A partition that this replica has.
@@ -99,14 +100,14 @@ impl Task {
     /// Asks the log where the assigned partitions begin and end; `started` goes on.
     fn begin(&mut self, assigned: Vec<Assigned>) {
         let (log, tries) = (Arc::clone(&self.bus.log), Arc::clone(&self.bus.tries));
-        let group = self.identity.group.clone();
+        let (letters, group) = (Arc::clone(&self.letters), self.identity.group.clone());
         self.serial += 1;
         let serial = self.serial;
         self.pending
             .extend(assigned.iter().map(|assigned| (assigned.partition.clone(), serial)));
         self.starting.push(Box::pin(async move {
             let partitions: Vec<TopicPartition> = assigned.iter().map(|assigned| assigned.partition.clone()).collect();
-            let known = match log.bounds(&partitions).await {
+            let known = match known(&*log, &letters, &partitions).await {
                 Ok(bounds) => notes::read(&tries, &group, &assigned)
                     .await
                     .map(|notes| bounds.into_iter().zip(notes).collect()),
@@ -168,6 +169,11 @@ impl Task {
         }
         let from = gap.as_ref().map_or(committed, |gap| gap.to);
         let id = self.dispatch.resume(from, &remembered.settled, remembered.tries);
+        self.redrives.look = true;
+        for (key, head) in self.letters.quarantined(&assigned.partition) {
+            self.graves.heads.insert((id, key), head);
+            self.dispatch.quarantine(id, key);
+        }
         self.parked.push_back(id);
         let stop = CancellationToken::new();
         self.version += 1;
@@ -209,4 +215,10 @@ impl Task {
             member.push(Frame::Assignment(change));
         }
     }
+}
+
+/// Where partitions begin and end, once the group's dead letters are known too.
+async fn known(log: &dyn Log, letters: &Store, partitions: &[TopicPartition]) -> Result<Vec<Bounds>> {
+    letters.ready().await?;
+    log.bounds(partitions).await
 }

@@ -6,21 +6,32 @@ use std::sync::{
 };
 
 use super::super::feed::{FeedBatch, Item};
-use crate::log::TopicPartition;
+use crate::log::{Record, TopicPartition};
 
 /// A batch that the group holds; its bytes count until the last event of it is settled.
 #[derive(Debug)]
 pub(super) struct Held {
     batch: Arc<FeedBatch>,
     gauge: Arc<AtomicUsize>,
+    redriven: Option<Redriven>,
+}
+
+/// Dead letters that are sent again.
+#[derive(Debug)]
+pub(super) struct Redriven {
+    /// The id of the redrive.
+    pub(super) request: Arc<str>,
+    /// As they were.
+    pub(super) records: Vec<Record>,
 }
 
 impl Held {
-    pub(super) fn new(batch: Arc<FeedBatch>, gauge: &Arc<AtomicUsize>) -> Arc<Self> {
+    pub(super) fn new(batch: Arc<FeedBatch>, redriven: Option<Redriven>, gauge: &Arc<AtomicUsize>) -> Arc<Self> {
         gauge.fetch_add(batch.bytes, Ordering::Relaxed);
         Arc::new(Self {
             batch,
             gauge: Arc::clone(gauge),
+            redriven,
         })
     }
 }
@@ -41,6 +52,12 @@ impl Payload {
     pub(super) fn item(&self) -> &Item {
         &self.held.batch.items[self.index]
     }
+
+    /// The redrive that it is sent by, and its record as it was.
+    pub(super) fn redriven(&self) -> Option<(&Arc<str>, &Record)> {
+        let redriven = self.held.redriven.as_ref()?;
+        Some((&redriven.request, &redriven.records[self.index]))
+    }
 }
 
 /// One event, sent once.
@@ -59,5 +76,10 @@ pub struct Delivery {
 impl Delivery {
     pub fn item(&self) -> &Item {
         self.payload.item()
+    }
+
+    /// The redrive that sent it; `None` = it comes from its topic.
+    pub fn redrive_id(&self) -> Option<&str> {
+        self.payload.redriven().map(|(request, _)| &**request)
     }
 }

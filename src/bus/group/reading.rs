@@ -13,11 +13,13 @@ use super::{
 use crate::{
     bus::{
         delivery::{Arrival, PartitionId},
-        feed::{Chunk, FeedReader},
+        feed::FeedReader,
         key_hash,
+        sieve::{Sifted, sift},
         start::Gap,
     },
     error::{Reason, Result},
+    filter::Filter,
     log::Log,
 };
 
@@ -26,7 +28,7 @@ pub(super) struct ReadDone {
     id: PartitionId,
     serial: u64,
     is_behind: bool,
-    outcome: Option<(FeedReader, Option<Result<Chunk>>)>,
+    outcome: Option<(FeedReader, Option<Result<Sifted>>)>,
     /// Where what comes next is gone.
     gap: Option<Gap>,
 }
@@ -54,10 +56,11 @@ impl Task {
             if let Some(reader) = owned.parked.take() {
                 self.reads_behind += usize::from(is_behind);
                 let log = Arc::clone(&self.bus.log);
+                let filter = self.identity.filter();
                 self.reads.push(Box::pin(read(
                     log,
                     (id, owned.serial, is_behind),
-                    reader,
+                    (reader, filter),
                     owned.stop.clone(),
                 )));
             }
@@ -78,8 +81,8 @@ impl Task {
             return;
         };
         match outcome {
-            Some(Ok(chunk)) => {
-                self.arrived(read.id, chunk);
+            Some(Ok(sifted)) => {
+                self.arrived(read.id, &sifted);
                 self.park(read.id, reader);
             }
             Some(Err(error)) => match read.gap {
@@ -87,10 +90,10 @@ impl Task {
                 None => {
                     tracing::warn!(group = %self.identity.group, %error, "cannot read, trying again");
                     let (id, serial, stop) = (read.id, read.serial, owned.stop.clone());
-                    let log = Arc::clone(&self.bus.log);
+                    let (log, filter) = (Arc::clone(&self.bus.log), self.identity.filter());
                     self.reads.push(Box::pin(async move {
                         tokio::time::sleep(RETRY).await;
-                        self::read(log, (id, serial, false), reader, stop).await
+                        self::read(log, (id, serial, false), (reader, filter), stop).await
                     }));
                 }
             },
@@ -98,22 +101,20 @@ impl Task {
         }
     }
 
-    fn arrived(&mut self, id: PartitionId, chunk: Chunk) {
+    /// What the group's filter hides counts as settled.
+    fn arrived(&mut self, id: PartitionId, sifted: &Sifted) {
         let Some(owned) = self.owned.get_mut(&id) else { return };
         self.version += 1;
         owned.changed = self.version;
-        owned.end = owned.end.max(chunk.batch.end);
-        let held = Held::new(Arc::clone(&chunk.batch), &self.held);
-        if let Some(first) = chunk
-            .batch
-            .items
-            .get(chunk.range.start)
-            .filter(|_| !chunk.range.is_empty())
-        {
+        owned.end = owned.end.max(sifted.end());
+        if let Some(first) = sifted.first() {
             owned.times.push_back((first.offset, first.log_time));
         }
-        for index in chunk.range {
-            let item = &chunk.batch.items[index];
+        self.commits.changes += sifted.hidden();
+        let (batch, passing) = sifted.passing();
+        let held = Held::new(Arc::clone(batch), None, &self.held);
+        for index in passing {
+            let item = &batch.items[index];
             self.dispatch.arrive(
                 id,
                 Arrival {
@@ -128,19 +129,26 @@ impl Task {
                 },
             );
         }
-        self.dispatch.skip_to(id, chunk.next);
+        self.dispatch.skip_to(id, sifted.next());
     }
 }
 
 async fn read(
     log: Arc<dyn Log>,
     (id, serial, is_behind): (PartitionId, u64, bool),
-    mut reader: FeedReader,
+    (mut reader, filter): (FeedReader, Option<Filter>),
     stop: CancellationToken,
 ) -> ReadDone {
+    let next = async {
+        match reader.next().await {
+            Some(Ok(chunk)) => Some(Ok(sift(chunk, filter.as_ref()).await)),
+            Some(Err(error)) => Some(Err(error)),
+            None => None,
+        }
+    };
     let outcome = tokio::select! {
         () = stop.cancelled() => None,
-        outcome = reader.next() => Some(outcome),
+        outcome = next => Some(outcome),
     };
     let gap = match &outcome {
         Some(Some(Err(error))) if error.reason() == Reason::PositionGone => {

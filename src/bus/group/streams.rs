@@ -12,6 +12,7 @@ use super::{
     AckReport, Control, Delivery, Ending, Frame, Frames, NewStream, StreamKey, Subscription, commits::Settling,
     outbox::Outbox, task::Task,
 };
+use crate::bus::dead_letters::LetterId;
 use crate::bus::delivery::{Credit, IdRange, Ledger, PartitionId, Places};
 
 /// An answer names at most so many faults.
@@ -139,6 +140,9 @@ impl Task {
         let mut settled = self.dispatch.ack(key.id, ranges, places);
         settled.faults.truncate(MAX_FAULTS);
         self.commits.changes += settled.count;
+        self.commits
+            .letters
+            .extend(settled.letters.iter().copied().map(LetterId));
         let Some(member) = self.members.get_mut(&key.id) else {
             return;
         };

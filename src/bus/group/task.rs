@@ -17,14 +17,17 @@ use tokio::{sync::mpsc, time::sleep_until};
 use super::{
     Command, Handle, Identity, Payload, Signal,
     commits::Commits,
+    graves::Graves,
     partitions::{Owned, Started},
     progress::Observation,
     reading::ReadDone,
+    redrives::Redrives,
     streams::Member,
 };
 use crate::{
     bus::{
         Inner,
+        dead_letters::Store,
         delivery::{Dispatch, Limits, PartitionId, StreamId},
         groups::GroupRecord,
         matching::Matching,
@@ -66,6 +69,10 @@ pub(super) struct Task {
     pub(super) rejoin_when_released: bool,
     pub(super) observing: Option<BoxFuture<'static, Observation>>,
     pub(super) commits: Commits,
+    /// The group's dead letters.
+    pub(super) letters: Arc<Store>,
+    pub(super) graves: Graves,
+    pub(super) redrives: Redrives,
     /// Bytes that the group holds.
     pub(super) held: Arc<AtomicUsize>,
     pub(super) serial: u64,
@@ -88,7 +95,11 @@ pub(super) struct Task {
 }
 
 /// Starts a group's task on this replica.
-pub(in crate::bus) fn start(bus: &Arc<Inner>, group: &Group, record: Arc<GroupRecord>) -> Handle {
+pub(in crate::bus) fn start(
+    bus: &Arc<Inner>,
+    group: &Group,
+    (record, letters): (Arc<GroupRecord>, Arc<Store>),
+) -> Handle {
     let (commands, command_queue) = mpsc::channel(COMMANDS);
     #[expect(clippy::disallowed_methods, reason = "each stream has at most two signals under way")]
     let (signals, signal_queue) = mpsc::unbounded_channel();
@@ -97,7 +108,8 @@ pub(in crate::bus) fn start(bus: &Arc<Inner>, group: &Group, record: Arc<GroupRe
         group: group.clone(),
         record,
     };
-    let task = Task::new(Arc::clone(bus), identity, (command_queue, signal_queue), handle.clone());
+    let queues = (command_queue, signal_queue);
+    let task = Task::new(Arc::clone(bus), (identity, letters), queues, handle.clone());
     bus.tasks.spawn(task.run());
     handle
 }
@@ -105,7 +117,12 @@ pub(in crate::bus) fn start(bus: &Arc<Inner>, group: &Group, record: Arc<GroupRe
 type Queues = (mpsc::Receiver<Command>, mpsc::UnboundedReceiver<Signal>);
 
 impl Task {
-    fn new(bus: Arc<Inner>, identity: Identity, (commands, signals): Queues, handle: Handle) -> Self {
+    fn new(
+        bus: Arc<Inner>,
+        (identity, letters): (Identity, Arc<Store>),
+        (commands, signals): Queues,
+        handle: Handle,
+    ) -> Self {
         let now = Instant::now();
         let configured = bus.settings.delivery.of(&identity.group).retry;
         let limits = Limits {
@@ -130,6 +147,9 @@ impl Task {
             rejoin_when_released: false,
             observing: None,
             commits: Commits::new(now),
+            graves: Graves::default(),
+            redrives: Redrives::new(letters.changes()),
+            letters,
             held: Arc::default(),
             serial: 0,
             uncaught: 0,
@@ -161,6 +181,9 @@ impl Task {
                 matching = maybe(&mut self.matching) => self.matched(matching),
                 change = next_change(&mut self.changes) => self.changed(change),
                 result = maybe(&mut self.commits.in_flight) => self.committed(result),
+                buried = maybe(&mut self.graves.writing) => self.buried(buried),
+                reloaded = maybe(&mut self.redrives.loading) => self.reloaded(reloaded),
+                Ok(()) = self.redrives.changes.changed() => self.redrives.look = true,
                 observation = maybe(&mut self.observing) => self.observed(observation),
                 () = draining.cancelled(), if self.drain_until.is_none() => self.drain(),
                 () = sleep_until(wake_at) => {}
@@ -169,7 +192,7 @@ impl Task {
                 self.command(command);
             }
             self.settle_up().await;
-            if joined && self.members.is_empty() && self.commits.is_idle() {
+            if joined && self.members.is_empty() && self.graves.is_idle() && self.commits.is_idle() {
                 break;
             }
         }
@@ -212,6 +235,8 @@ impl Task {
         }
         self.expire_leases(now);
         self.recall_unread(now);
+        self.redrive();
+        self.bury(now);
         self.deliver(now);
         self.read_on();
         self.tell_caught_up();
@@ -233,6 +258,7 @@ impl Task {
             self.release_at(),
             self.unread_check,
             self.lease_at(),
+            self.graves.retry_at(),
             (!self.members.is_empty() && self.observing.is_none()).then_some(self.next_heartbeat),
         ]
         .into_iter()

@@ -69,6 +69,7 @@ impl Inner {
         let is_same = retry.over(configured) == has.retry.over(configured);
         GroupSettings {
             topics: topics.unwrap_or_else(|| has.topics.clone()),
+            filter: options.filter.clone().or_else(|| has.filter.clone()),
             on_gap: options.on_gap.unwrap_or(has.on_gap),
             undecodable: options.undecodable.unwrap_or(has.undecodable),
             retry: if is_same { has.retry } else { retry },
@@ -88,6 +89,7 @@ impl Inner {
             start: Some(self.start_of(options, &topics).await?),
             settings: GroupSettings {
                 topics,
+                filter: options.filter.clone(),
                 on_gap: options.on_gap.unwrap_or_default(),
                 undecodable: options.undecodable.unwrap_or_default(),
                 retry: options.retry,
@@ -162,6 +164,9 @@ fn conflict(group: &Group, has: &GroupSettings, wanted: &GroupSettings) -> Error
     let mut fields = Vec::new();
     if has.topics != wanted.topics {
         fields.push(format!("topics (the group has {:?})", has.topics));
+    }
+    if has.filter != wanted.filter {
+        fields.push(format!("filter (the group has {:?})", has.filter));
     }
     if has.on_gap != wanted.on_gap {
         fields.push(format!("on_gap (the group has {:?})", has.on_gap));

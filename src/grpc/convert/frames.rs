@@ -69,8 +69,9 @@ fn deliveries_messages(deliveries: &[Delivery], max_bytes: usize) -> Result<Vec<
 
 /// Messages with the events of a reader.
 pub(in crate::grpc) fn read_events(events: &ReadEvents, max_bytes: usize) -> Result<Vec<ReadResponse>> {
-    let size = |item: &Item| estimate(item, &events.partition);
-    let message = |part: &[Item]| {
+    let items: Vec<&Item> = events.items().collect();
+    let size = |item: &&Item| estimate(item, &events.partition);
+    let message = |part: &[&Item]| {
         let mut written = EventsWriter::with_capacity(part.iter().map(size).sum());
         for item in part {
             written.read(&read_event(item, &events.partition), &item.event);
@@ -81,10 +82,7 @@ pub(in crate::grpc) fn read_events(events: &ReadEvents, max_bytes: usize) -> Res
         }
         Ok(message)
     };
-    parts(events.items(), max_bytes, size)
-        .into_iter()
-        .map(message)
-        .collect()
+    parts(&items, max_bytes, size).into_iter().map(message).collect()
 }
 
 /// Cuts what is to be sent into parts of about the target size, each of at least one.
@@ -136,6 +134,7 @@ fn delivery(delivery: &Delivery) -> wire::Delivery {
         log_time: Some(timestamp(item.log_time)),
         size: item.size,
         failures: delivery.failures,
+        redrive_id: delivery.redrive_id().unwrap_or_default().into(),
         fault: fault(item),
         ..Default::default()
     }
@@ -169,6 +168,7 @@ fn opened(opened: Opened, parts: &FrameParts) -> wire::Opened {
         on_gap: on_gap(opened.settings.on_gap).into(),
         undecodable: failing::wire_undecodable(opened.settings.undecodable).into(),
         retry: Some(failing::wire_retry(&opened.retry)),
+        filter: opened.settings.filter.as_ref().map(|filter| filter.spec().into()),
         lease: opened.lease.map(crate::grpc::duration),
         heartbeat_interval: Some(crate::grpc::duration(opened.heartbeat_interval)),
         max_frame_bytes: i32::try_from(parts.max_frame_bytes).unwrap_or(i32::MAX),
@@ -192,6 +192,7 @@ fn group_changed(revision: u64, settings: &GroupSettings, retry: &RetryPolicy) -
         on_gap: on_gap(settings.on_gap).into(),
         undecodable: failing::wire_undecodable(settings.undecodable).into(),
         retry: Some(failing::wire_retry(retry)),
+        filter: settings.filter.as_ref().map(|filter| filter.spec().into()),
         ..Default::default()
     }
 }

@@ -33,6 +33,7 @@ pub(in crate::grpc) fn group(info: &GroupInfo, replica_id: &str, with_partitions
         on_gap: frames::on_gap(info.settings.on_gap).into(),
         undecodable: failing::wire_undecodable(info.settings.undecodable).into(),
         retry: Some(failing::wire_retry(&info.retry)),
+        filter: info.settings.filter.as_ref().map(|filter| filter.spec().into()),
         members: i32::from(served.contains(&true)),
         streams: i32::try_from(info.streams).unwrap_or(i32::MAX),
         partitions: partitions

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{end, failing, invalid, period, selectors, start};
+use super::{end, failing, filter::filter, invalid, period, selectors, start};
 use crate::{
     bus::{
         End, OnConflict, OnGap, OpenOptions, ReadOptions, Start,
@@ -46,6 +46,7 @@ pub(in crate::grpc) fn open(open: wire::Open) -> Result<(OpenOptions, usize)> {
             }) => None,
             other => start(other, "open.start")?,
         },
+        filter: filter(open.filter, "open.filter")?,
         on_gap: on_gap(open.on_gap)?,
         undecodable: failing::undecodable(open.undecodable)?,
         retry: failing::retry(open.retry, "open.retry")?,
@@ -60,7 +61,7 @@ pub(in crate::grpc) fn open(open: wire::Open) -> Result<(OpenOptions, usize)> {
 }
 
 fn refuse_not_built(open: &wire::Open) -> Result<()> {
-    let set = [(open.filter.is_some(), "open.filter"), (open.commands, "open.commands")];
+    let set = [(open.commands, "open.commands")];
     match set.into_iter().find(|(is_set, _)| *is_set) {
         Some((_, field)) => Err(Error::not_built(field)),
         None => Ok(()),
@@ -142,9 +143,6 @@ pub(in crate::grpc) fn id_ranges(ids: &[u64], ranges: &[wire::DeliveryRange]) ->
 
 /// What a reader asks for.
 pub(in crate::grpc) fn read_options(request: wire::ReadRequest) -> Result<ReadOptions> {
-    if request.filter.is_some() {
-        return Err(Error::not_built("filter"));
-    }
     if request.topics.is_empty() {
         return Err(invalid("topics", "names at least one topic"));
     }
@@ -155,10 +153,12 @@ pub(in crate::grpc) fn read_options(request: wire::ReadRequest) -> Result<ReadOp
         return Err(invalid("end", "has no meaning with follow"));
     }
     let max_events = u64::try_from(request.max_events).map_err(|_| invalid("max_events", "is not negative"))?;
+    let filter = filter(request.filter, "filter")?;
     Ok(ReadOptions {
         topics: selectors(&request.topics, "topics")?,
         start: start.unwrap_or(if follow { Start::Latest } else { Start::Earliest }),
         end: if follow { None } else { Some(end.unwrap_or(End::Latest)) },
+        filter,
         follow,
         max_events: (max_events > 0).then_some(max_events),
         on_gap: OnGap::Continue,

@@ -5,7 +5,7 @@ use tonic_types::StatusExt as _;
 use super::*;
 use crate::{bus::Run, error::Fault};
 
-const ALL: [Reason; 23] = [
+const ALL: [Reason; 25] = [
     Reason::EventInvalid,
     Reason::EventTooLarge,
     Reason::RequestInvalid,
@@ -13,9 +13,11 @@ const ALL: [Reason; 23] = [
     Reason::FrameUnexpected,
     Reason::TopicInvalid,
     Reason::GroupInvalid,
+    Reason::FilterInvalid,
     Reason::PageInvalid,
     Reason::TopicNotFound,
     Reason::GroupNotFound,
+    Reason::DeadLetterNotFound,
     Reason::TopicExists,
     Reason::GroupConflict,
     Reason::GroupInUse,

@@ -53,13 +53,6 @@ async fn what_a_read_cannot_mean_is_refused_by_name() {
 async fn what_is_not_built_is_refused_by_name() {
     let server = with_events(1).await;
     for (named, request) in [
-        (
-            "filter",
-            ReadRequest {
-                filter: Some(Filter::default()),
-                ..reading()
-            },
-        ),
         ("snapshot", from(At::Snapshot("s".into()))),
         ("checkpoint", from(At::Checkpoint("c".into()))),
     ] {

@@ -3,7 +3,7 @@
 use super::source::Source;
 
 /// Each layer and the layers it may name, from the top down. A module belongs to the longest layer that its path begins with.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("main", &["cli", "server", "telemetry", "config", "error"]),
     ("cli", &["proto", "event", "config", "name", "error"]),
     (
@@ -24,11 +24,12 @@ const ARROWS: [(&str, &[&str]); 14] = [
         ],
     ),
     // Of `log` only its values, which the bus gives and takes: ONLY_IN in tests/it/tidy.rs keeps the trait from it.
-    ("grpc", &["bus", "proto", "event", "log", "name", "error"]),
+    ("grpc", &["bus", "proto", "filter", "event", "log", "name", "error"]),
     ("telemetry", &["error"]),
-    ("bus", &["convention", "event", "log", "name", "error"]),
+    ("bus", &["convention", "filter", "event", "log", "name", "error"]),
     ("convention", &["event", "log", "name", "error"]),
     ("proto", &["event", "error"]),
+    ("filter", &["event", "error"]),
     ("event", &["name", "error"]),
     ("log::embedded", &["log", "name", "error"]),
     ("log::kafka", &["log", "name", "error"]),

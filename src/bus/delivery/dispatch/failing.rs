@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::{Dispatch, Out};
 use crate::bus::delivery::{
-    Doom, Grave, IdRange, Moment, Nack, PartitionId, RetryPolicy, Settled, StreamId, Tries, Why, entry::EntryId,
+    Arrival, Doom, Grave, IdRange, Moment, Nack, PartitionId, RetryPolicy, Settled, StreamId, Tries, Why,
+    entry::EntryId,
 };
 
 impl<P> Dispatch<P> {
@@ -28,7 +29,7 @@ impl<P> Dispatch<P> {
         Settled {
             count: taken.len(),
             faults,
-            places: Vec::new(),
+            ..Settled::default()
         }
     }
 
@@ -94,6 +95,7 @@ impl<P> Dispatch<P> {
             partition: entry.partition,
             offset: entry.arrival.offset,
             key: entry.arrival.key,
+            letter: entry.letter,
             tries: entry.tries,
             doom: entry.doom.as_deref()?,
             payload: &entry.arrival.payload,
@@ -108,13 +110,25 @@ impl<P> Dispatch<P> {
         if !self.scheduler.get(entry).is_some_and(is_it) {
             return false;
         }
-        self.scheduler.done(entry);
+        let letter = self.scheduler.done(entry).and_then(|entry| entry.letter);
         if let Some(partition) = self.partitions.get_mut(partition) {
             partition.in_flight = partition.in_flight.saturating_sub(1);
-            partition.settle(offset);
+            if letter.is_none() {
+                partition.settle(offset);
+            }
         }
         self.admit(partition);
         true
+    }
+
+    /// An event of a dead letter is to be sent again, after those of its key that are waiting.
+    pub fn redrive(&mut self, partition: PartitionId, letter: u64, arrival: Arrival<P>) {
+        let is_open = |partition: &super::Partition<P>| !partition.is_retired();
+        if self.partitions.get(partition).is_some_and(is_open) {
+            let mut entry = super::Entry::new(partition, arrival, Tries::default());
+            entry.letter = Some(letter);
+            self.scheduler.redrive(entry);
+        }
     }
 
     /// From now on events of this key become dead letters.

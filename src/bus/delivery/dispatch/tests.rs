@@ -324,3 +324,51 @@ fn an_event_that_streams_broke_over_twice_is_sent_alone() {
     dispatch.ack(stream, &one(alone[0].1), Places::Unwanted);
     assert_eq!(pump(&mut dispatch).len(), 3, "then the others");
 }
+
+/// Buries what is doomed, in order, and tells it.
+fn bury_all(dispatch: &mut Dispatch<(i64, Option<u64>)>, partition: PartitionId) -> Vec<(i64, Why)> {
+    let mut buried = Vec::new();
+    while let Some(grave) = dispatch.next_grave() {
+        let (entry, offset, why) = (grave.entry, grave.offset, grave.doom.why);
+        assert!(dispatch.bury(entry, partition, offset));
+        buried.push((offset, why));
+    }
+    buried
+}
+
+#[test]
+fn a_redriven_chain_goes_before_what_came_after_it_and_fails_as_a_whole() {
+    let mut dispatch = dispatch(10);
+    let partition = dispatch.assign(0);
+    let stream = dispatch.join(ledger(10, CreditMode::Explicit), None, 1);
+    dispatch.quarantine(partition, 1);
+    (0..4).for_each(|offset| dispatch.arrive(partition, arrival(offset, Some(1))));
+    let grave = dispatch.next_grave().map(|grave| (grave.entry, grave.offset));
+    let (entry, offset) = grave.expect("the first of the key");
+    // Its chain, and it, are redriven while others of the key still wait to become part of it.
+    for (letter, offset) in [(100, -3), (101, -2)] {
+        dispatch.redrive(partition, letter, arrival(offset, Some(1)));
+    }
+    assert!(pump(&mut dispatch).is_empty());
+    assert!(dispatch.bury(entry, partition, offset));
+    assert_eq!(
+        bury_all(&mut dispatch, partition),
+        [1, 2, 3].map(|offset| (offset, Why::Behind))
+    );
+    let (_, id, offset) = pump(&mut dispatch)[0];
+    assert_eq!(offset, -3);
+    dispatch.nack(stream, &one(id), &Nack::DeadLetter(Doom::of(Why::Nacked)), &moment());
+    dispatch.quarantine(partition, 1);
+    assert_eq!(
+        bury_all(&mut dispatch, partition),
+        [(-3, Why::Nacked), (-2, Why::Behind)]
+    );
+    // Redriven once more, they pass, and nothing of them moves the offset or is noted.
+    dispatch.redrive(partition, 102, arrival(-3, Some(1)));
+    let (_, id, _) = pump(&mut dispatch)[0];
+    dispatch.nack(stream, &one(id), &again(), &moment());
+    assert_eq!(dispatch.tries(partition), []);
+    let (_, id, _) = pump(&mut dispatch)[0];
+    assert_eq!(dispatch.ack(stream, &one(id), Places::Unwanted).letters, [102]);
+    assert_eq!(dispatch.partition(partition).expect("assigned").committed, 4);
+}

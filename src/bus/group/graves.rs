@@ -1,0 +1,230 @@
+//! Events that become dead letters: written durably before their offset may move, and tried again until they are.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt as _, future::BoxFuture};
+use rustc_hash::FxHashMap;
+
+use super::{
+    Payload,
+    task::{RETRY, Task},
+};
+use crate::{
+    bus::{
+        AfterDeadLetter,
+        dead_letters::{Letter, LetterId, LetterReason, Store, Why as LetterWhy},
+        delivery::{Doom, EntryId, Grave, PartitionId, Tries, Why},
+    },
+    convention,
+    error::{Error, Reason, Result},
+    log::{Log, Record, TopicPartition},
+};
+
+/// Letters written at once.
+const MOST: usize = 100;
+/// For the log to give a record that is to be copied.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The dead letters that are under way.
+#[derive(Default)]
+pub(super) struct Graves {
+    pub(super) writing: Option<BoxFuture<'static, Buried>>,
+    /// What could not be written, and when it is tried again.
+    unwritten: Option<(Vec<Burial>, Instant)>,
+    /// The keys whose events become dead letters, each with the letter that they wait behind.
+    pub(super) heads: FxHashMap<(PartitionId, u64), LetterId>,
+}
+
+/// An event on its way to be a dead letter.
+struct Burial {
+    entry: EntryId,
+    id: PartitionId,
+    serial: u64,
+    offset: i64,
+    key: Option<u64>,
+    source: Arc<TopicPartition>,
+    payload: Payload,
+    why: LetterWhy,
+}
+
+/// Dead letters that are written, or could not be.
+pub(super) struct Buried {
+    burials: Vec<Burial>,
+    result: Result<Vec<LetterId>>,
+}
+
+impl Graves {
+    /// Nothing is on its way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.writing.is_none() && self.unwritten.is_none()
+    }
+
+    /// When what could not be written is tried again.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.unwritten.as_ref().map(|(_, at)| *at)
+    }
+}
+
+impl Task {
+    /// Begins to write what is to become dead letters; `buried` goes on.
+    pub(super) fn bury(&mut self, now: Instant) {
+        if self.graves.writing.is_some() || self.graves.retry_at().is_some_and(|at| now < at) {
+            return;
+        }
+        let mut burials = self
+            .graves
+            .unwritten
+            .take()
+            .map(|(burials, _)| burials)
+            .unwrap_or_default();
+        while burials.len() < MOST
+            && let Some(grave) = self.dispatch.next_grave()
+        {
+            let Some(owned) = self.owned.get(&grave.partition) else {
+                continue;
+            };
+            burials.push(Burial {
+                entry: grave.entry,
+                id: grave.partition,
+                serial: owned.serial,
+                offset: grave.offset,
+                key: grave.key,
+                source: Arc::clone(&owned.partition),
+                payload: grave.payload.clone(),
+                why: why(
+                    &grave,
+                    &self.graves.heads,
+                    self.bus.settings.after_dead_letter == AfterDeadLetter::Quarantine,
+                ),
+            });
+        }
+        if !burials.is_empty() {
+            let (log, letters) = (Arc::clone(&self.bus.log), Arc::clone(&self.letters));
+            self.graves.writing = Some(Box::pin(async move {
+                let result = write(&*log, &letters, &burials).await;
+                Buried { burials, result }
+            }));
+        }
+    }
+
+    /// What is a dead letter now counts as settled; later events of its key wait behind it, where that is asked for.
+    pub(super) fn buried(&mut self, buried: Buried) {
+        let Buried { burials, result } = buried;
+        let ids = match result {
+            Ok(ids) => ids,
+            Err(error) => {
+                let group = &self.identity.group;
+                tracing::warn!(%group, %error, events = burials.len(), "cannot write dead letters, trying again");
+                self.graves.unwritten = Some((burials, Instant::now() + RETRY));
+                return;
+            }
+        };
+        for (burial, letter) in burials.into_iter().zip(ids) {
+            if self
+                .owned
+                .get(&burial.id)
+                .is_none_or(|owned| owned.serial != burial.serial)
+            {
+                continue;
+            }
+            if let Some(key) = burial.key.filter(|_| burial.why.quarantine) {
+                self.graves.heads.insert((burial.id, key), letter);
+                self.dispatch.quarantine(burial.id, key);
+            }
+            let (group, reason) = (&self.identity.group, burial.why.reason.name());
+            let (topic, partition) = (&burial.source.topic, burial.source.partition);
+            tracing::warn!(%group, %topic, partition, offset = burial.offset, %letter, reason, "an event is a dead letter");
+            self.commits.changes += usize::from(self.dispatch.bury(burial.entry, burial.id, burial.offset));
+        }
+    }
+}
+
+fn why(grave: &Grave<'_, Payload>, heads: &FxHashMap<(PartitionId, u64), LetterId>, quarantine: bool) -> LetterWhy {
+    let Grave { tries, doom, .. } = grave;
+    let Doom { why, detail, client_id } = doom;
+    let Tries { attempt, failures, .. } = tries;
+    let head = grave.key.and_then(|key| heads.get(&(grave.partition, key)));
+    let redriven = grave.payload.redriven();
+    LetterWhy {
+        detail: detail.to_string(),
+        attempts: *attempt,
+        failures: *failures,
+        first_failure: tries.first_failure,
+        last_failure: tries.last_failure,
+        client_id: client_id.to_string(),
+        behind: head.copied().filter(|_| *why == Why::Behind),
+        quarantine: quarantine && *why != Why::Behind && grave.key.is_some(),
+        redrive: redriven.map(|(request, _)| request.to_string()),
+        parent: grave.letter.map(LetterId),
+        ..LetterWhy::new(reason(*why))
+    }
+}
+
+fn reason(why: Why) -> LetterReason {
+    match why {
+        Why::Attempts => LetterReason::Attempts,
+        Why::Abandoned => LetterReason::Abandoned,
+        Why::Nacked => LetterReason::Nacked,
+        Why::Undecodable => LetterReason::Undecodable,
+        Why::TooLarge => LetterReason::TooLarge,
+        Why::Behind => LetterReason::Behind,
+    }
+}
+
+/// Writes the letters, durably and known to the store. Their ids, in order.
+async fn write(log: &dyn Log, store: &Store, burials: &[Burial]) -> Result<Vec<LetterId>> {
+    let mut letters = Vec::with_capacity(burials.len());
+    for burial in burials {
+        letters.push(Letter {
+            source: (*burial.source).clone(),
+            record: original(log, burial).await?,
+            why: burial.why.clone(),
+        });
+    }
+    let ids = letters
+        .iter()
+        .map(|letter| LetterId::of(store.group(), letter))
+        .collect();
+    store.write(letters).await?;
+    store.ready().await?;
+    Ok(ids)
+}
+
+/// The record as it lies on its topic.
+async fn original(log: &dyn Log, burial: &Burial) -> Result<Record> {
+    if let Some((_, record)) = burial.payload.redriven() {
+        return Ok(record.clone());
+    }
+    let mut reader = log.read(&burial.source, burial.offset, Some(burial.offset + 1));
+    let read = tokio::time::timeout(PATIENCE, reader.next()).await;
+    let read = read.map_err(|_| {
+        Error::new(
+            Reason::LogUnavailable,
+            "read a record that is to be a dead letter: no answer",
+        )
+    })?;
+    match read {
+        Some(Ok(batch)) => Ok(batch.records.into_iter().next().unwrap_or_else(|| encoded(burial))),
+        None => Ok(encoded(burial)),
+        Some(Err(error)) if matches!(error.reason(), Reason::PositionGone | Reason::TopicNotFound) => {
+            Ok(encoded(burial))
+        }
+        Some(Err(error)) => Err(error),
+    }
+}
+
+/// Retention was faster: what is in memory is all there is.
+fn encoded(burial: &Burial) -> Record {
+    let item = burial.payload.item();
+    let encoded = convention::encode(&item.event);
+    Record {
+        offset: item.offset,
+        time: item.log_time,
+        key: item.key.clone(),
+        value: encoded.value,
+        headers: encoded.headers,
+    }
+}

@@ -1,0 +1,2 @@
+//! Dead letters of a group: see the service.
+use super::*;
