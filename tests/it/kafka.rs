@@ -3,6 +3,7 @@
 mod brokers;
 mod faults;
 mod members;
+mod patterns;
 mod producer;
 mod promises;
 mod replicas;

@@ -26,23 +26,23 @@ use crate::{
 };
 
 /// How long a topic that matches may take from its creation to the delivery of its first event.
-const JOINS_WITHIN: Duration = Duration::from_secs(5);
+pub(crate) const JOINS_WITHIN: Duration = Duration::from_secs(5);
 
-fn matching(group: &str, topics: &[&str]) -> Open {
+pub(crate) fn matching(group: &str, topics: &[&str]) -> Open {
     Open {
         topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
         ..open(group)
     }
 }
 
-fn reading(topics: &[&str]) -> ReadRequest {
+pub(crate) fn reading(topics: &[&str]) -> ReadRequest {
     ReadRequest {
         topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
         ..Default::default()
     }
 }
 
-async fn create(server: &Server, topic: &str, partitions: i32) {
+pub(crate) async fn create(server: &Server, topic: &str, partitions: i32) {
     let request = CreateTopicRequest {
         name: topic.to_owned(),
         settings: Some(TopicSettings {
@@ -53,13 +53,13 @@ async fn create(server: &Server, topic: &str, partitions: i32) {
     server.topics().create_topic(request).await.expect("create the topic");
 }
 
-async fn delete(server: &Server, topic: &str) {
+pub(crate) async fn delete(server: &Server, topic: &str) {
     let name = topic.to_owned();
     let request = DeleteTopicRequest { name };
     server.topics().delete_topic(request).await.expect("delete the topic");
 }
 
-async fn publish(server: &Server, topic: &str, events: &[&str]) {
+pub(crate) async fn publish(server: &Server, topic: &str, events: &[&str]) {
     let request = PublishRequest {
         events: events.iter().map(|id| event(id)).collect(),
         topic: topic.to_owned(),
@@ -77,14 +77,14 @@ fn topic_of(delivery: &Delivery) -> &str {
     &delivery.position.as_ref().expect("a position").topic
 }
 
-fn read_ids(events: &[ReadEvent]) -> Vec<String> {
+pub(crate) fn read_ids(events: &[ReadEvent]) -> Vec<String> {
     let id = |read: &ReadEvent| read.event.as_ref().expect("an event").id.clone();
     let mut ids: Vec<_> = events.iter().map(id).collect();
     ids.sort();
     ids
 }
 
-fn sorted(mut ids: Vec<String>) -> Vec<String> {
+pub(crate) fn sorted(mut ids: Vec<String>) -> Vec<String> {
     ids.sort();
     ids
 }
