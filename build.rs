@@ -10,12 +10,13 @@ use std::{
 use prost::Message as _;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
 
-const PROTOS: [&str; 7] = [
+const PROTOS: [&str; 8] = [
     "tidings/v1/types.proto",
     "tidings/v1/publisher.proto",
     "tidings/v1/subscriber.proto",
     "tidings/v1/topics.proto",
     "tidings/v1/offsets.proto",
+    "tidings/v1/dead_letters.proto",
     "tidings/v1/system.proto",
     "grpc/health/v1/health.proto",
 ];
@@ -55,6 +56,7 @@ fn compile_servers(descriptors: FileDescriptorSet, out: &Path) -> Result<(), Box
     fs::create_dir_all(out)?;
     let mut config = tonic_prost_build::configure()
         .build_client(false)
+        .codec_path("crate::proto::lean::LeanCodec")
         .out_dir(out)
         .extern_path(".google", "::prost_types")
         .extern_path(".io.cloudevents.v1", "crate::proto::io::cloudevents::v1")

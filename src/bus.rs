@@ -157,6 +157,14 @@ impl Bus {
         &self.0.settings
     }
 
+    /// Subscribers and readers that are there now.
+    pub fn open_streams(&self) -> usize {
+        self.0
+            .settings
+            .streams
+            .saturating_sub(self.0.streams.available_permits())
+    }
+
     /// Whether the log can be reached.
     pub fn health(&self) -> watch::Receiver<Result<(), Arc<str>>> {
         self.0.log.health()

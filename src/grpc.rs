@@ -7,10 +7,12 @@ mod subscribe_stream;
 mod read_stream;
 mod topics;
 mod offsets;
+mod dead_letters;
 mod system;
 mod health;
 mod deadline;
 mod page;
+mod size;
 mod convert;
 mod foreign;
 mod status;
@@ -23,6 +25,7 @@ use std::{
 use tokio_util::task::TaskTracker;
 use tonic::{codec::CompressionEncoding, service::Routes};
 
+pub use deadline::DeadlineLayer;
 pub use foreign::in_our_words;
 pub use health::Health;
 
@@ -34,23 +37,22 @@ use crate::{
         health::health_server::HealthServer,
         lean::{PublisherServiceServer, SubscriberServiceServer},
         tidings::v1::{
-            offset_service_server::OffsetServiceServer, system_service_server::SystemServiceServer,
-            topic_service_server::TopicServiceServer,
+            dead_letter_service_server::DeadLetterServiceServer, offset_service_server::OffsetServiceServer,
+            system_service_server::SystemServiceServer, topic_service_server::TopicServiceServer,
         },
     },
 };
 
 /// The full names of the services, as health and reflection know them.
-pub const SERVICES: [&str; 5] = [
+pub const SERVICES: [&str; 6] = [
     "tidings.v1.PublisherService",
     "tidings.v1.SubscriberService",
     "tidings.v1.TopicService",
     "tidings.v1.OffsetService",
+    "tidings.v1.DeadLetterService",
     "tidings.v1.SystemService",
 ];
 
-/// The largest message to a client that asks for no limit of its own: what most clients accept, less some room.
-const DEFAULT_FRAME_BYTES: usize = 4 * 1024 * 1024 - 64 * 1024;
 /// The decoder's limit over that of the request, so that a request over its limit is answered with sizes.
 const DECODER_ROOM: usize = 4;
 
@@ -107,6 +109,7 @@ impl Services {
             .add_service(service!(SubscriberServiceServer))
             .add_service(service!(TopicServiceServer))
             .add_service(service!(OffsetServiceServer))
+            .add_service(service!(DeadLetterServiceServer))
             .add_service(service!(SystemServiceServer)))
     }
 

@@ -3,6 +3,7 @@
 //! Stopping, in this order: health says not serving → no new calls, no new deliveries → acks stay possible until nothing is
 //! outstanding or `server.drain_timeout` is over → commit → end the streams → close the log.
 
+mod connections;
 mod ops;
 mod parts;
 
@@ -10,28 +11,19 @@ use std::{future::Future, net::SocketAddr, path::Path, time::Duration};
 
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{
-    service::Routes,
-    transport::{Server, server::TcpIncoming},
-};
-use tower::util::MapResponseLayer;
+use tonic::service::Routes;
+use tower::{ServiceBuilder, util::MapResponseLayer};
 
 use crate::{
     bus::Bus,
     config::Config,
     error::{Error, Reason, Result},
-    grpc::{Health, Services, in_our_words},
+    grpc::{DeadlineLayer, Health, Services, in_our_words},
     log::embedded,
 };
 
 /// After the streams had their time to settle: for what is still on its way.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// What a client may send on one stream, and on one connection, before the server has read it.
-const STREAM_WINDOW: u32 = 1024 * 1024;
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
-const MAX_HEADER_BYTES: u32 = 16 * 1024;
 
 /// Runs the bus until `stop` is ready, then drains. `Err` if it could not start or serve.
 pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> Result<()> {
@@ -48,18 +40,16 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> Resul
     let services = Services::new(bus.clone(), parts::request_limits(&config), log_name, tasks.clone());
     let routes = services.routes(Health::new(is_serving))?;
     tracing::info!(address = %address(&listener)?, ops = %ops_address, "listening");
-    let no_new_calls = stopping.clone();
-    let serve = serve(listener, routes, &config, no_new_calls.cancelled_owned());
+    let serve = serve(listener, routes, &config, stopping.clone());
     tokio::pin!(serve);
     tokio::select! {
-        served = &mut serve => served?,
+        () = &mut serve => {}
         () = stop => {
             tracing::info!("draining");
             stopping.cancel();
-            let drained = async { tokio::join!(&mut serve, bus.drain()).0 };
-            match timeout(config.server.drain_timeout + LAST_WORDS, drained).await {
-                Ok(served) => served?,
-                Err(_) => tracing::warn!("streams were still open when the time to drain was over"),
+            let drained = async { tokio::join!(&mut serve, bus.drain()) };
+            if timeout(config.server.drain_timeout + LAST_WORDS, drained).await.is_err() {
+                tracing::warn!("streams were still open when the time to drain was over");
             }
         }
     }
@@ -88,21 +78,14 @@ fn address(listener: &TcpListener) -> Result<SocketAddr> {
         .map_err(|error| Error::new(Reason::Internal, format!("tell the listener's address: {error}")))
 }
 
-async fn serve(listener: TcpListener, routes: Routes, config: &Config, stop: impl Future<Output = ()>) -> Result<()> {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .max_concurrent_streams(config.limits.streams_per_connection)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .http2_max_header_list_size(MAX_HEADER_BYTES)
+async fn serve(listener: TcpListener, routes: Routes, config: &Config, stop: CancellationToken) {
+    let service = ServiceBuilder::new()
         // Outermost: every answer, errors too, carries the caller's request id.
         .layer(tower_http::request_id::PropagateRequestIdLayer::x_request_id())
-        // Around the services: what tonic refuses before them gets a reason too.
+        // Around the services: a call whose request does not come whole ends too.
+        .layer(DeadlineLayer)
+        // What tonic refuses before them gets a reason too.
         .layer(MapResponseLayer::new(in_our_words))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, stop)
-        .await
-        .map_err(|error| Error::new(Reason::Internal, "serve").caused_by(error))
+        .service(routes.prepare());
+    connections::serve(listener, service, config.limits.streams_per_connection, stop).await;
 }

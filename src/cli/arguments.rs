@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::{
-    bench::BenchCommand, groups::GroupsCommand, publish::Publish, read::Read, subscribe::Subscribe,
-    topics::TopicsCommand,
+    bench::BenchCommand, dead_letters::DeadLettersCommand, groups::GroupsCommand, publish::Publish, read::Read,
+    subscribe::Subscribe, topics::TopicsCommand,
 };
 
 /// Tidings: an event bus. CloudEvents in and out over gRPC, on a durable log.
@@ -93,6 +93,9 @@ pub enum ClientCommand {
     /// Groups: list, show
     #[command(subcommand)]
     Groups(GroupsCommand),
+    /// Dead letters: list, show, redrive, discard
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
     /// Tells what the server is and what its limits are
     Info,
     /// Measures throughput and latency against a running server
@@ -170,6 +173,10 @@ mod tests {
             "topics create t --partitions 3 --retention 7d --retention-bytes 1GiB --compact",
             "topics delete t --yes",
             "groups show g",
+            "dead-letters list --group g --topic t --why too-large --state parked --max 5",
+            "dead-letters show 00000000000000ab --payload",
+            "dead-letters redrive --group g a b --dry-run",
+            "dead-letters discard --group g --all --from 2026-01-01T00:00:00Z --reason x --request-id r",
             "bench publish --unary --callers 4 --rate 100",
             "bench subscribe --group g --streams 2",
             "config check f",
@@ -198,6 +205,9 @@ mod tests {
             "topics create t --partitions 0",
             "topics create t --retention 7",
             "bench publish --unary --streams 2",
+            "dead-letters list",
+            "dead-letters discard --group g a",
+            "dead-letters list --group g --state lost",
             "info --output xml",
             "completions klingon",
         ] {

@@ -78,7 +78,7 @@ impl Received {
     }
 
     /// `topic/partition/offset  type  source  subject`, and the data below.
-    fn text(self) -> String {
+    pub(super) fn text(self) -> String {
         let mut text = words::position(&self.position);
         if let Some(key) = &self.key {
             text.push_str(&format!("  [{}]", String::from_utf8_lossy(key).escape_debug()));

@@ -24,6 +24,14 @@ impl Named for v1::Group {
     const NAME: &'static str = "tidings.v1.Group";
 }
 
+impl Named for v1::DeadLetter {
+    const NAME: &'static str = "tidings.v1.DeadLetter";
+}
+
+impl Named for v1::DeadLetterResult {
+    const NAME: &'static str = "tidings.v1.DeadLetterResult";
+}
+
 impl Named for v1::GetInfoResponse {
     const NAME: &'static str = "tidings.v1.GetInfoResponse";
 }
@@ -85,6 +93,8 @@ mod tests {
     #[test]
     fn every_message_that_is_printed_is_in_the_descriptors() {
         assert!(of(&v1::Group::default()).is_ok());
+        assert!(of(&v1::DeadLetter::default()).is_ok());
+        assert!(of(&v1::DeadLetterResult::default()).is_ok());
         assert!(of(&v1::GetInfoResponse::default()).is_ok());
     }
 }

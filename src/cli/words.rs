@@ -145,6 +145,16 @@ pub(super) fn or_dash(value: Option<impl Display>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
+/// Text of others on one line, cut where it is long, without characters that a terminal would act on.
+pub(super) fn one_line(text: &str, most: usize) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let mut line: String = text.chars().take(most).map(plain).collect();
+    if text.chars().count() > most {
+        line.push_str("...");
+    }
+    line
+}
+
 /// `1 event`, `2 events`
 pub(super) fn events(count: u64) -> String {
     match count {

@@ -6,6 +6,7 @@ mod filter;
 mod frames;
 mod groups;
 mod topic;
+mod dead_letters;
 
 use std::time::Duration;
 
@@ -18,8 +19,9 @@ use crate::{
 };
 
 pub(super) use self::{
+    dead_letters::{Shown, dead_letter, letter_filter, letter_id, letter_results, selection},
     failing::{extension, refusal},
-    frames::{FrameParts, read_events, subscribe_response, wire_credit},
+    frames::{FrameParts, Messages, read_events, subscribe_response, wire_credit},
     groups::group,
     open::{credit, id_ranges, open, read_options},
     topic::{settings_over, topic_info},

@@ -1,10 +1,24 @@
 //! The caller's deadline: the server answers shortly before it, so that the caller sees the details.
 
-use std::{future::ready, time::Duration};
+use std::{
+    future::ready,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use futures_util::{Stream, StreamExt as _, stream, stream::BoxStream};
+use futures_util::{
+    Stream, StreamExt as _,
+    future::{BoxFuture, Either},
+    stream,
+    stream::BoxStream,
+};
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tonic::{Status, metadata::MetadataMap};
+use tonic::{
+    Status,
+    codegen::http::{HeaderMap, Request, Response},
+    metadata::MetadataMap,
+};
+use tower::{Layer, Service};
 
 use super::status::status;
 use crate::error::{Error, Reason, Result};
@@ -13,7 +27,7 @@ const MIN_MARGIN: Duration = Duration::from_millis(20);
 
 /// When to answer at the latest: 20 ms or 5 % before the caller's deadline, whichever is more; `default` without one.
 pub(super) fn answer_by(metadata: &MetadataMap, default: Duration) -> Instant {
-    Instant::now() + timeout(metadata).map_or(default, less_margin)
+    Instant::now() + timeout(metadata.as_ref()).map_or(default, less_margin)
 }
 
 /// Runs a unary call until shortly before its deadline.
@@ -31,7 +45,7 @@ pub(super) async fn bounded<T>(
 
 /// When a stream must end; `None` = never.
 pub(super) fn end_of_stream(metadata: &MetadataMap) -> Option<Instant> {
-    timeout(metadata).map(|timeout| Instant::now() + less_margin(timeout))
+    timeout(metadata.as_ref()).map(|timeout| Instant::now() + less_margin(timeout))
 }
 
 /// Runs the beginning of a stream until the stream must end.
@@ -58,6 +72,49 @@ pub(super) fn cut<T: Send + 'static>(
     until_late.chain(late).scan((), |(), message| ready(message)).boxed()
 }
 
+/// Around all services: ends a call that nothing has answered at its deadline. What a service does in time it does by the
+/// above; this is for calls that have not come to one, as their request does not come whole.
+#[derive(Clone, Copy)]
+pub struct DeadlineLayer;
+
+impl<S> Layer<S> for DeadlineLayer {
+    type Service = Deadlines<S>;
+
+    fn layer(&self, inner: S) -> Deadlines<S> {
+        Deadlines(inner)
+    }
+}
+
+#[derive(Clone)]
+pub struct Deadlines<S>(S);
+
+impl<S, B, A> Service<Request<B>> for Deadlines<S>
+where
+    S: Service<Request<B>, Response = Response<A>>,
+    S::Future: Send + 'static,
+    A: Default,
+{
+    type Response = Response<A>;
+    type Error = S::Error;
+    type Future = Either<S::Future, BoxFuture<'static, Result<Response<A>, S::Error>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let timeout = timeout(request.headers());
+        let answer = self.0.call(request);
+        let Some(timeout) = timeout else {
+            return Either::Left(answer);
+        };
+        Either::Right(Box::pin(async move {
+            let late = |_| Ok(status(&exceeded()).into_http());
+            tokio::time::timeout(timeout, answer).await.unwrap_or_else(late)
+        }))
+    }
+}
+
 fn exceeded() -> Error {
     Error::new(Reason::DeadlineExceeded, "the caller's deadline passed")
 }
@@ -67,8 +124,8 @@ pub(super) fn less_margin(timeout: Duration) -> Duration {
 }
 
 /// `grpc-timeout`: at most eight digits and a unit. What does not parse is no deadline.
-fn timeout(metadata: &MetadataMap) -> Option<Duration> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -90,9 +147,9 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Option<Duration> {
-        let mut metadata = MetadataMap::new();
-        metadata.insert("grpc-timeout", text.parse().expect("a header's value"));
-        timeout(&metadata)
+        let mut headers = HeaderMap::new();
+        headers.insert("grpc-timeout", text.parse().expect("a header's value"));
+        timeout(&headers)
     }
 
     #[test]

@@ -16,7 +16,6 @@ pub(super) struct Page {
 impl Page {
     /// Size 0 is 100; more than 1,000 is 1,000.
     pub(super) fn new(size: i32, token: &str) -> Result<Self> {
-        let fault = |field: &str, rule: &str| Error::fault(Reason::PageInvalid, field, rule);
         let size = match usize::try_from(size) {
             Ok(0) => DEFAULT,
             Ok(size) => size.min(MAX),
@@ -29,7 +28,7 @@ impl Page {
             .decode(token)
             .ok()
             .and_then(|bytes| String::from_utf8(bytes).ok());
-        let after = name.ok_or_else(|| fault("page_token", "is not one that this service gave"))?;
+        let after = name.ok_or_else(not_ours)?;
         Ok(Self {
             size,
             after: Some(after),
@@ -41,10 +40,29 @@ impl Page {
         let more = items.len() > self.size;
         items.truncate(self.size);
         match items.last() {
-            Some(last) if more => URL_SAFE_NO_PAD.encode(name(last)),
+            Some(last) if more => token(name(last)),
             _ => String::new(),
         }
     }
+
+    /// The offset before which the page begins.
+    pub(super) fn before(&self) -> Result<Option<i64>> {
+        let offset = |text: &String| text.parse().map_err(|_| not_ours());
+        self.after.as_ref().map(offset).transpose()
+    }
+}
+
+/// The token of the page behind this name, or before this offset.
+pub(super) fn token(name: &str) -> String {
+    URL_SAFE_NO_PAD.encode(name)
+}
+
+fn not_ours() -> Error {
+    fault("page_token", "is not one that this service gave")
+}
+
+fn fault(field: &str, rule: &str) -> Error {
+    Error::fault(Reason::PageInvalid, field, rule)
 }
 
 #[cfg(test)]

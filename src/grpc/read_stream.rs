@@ -1,11 +1,15 @@
 //! The messages of one reader, made as the client takes them.
 
-use std::{collections::VecDeque, time::SystemTime};
+use std::{iter, time::SystemTime};
 
 use futures_util::{Stream, stream};
 use tonic::Status;
 
-use super::{convert, status::status};
+use super::{
+    convert::{self, Messages},
+    size::Sizes,
+    status::status,
+};
 use crate::{
     bus::{ReadFrame, ReadSession},
     error::Result,
@@ -17,18 +21,16 @@ use crate::{
 
 struct Reading {
     session: ReadSession,
-    ready: VecDeque<ReadResponse>,
-    max_frame_bytes: usize,
+    /// What is left of the last frame.
+    messages: Messages<ReadResponse>,
+    sizes: Sizes,
 }
 
-pub(super) fn messages(
-    session: ReadSession,
-    max_frame_bytes: usize,
-) -> impl Stream<Item = Result<ReadResponse, Status>> + Send {
+pub(super) fn messages(session: ReadSession, sizes: Sizes) -> impl Stream<Item = Result<ReadResponse, Status>> + Send {
     let reading = Reading {
         session,
-        ready: VecDeque::new(),
-        max_frame_bytes,
+        messages: Box::new(iter::empty()),
+        sizes,
     };
     stream::unfold(Some(reading), |reading| async {
         let mut reading = reading?;
@@ -42,23 +44,19 @@ pub(super) fn messages(
 impl Reading {
     async fn next(&mut self) -> Option<Result<ReadResponse, Status>> {
         loop {
-            if let Some(message) = self.ready.pop_front() {
-                return Some(Ok(message));
+            if let Some(message) = self.messages.next() {
+                return Some(message.map_err(|error| status(&error)));
             }
-            let made = match self.session.next().await? {
-                Ok(frame) => self.convert(frame),
-                Err(error) => Err(error),
-            };
-            match made {
-                Ok(messages) => self.ready.extend(messages),
+            match self.session.next().await? {
+                Ok(frame) => self.messages = self.convert(frame),
                 Err(error) => return Some(Err(status(&error))),
             }
         }
     }
 
-    fn convert(&self, frame: ReadFrame) -> Result<Vec<ReadResponse>> {
+    fn convert(&self, frame: ReadFrame) -> Messages<ReadResponse> {
         let frame = match frame {
-            ReadFrame::Events(events) => return convert::read_events(&events, self.max_frame_bytes),
+            ReadFrame::Events(events) => return convert::read_events(events, self.sizes.now()),
             ReadFrame::CaughtUp(positions) => Frame::CaughtUp(convert::caught_up(&positions)),
             ReadFrame::Gap(gap) => Frame::Gap(convert::gap(&gap)),
             ReadFrame::Heartbeat { partitions, waiting } => Frame::Heartbeat(wire::Heartbeat {
@@ -68,6 +66,6 @@ impl Reading {
                 ..Default::default()
             }),
         };
-        Ok(vec![wire::ReadResponse { frame: Some(frame) }.into()])
+        Box::new(iter::once(Ok(wire::ReadResponse { frame: Some(frame) }.into())))
     }
 }

@@ -1,7 +1,7 @@
 //! The two directions of one subscription: frames out as the client reads, frames in to the group.
 
 use std::{
-    collections::VecDeque,
+    iter,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -11,7 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, Streaming};
 
 use super::{
-    convert::{self, FrameParts},
+    convert::{self, FrameParts, Messages},
     foreign,
     status::status,
 };
@@ -28,7 +28,8 @@ use crate::{
 pub(super) struct Outbound {
     frames: Option<Frames>,
     parts: FrameParts,
-    ready: VecDeque<SubscribeResponse>,
+    /// What is left of the last frame.
+    messages: Messages<SubscribeResponse>,
     ended: CancellationToken,
     _ended_on_drop: DropGuard,
 }
@@ -40,7 +41,7 @@ impl Outbound {
         Self {
             frames: Some(frames),
             parts,
-            ready: VecDeque::new(),
+            messages: Box::new(iter::empty()),
             ended,
             _ended_on_drop,
         }
@@ -57,20 +58,18 @@ impl Stream for Outbound {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            if let Some(message) = self.ready.pop_front() {
-                return Poll::Ready(Some(Ok(message)));
+            match self.messages.next() {
+                Some(Ok(message)) => return Poll::Ready(Some(Ok(message))),
+                Some(Err(error)) => return self.end(Some(&error)),
+                None => {}
             }
             let Some(frames) = &mut self.frames else {
                 return Poll::Ready(None);
             };
-            let frame = match ready!(Pin::new(frames).poll_next(context)) {
-                Some(Ok(frame)) => frame,
+            match ready!(Pin::new(frames).poll_next(context)) {
+                Some(Ok(frame)) => self.messages = convert::subscribe_response(frame, &self.parts),
                 Some(Err(error)) => return self.end(Some(&error)),
                 None => return self.end(None),
-            };
-            match convert::subscribe_response(frame, &self.parts) {
-                Ok(messages) => self.ready.extend(messages),
-                Err(error) => return self.end(Some(&error)),
             }
         }
     }
@@ -78,7 +77,7 @@ impl Stream for Outbound {
 
 impl Outbound {
     fn end(&mut self, error: Option<&Error>) -> Poll<Option<Result<SubscribeResponse, Status>>> {
-        self.frames = None;
+        (self.frames, self.messages) = (None, Box::new(iter::empty()));
         Poll::Ready(error.map(|error| Err(status(error))))
     }
 }

@@ -7,9 +7,10 @@ use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    DEFAULT_FRAME_BYTES, Services,
+    Services,
     convert::{self, FrameParts},
     deadline, foreign, read_stream,
+    size::{DEFAULT_LIMIT, Sizes},
     status::status,
     subscribe_stream::{self, Outbound},
 };
@@ -43,7 +44,7 @@ impl SubscriberService for Services {
         });
         let (subscription, max_frame_bytes) = opening.await?;
         let parts = FrameParts {
-            max_frame_bytes,
+            sizes: Sizes::new(self.bus(), max_frame_bytes),
             replica_id: self.bus().replica_id().to_owned(),
             max_credit: self.bus().settings().max_credit,
         };
@@ -62,7 +63,7 @@ impl SubscriberService for Services {
         });
         let session = starting.await?;
         Ok(Response::new(deadline::cut(
-            read_stream::messages(session, DEFAULT_FRAME_BYTES),
+            read_stream::messages(session, Sizes::new(self.bus(), DEFAULT_LIMIT)),
             end_at,
         )))
     }

@@ -4,6 +4,7 @@
 //!   names the attribute.
 //! - Written: events stand in the message as bytes, each written once, straight from the `Event`.
 
+mod codec;
 mod read;
 mod write;
 
@@ -19,6 +20,7 @@ pub mod servers {
 }
 
 pub use self::{
+    codec::LeanCodec,
     read::{IncomingEvent, PublishRequest, PublishStreamRequest},
     servers::{
         publisher_service_server::{PublisherService, PublisherServiceServer},

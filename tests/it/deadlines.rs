@@ -122,6 +122,16 @@ async fn streams_end_at_their_deadline_with_a_reason() {
 }
 
 #[tokio::test]
+async fn a_unary_call_whose_request_does_not_come_ends_at_its_deadline_with_a_reason() {
+    let server = Server::start().await;
+    let connection = Connection::open(&server).await;
+    let headers = [("grpc-timeout", "100m"), ("x-request-id", "7f3a")];
+    let ended = connection.call(PUBLISH, &headers).await.end().await;
+    exceeded(&ended.status);
+    assert_eq!(ended.headers["x-request-id"], "7f3a");
+}
+
+#[tokio::test]
 async fn a_deadline_that_cannot_be_read_is_none() {
     let server = Server::start().await;
     let connection = Connection::open(&server).await;

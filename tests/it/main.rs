@@ -11,6 +11,7 @@ mod acks;
 mod bad_events;
 mod cli;
 mod crash;
+mod dead_letters;
 mod credits;
 mod deadlines;
 mod drain;

@@ -1,7 +1,7 @@
 //! Events that fail: how long they wait, what they hold up, what is remembered of them, and when they are given up.
 
 mod broken;
-mod dead_letters;
+mod given_up;
 mod leases;
 mod sparse;
 

@@ -16,7 +16,8 @@ use crate::harness::{
     tidings, within,
 };
 
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
+    "tidings.v1.DeadLetterService",
     "tidings.v1.OffsetService",
     "tidings.v1.PublisherService",
     "tidings.v1.SubscriberService",

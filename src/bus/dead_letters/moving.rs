@@ -1,11 +1,11 @@
 //! Redriving and discarding dead letters: what was asked for is written to the topic, and its order says what came of it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use super::{
     index::{Index, Row, State},
     letter::LetterId,
-    selection::Selection,
+    selection::{LetterFilter, Selection},
     store::{Asked, Store},
     view::{LetterInfo, describe},
 };
@@ -61,7 +61,7 @@ impl Bus {
         selection: &Selection,
     ) -> Result<(Moved, Vec<LetterInfo>)> {
         let store = self.0.letters_of(group).await?;
-        let ids: Vec<LetterId> = ids(selection.parked(&store.index(), i64::MAX));
+        let ids = selection.parked(&store, i64::MAX).await?;
         let (moved, sample) = {
             let index = store.index();
             let (moving, freed) = match verb {
@@ -75,7 +75,7 @@ impl Bus {
             };
             (moved, index.at(&moving).take(SAMPLE).cloned().collect())
         };
-        Ok((moved, describe(&store, sample).await?))
+        Ok((moved, describe(&store, sample, &LetterFilter::default()).await?))
     }
 
     /// Moves what is parked of the selection; durable when it returns, and done even if the caller does not wait for it. Asked
@@ -96,13 +96,10 @@ impl Bus {
     }
 }
 
-async fn move_parked(store: &Arc<Store>, verb: Verb, selection: &Selection, asked: &Asked) -> Result<Moved> {
-    let parked = {
-        let index = store.index();
-        // Asked once more, it is about those that were there when it was asked first.
-        let end = first_asked(&index, &asked.id).unwrap_or(i64::MAX);
-        ids(selection.parked(&index, end))
-    };
+async fn move_parked(store: &Store, verb: Verb, selection: &Selection, asked: &Asked) -> Result<Moved> {
+    // Asked once more, it is about those that were there when it was asked first.
+    let end = first_asked(&store.index(), &asked.id).unwrap_or(i64::MAX);
+    let parked = selection.parked(store, end).await?;
     if !parked.is_empty() {
         match verb {
             Verb::Redrive => store.redrive(parked, asked).await?,
@@ -110,10 +107,6 @@ async fn move_parked(store: &Arc<Store>, verb: Verb, selection: &Selection, aske
         }
     }
     Ok(outcome(&store.index(), verb, selection.named(), &asked.id))
-}
-
-fn ids(places: Vec<(LetterId, i64)>) -> Vec<LetterId> {
-    places.into_iter().map(|(id, _)| id).collect()
 }
 
 /// Where a request lies that moved letters.

@@ -11,13 +11,17 @@ use super::{
 };
 use crate::{
     bus::{Bus, Inner},
-    error::{Error, Reason, Result},
+    convention,
+    error::{Error, Fault, Reason, Result},
+    event::Event,
     log::Headers,
     name::Group,
 };
 
 /// Letters looked at in one go, so that a page is complete although some do not pass.
 const AT_ONCE: usize = 256;
+/// Letters that are looked at for one page, whether they pass or not.
+const MOST_SEEN: usize = 10_000;
 /// A page with more than this is cut: keys may be large.
 const MOST_BYTES: usize = 1 << 20;
 
@@ -27,6 +31,14 @@ pub struct LetterInfo {
     pub row: Row,
     /// In lists without value and headers.
     pub letter: Letter,
+}
+
+impl LetterInfo {
+    /// The event, and why the record is no well-formed one.
+    pub fn event(&self) -> (Event, Option<Fault>) {
+        let decoded = convention::decode(&self.letter.source, &self.letter.record);
+        (decoded.event, decoded.fault)
+    }
 }
 
 /// Newest first.
@@ -48,14 +60,14 @@ impl Bus {
         count: usize,
     ) -> Result<LetterPage> {
         let store = self.0.letters_of(group).await?;
-        let (mut page, mut bytes) = (LetterPage::default(), 0);
+        let (mut page, mut bytes, mut seen) = (LetterPage::default(), 0, 0);
         let mut before = before.unwrap_or(i64::MAX);
-        while page.letters.len() < count && bytes < MOST_BYTES {
+        while page.letters.len() < count && bytes < MOST_BYTES && seen < MOST_SEEN {
             let some = AT_ONCE.min(count - page.letters.len());
             let rows = matching(&store, filter, before, some);
             let Some(last) = rows.last() else { return Ok(page) };
-            before = last.at;
-            for info in describe(&store, rows).await? {
+            (before, seen) = (last.at, seen + rows.len());
+            for info in describe(&store, rows, filter).await? {
                 bytes += info.letter.record.size() + info.letter.why.detail.len();
                 page.letters.push(info);
                 if bytes >= MOST_BYTES {
@@ -104,12 +116,14 @@ fn matching(store: &Store, filter: &LetterFilter, before: i64, count: usize) -> 
     rows.take(count).cloned().collect()
 }
 
-/// What the rows' records say, without values and headers; those that are gone are left out.
-pub(super) async fn describe(store: &Store, rows: Vec<Row>) -> Result<Vec<LetterInfo>> {
+/// What the rows' records say, without values and headers; those that are gone, or do not pass, are left out.
+pub(super) async fn describe(store: &Store, rows: Vec<Row>, filter: &LetterFilter) -> Result<Vec<LetterInfo>> {
     let offsets: Vec<i64> = rows.iter().map(|row| row.at).collect();
     let mut letters: BTreeMap<i64, Letter> = BTreeMap::new();
     let see = |Loaded { at, letter, .. }| {
-        letters.insert(at, without_payload(letter));
+        if filter.passes(&letter) {
+            letters.insert(at, without_payload(letter));
+        }
         ControlFlow::Continue(())
     };
     store.visit(&offsets, see).await?;

@@ -1,6 +1,6 @@
 //! Frames of the bus to messages, none larger than the client takes.
 
-use std::time::SystemTime;
+use std::{iter, time::SystemTime};
 
 use super::{caught_up, failing, gap, partition, position, progress, timestamp, waiting};
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
         delivery::{Credit, CreditMode, RetryPolicy, Verdict},
     },
     error::{Error, Reason, Result},
+    grpc::size::{Size, Sizes},
     log::TopicPartition,
     proto::{
         lean::{Encoded, EventsWriter, ReadResponse, SubscribeResponse},
@@ -17,22 +18,21 @@ use crate::{
     },
 };
 
-/// Messages are filled up to about here: enough to spread the cost of a message over many events.
-const TARGET_BYTES: usize = 128 * 1024;
+/// Messages for one frame, each written when the one before it was taken.
+pub(in crate::grpc) type Messages<T> = Box<dyn Iterator<Item = Result<T>> + Send>;
 
 /// What a stream's frames are converted with.
-#[derive(Clone)]
 pub(in crate::grpc) struct FrameParts {
-    pub(in crate::grpc) max_frame_bytes: usize,
+    pub(in crate::grpc) sizes: Sizes,
     pub(in crate::grpc) replica_id: String,
     pub(in crate::grpc) max_credit: Credit,
 }
 
 /// One message for one frame; deliveries may be many.
-pub(in crate::grpc) fn subscribe_response(frame: Frame, parts: &FrameParts) -> Result<Vec<SubscribeResponse>> {
+pub(in crate::grpc) fn subscribe_response(frame: Frame, parts: &FrameParts) -> Messages<SubscribeResponse> {
     use subscribe_response::Frame as Out;
     let frame = match frame {
-        Frame::Deliveries(deliveries) => return deliveries_messages(&deliveries, parts.max_frame_bytes),
+        Frame::Deliveries(deliveries) => return deliveries_messages(deliveries, parts.sizes.now()),
         Frame::Opened(opened) => Out::Opened(self::opened(*opened, parts)),
         Frame::AckResult(report) => Out::AckResult(ack_result(report)),
         Frame::Assignment(change) => Out::Assignment(assignment(change)),
@@ -48,65 +48,77 @@ pub(in crate::grpc) fn subscribe_response(frame: Frame, parts: &FrameParts) -> R
             deadline: Some(crate::grpc::duration(deadline)),
         }),
     };
-    Ok(vec![wire::SubscribeResponse { frame: Some(frame) }.into()])
+    Box::new(iter::once(Ok(wire::SubscribeResponse { frame: Some(frame) }.into())))
 }
 
-fn deliveries_messages(deliveries: &[Delivery], max_bytes: usize) -> Result<Vec<SubscribeResponse>> {
-    let size = |delivery: &Delivery| estimate(delivery.item(), &delivery.partition);
-    let message = |part: &[Delivery]| {
-        let mut events = EventsWriter::with_capacity(part.iter().map(size).sum());
-        for one in part {
-            events.deliver(&delivery(one), &one.item().event);
-        }
-        let message = events.into_deliveries();
-        if let [one] = part {
-            check_size(one.item(), &one.partition, &message, max_bytes)?;
-        }
-        Ok(message)
-    };
-    parts(deliveries, max_bytes, size).into_iter().map(message).collect()
+fn deliveries_messages(deliveries: Vec<Delivery>, bytes: Size) -> Messages<SubscribeResponse> {
+    let mut written = 0;
+    Box::new(iter::from_fn(move || {
+        let part = first_part(&deliveries[written..], bytes, delivery_size)?;
+        written += part.len();
+        Some(deliveries_message(part, bytes.limit))
+    }))
+}
+
+fn deliveries_message(part: &[Delivery], max_bytes: usize) -> Result<SubscribeResponse> {
+    let mut events = EventsWriter::with_capacity(part.iter().map(delivery_size).sum());
+    for one in part {
+        events.deliver(&delivery(one), &one.item().event);
+    }
+    let message = events.into_deliveries();
+    if let [one] = part {
+        check_size(one.item(), &one.partition, &message, max_bytes)?;
+    }
+    Ok(message)
+}
+
+fn delivery_size(delivery: &Delivery) -> usize {
+    estimate(delivery.item(), &delivery.partition)
 }
 
 /// Messages with the events of a reader.
-pub(in crate::grpc) fn read_events(events: &ReadEvents, max_bytes: usize) -> Result<Vec<ReadResponse>> {
-    let items: Vec<&Item> = events.items().collect();
-    let size = |item: &&Item| estimate(item, &events.partition);
-    let message = |part: &[&Item]| {
-        let mut written = EventsWriter::with_capacity(part.iter().map(size).sum());
-        for item in part {
-            written.read(&read_event(item, &events.partition), &item.event);
-        }
-        let message = written.into_read_events();
-        if let [item] = part {
-            check_size(item, &events.partition, &message, max_bytes)?;
-        }
-        Ok(message)
-    };
-    parts(&items, max_bytes, size).into_iter().map(message).collect()
+pub(in crate::grpc) fn read_events(events: ReadEvents, bytes: Size) -> Messages<ReadResponse> {
+    let mut written = 0;
+    Box::new(iter::from_fn(move || {
+        let size = |item: &&Item| estimate(item, &events.partition);
+        let left: Vec<&Item> = events.items().skip(written).take(bytes.target / SMALLEST + 1).collect();
+        let part = first_part(&left, bytes, size)?;
+        written += part.len();
+        Some(read_message(part, &events.partition, bytes.limit))
+    }))
 }
 
-/// Cuts what is to be sent into parts of about the target size, each of at least one.
-fn parts<T>(items: &[T], max_bytes: usize, size: impl Fn(&T) -> usize) -> Vec<&[T]> {
-    let target = TARGET_BYTES.min(max_bytes / 2);
-    let (mut parts, mut from, mut bytes) = (Vec::new(), 0, 0);
-    for (index, item) in items.iter().enumerate() {
-        let size = size(item);
-        if index > from && bytes + size > target {
-            parts.push(&items[from..index]);
-            (from, bytes) = (index, 0);
-        }
-        bytes += size;
+fn read_message(part: &[&Item], partition: &TopicPartition, max_bytes: usize) -> Result<ReadResponse> {
+    let bytes = part.iter().map(|item| estimate(item, partition)).sum();
+    let mut written = EventsWriter::with_capacity(bytes);
+    for item in part {
+        written.read(&read_event(item, partition), &item.event);
     }
-    if from < items.len() {
-        parts.push(&items[from..]);
+    let message = written.into_read_events();
+    if let [item] = part {
+        check_size(item, partition, &message, max_bytes)?;
     }
-    parts
+    Ok(message)
 }
+
+/// As many as make a message of about the target size, at least one; `None` = there are none.
+fn first_part<T>(items: &[T], bytes: Size, size: impl Fn(&T) -> usize) -> Option<&[T]> {
+    let mut filled = 0;
+    let fits = |item: &&T| {
+        filled += size(item);
+        filled <= bytes.target
+    };
+    let fitting = items.iter().take_while(fits).count();
+    (!items.is_empty()).then(|| &items[..fitting.max(1)])
+}
+
+/// No event counts for less.
+const SMALLEST: usize = 256;
 
 /// More than the event takes on the wire: framing of an attribute costs less than half of what its header does, and 64 more.
 fn estimate(item: &Item, partition: &TopicPartition) -> usize {
     let raw = item.size as usize;
-    raw + raw / 8 + partition.topic.as_str().len() + 256
+    raw + raw / 8 + partition.topic.as_str().len() + SMALLEST
 }
 
 /// Only a part of one event can be too large: the target is half the limit.
@@ -171,7 +183,7 @@ fn opened(opened: Opened, parts: &FrameParts) -> wire::Opened {
         filter: opened.settings.filter.as_ref().map(|filter| filter.spec().into()),
         lease: opened.lease.map(crate::grpc::duration),
         heartbeat_interval: Some(crate::grpc::duration(opened.heartbeat_interval)),
-        max_frame_bytes: i32::try_from(parts.max_frame_bytes).unwrap_or(i32::MAX),
+        max_frame_bytes: i32::try_from(parts.sizes.limit()).unwrap_or(i32::MAX),
         credit: Some(wire_credit(opened.credit)),
         max_credit: Some(wire_credit(parts.max_credit)),
         credit_mode: match opened.credit_mode {

@@ -70,8 +70,8 @@ fn refuse_not_built(open: &wire::Open) -> Result<()> {
 
 fn frame_bytes(bytes: i32) -> Result<usize> {
     match bytes {
-        0 => Ok(crate::grpc::DEFAULT_FRAME_BYTES),
-        MIN_FRAME_BYTES..=MAX_FRAME_BYTES => Ok(usize::try_from(bytes).unwrap_or(crate::grpc::DEFAULT_FRAME_BYTES)),
+        0 => Ok(crate::grpc::size::DEFAULT_LIMIT),
+        MIN_FRAME_BYTES..=MAX_FRAME_BYTES => Ok(usize::try_from(bytes).unwrap_or(crate::grpc::size::DEFAULT_LIMIT)),
         _ => Err(invalid(
             "open.max_frame_bytes",
             format!("is 0 or from {MIN_FRAME_BYTES} to {MAX_FRAME_BYTES}"),

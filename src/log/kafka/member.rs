@@ -14,6 +14,7 @@ mod client;
 mod commit;
 mod ear;
 mod fence;
+mod late;
 mod leaving;
 mod life;
 mod proof;

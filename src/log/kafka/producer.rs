@@ -10,6 +10,7 @@
 
 mod calls;
 mod generation;
+mod reporting;
 
 use std::{sync::Arc, time::Duration};
 

@@ -110,5 +110,6 @@ async fn a_second_start_is_ignored_and_opened_says_where_the_group_stands() {
                 .all(|row| row.committed == Some(2) && row.next == 2)
         );
         assert_eq!(numbers(&stream.deliveries(rest.len()).await), numbers(&rest));
+        stream.close().await;
     }
 }

@@ -17,6 +17,7 @@ use super::{
         fault::{blocking, failed},
     },
     ear::{Ear, Rebalance},
+    late::with_late_timers,
 };
 use crate::error::Result;
 
@@ -57,7 +58,7 @@ impl Client {
             let mut settings = vec![("group.id", group_id.as_str())];
             settings.extend(ANY);
             settings.extend(CLASSIC.iter().filter(|_| is_classic));
-            let consumer = clients.create(&settings, Ear::new(clients.context()))?;
+            let consumer = with_late_timers(|| clients.create(&settings, Ear::new(clients.context())))?;
             Ok(Member { consumer })
         });
         Ok(Arc::new(Self {

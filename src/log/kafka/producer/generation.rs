@@ -14,11 +14,14 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
     message::{DeliveryResult, Message as _},
-    producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer},
+    producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig},
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use super::calls::{Calls, Ticket};
+use super::{
+    calls::{Calls, Ticket},
+    reporting::Reporting,
+};
 use crate::{
     error::Result,
     log::{
@@ -57,7 +60,7 @@ const FLUSH: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(5);
 
 pub(super) struct Generation {
-    producer: ThreadedProducer<Reports>,
+    producer: Reporting<Reports>,
     calls: Arc<Calls>,
     failure: Arc<Failure>,
     /// How many partitions librdkafka knows of.
@@ -79,8 +82,9 @@ impl Generation {
             calls: Arc::clone(&calls),
             failure: Arc::clone(&failure),
         };
+        let producer: BaseProducer<Reports> = cluster.clients.create(&SETTINGS, reports)?;
         Ok(Self {
-            producer: cluster.clients.create(&SETTINGS, reports)?,
+            producer: Reporting::start(producer)?,
             calls,
             failure,
             partitions: Mutex::default(),

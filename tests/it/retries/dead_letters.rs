@@ -1,2 +1,0 @@
-//! Dead letters of a group: see the service.
-use super::*;
