@@ -15,6 +15,7 @@ mod partitions;
 mod leaving;
 mod reading;
 mod commits;
+mod answers;
 mod ending;
 mod graves;
 mod redrives;

@@ -164,7 +164,7 @@ async fn a_groups_policy_is_its_own_or_that_of_the_configuration_for_its_name() 
         max_attempts: Some(0),
         ..Default::default()
     };
-    let _first = server.subscribe(retrying(own.clone())).await;
+    let _first = server.subscribe(retrying(own)).await;
     let kept = server.subscribe(open("group")).await.opened.retry.expect("a policy");
     assert_eq!((kept.max_attempts, kept.initial), (Some(0), seconds(1.0)));
     let other = retrying(every(2.0));

@@ -66,7 +66,7 @@ async fn health_is_told_for_the_server_and_each_service() {
         .expect("a list")
         .into_inner()
         .statuses;
-    assert_eq!(listed.len(), 6);
+    assert_eq!(listed.len(), SERVICES.len() + 1);
     assert!(listed.values().all(|answer| answer.status() == ServingStatus::Serving));
 }
 

@@ -124,12 +124,8 @@ impl Task {
         handle: Handle,
     ) -> Self {
         let now = Instant::now();
-        let configured = bus.settings.delivery.of(&identity.group).retry;
-        let limits = Limits {
-            window: bus.settings.window,
-        };
         Self {
-            dispatch: Dispatch::new(limits, identity.record.settings.retry.over(configured)),
+            dispatch: dispatch(&bus, &identity),
             identity,
             commands,
             signals,
@@ -266,6 +262,14 @@ impl Task {
         .min()
         .unwrap_or(far)
     }
+}
+
+fn dispatch(bus: &Inner, identity: &Identity) -> Dispatch<Payload> {
+    let limits = Limits {
+        window: bus.settings.window,
+    };
+    let configured = bus.settings.delivery.of(&identity.group).retry;
+    Dispatch::new(limits, identity.record.settings.retry.over(configured))
 }
 
 async fn next_change(changes: &mut Option<BoxStream<'static, Change>>) -> Option<Change> {

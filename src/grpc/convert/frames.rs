@@ -205,7 +205,6 @@ fn group_changed(revision: u64, settings: &GroupSettings, retry: &RetryPolicy) -
         undecodable: failing::wire_undecodable(settings.undecodable).into(),
         retry: Some(failing::wire_retry(retry)),
         filter: settings.filter.as_ref().map(|filter| filter.spec().into()),
-        ..Default::default()
     }
 }
 
