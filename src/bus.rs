@@ -123,9 +123,8 @@ impl Bus {
     pub fn start(log: Arc<dyn Log>, routes: Routes, settings: Settings) -> Self {
         let (tasks, draining) = (TaskTracker::new(), CancellationToken::new());
         let groups = Groups::start(Arc::clone(&log), &tasks, &draining);
-        // Groups that drain still write dead letters: each store ends with the last who uses it.
-        let (template, stop) = (settings.dead_letter_topic.clone(), CancellationToken::new());
-        let dead_letters = DeadLetters::new(Arc::clone(&log), template, tasks.clone(), stop);
+        let template = settings.dead_letter_topic.clone();
+        let dead_letters = DeadLetters::new(Arc::clone(&log), template, tasks.clone(), draining.clone());
         Self(Arc::new(Inner {
             feeds: Feeds::new(Arc::clone(&log), settings.feed_bytes, tasks.clone()),
             groups,

@@ -11,6 +11,7 @@ mod selection;
 mod moving;
 mod stores;
 mod store;
+mod topic;
 mod follow;
 pub mod index;
 mod letter;

@@ -156,10 +156,11 @@ enum Command {
     Describe(oneshot::Sender<GroupView>),
 }
 
-/// What the other side of an outbox tells; at most one of each for each stream is under way.
+/// What the other side of an outbox tells; at most one of each for each stream, or delivery, is under way.
 enum Signal {
     Room(StreamKey),
     Gone(StreamKey),
+    TooLarge(StreamKey, u64, Error),
 }
 
 /// How to reach a group's task.

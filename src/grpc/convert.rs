@@ -21,7 +21,7 @@ use crate::{
 pub(super) use self::{
     dead_letters::{Shown, dead_letter, letter_filter, letter_id, letter_results, selection},
     failing::{extension, refusal},
-    frames::{FrameParts, Messages, read_events, subscribe_response, wire_credit},
+    frames::{FrameParts, Messages, Oversized, read_events, subscribe_response, wire_credit},
     groups::group,
     open::{credit, id_ranges, open, read_options},
     topic::{settings_over, topic_info},

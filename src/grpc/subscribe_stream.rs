@@ -11,7 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, Streaming};
 
 use super::{
-    convert::{self, FrameParts, Messages},
+    convert::{self, FrameParts, Messages, Oversized},
     foreign,
     status::status,
 };
@@ -29,7 +29,7 @@ pub(super) struct Outbound {
     frames: Option<Frames>,
     parts: FrameParts,
     /// What is left of the last frame.
-    messages: Messages<SubscribeResponse>,
+    messages: Messages<SubscribeResponse, Oversized>,
     ended: CancellationToken,
     _ended_on_drop: DropGuard,
 }
@@ -60,7 +60,13 @@ impl Stream for Outbound {
         loop {
             match self.messages.next() {
                 Some(Ok(message)) => return Poll::Ready(Some(Ok(message))),
-                Some(Err(error)) => return self.end(Some(&error)),
+                Some(Err(oversized)) => {
+                    // The group decides whether the stream ends for it.
+                    if let Some(frames) = &self.frames {
+                        frames.too_large(oversized.id, oversized.error);
+                    }
+                    continue;
+                }
                 None => {}
             }
             let Some(frames) = &mut self.frames else {

@@ -128,6 +128,22 @@ async fn pages_are_newest_first_and_stay_while_letters_are_added() {
 }
 
 #[tokio::test]
+async fn a_page_is_cut_before_it_grows_too_large() {
+    let key = "k".repeat(600_000);
+    let all: Vec<_> = (0..3).map(|n| letter(n, &key, nacked())).collect();
+    let server = Server::with_letters(&all).await;
+    let mut request = ListDeadLettersRequest {
+        group: GROUP.to_owned(),
+        ..Default::default()
+    };
+    let first = server.letters_page(request.clone()).await.expect("a page");
+    assert_eq!(first.dead_letters.len(), 2);
+    request.page_token = first.next_page_token;
+    let last = server.letters_page(request).await.expect("a page");
+    assert_eq!((last.dead_letters.len(), last.next_page_token.as_str()), (1, ""));
+}
+
+#[tokio::test]
 async fn letters_are_found_by_topic_reason_state_time_and_event() {
     let all = [
         letter(1, "a", nacked()),
@@ -136,77 +152,33 @@ async fn letters_are_found_by_topic_reason_state_time_and_event() {
     ];
     let server = Server::with_letters(&all).await;
     server.redrive(redrive(&[id(&all[0])])).await.expect("redriven");
-    let any = DeadLetterFilter::default;
     let cesql = |text: &str| Filter {
         dialect: Some(Dialect::Cesql(text.to_owned())),
     };
-    let time = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+    let past = prost_types::Timestamp {
+        seconds: 1_600_000_000,
+        nanos: 0,
+    };
+    let filter = |set: &dyn Fn(&mut DeadLetterFilter)| {
+        let mut filter = DeadLetterFilter::default();
+        set(&mut filter);
+        filter
+    };
     let everything = [id(&all[2]), id(&all[1]), id(&all[0])];
     for (matching, found) in [
-        (any(), &everything[..]),
+        (filter(&|_| ()), &everything[..]),
+        (filter(&|f| f.topic = ORDERS.to_owned()), &everything),
+        (filter(&|f| f.topic = "others".to_owned()), &[]),
         (
-            DeadLetterFilter {
-                topic: ORDERS.to_owned(),
-                ..any()
-            },
-            &everything,
-        ),
-        (
-            DeadLetterFilter {
-                topic: "others".to_owned(),
-                ..any()
-            },
-            &[],
-        ),
-        (
-            DeadLetterFilter {
-                reason: DeadLetterReason::TooLarge.into(),
-                ..any()
-            },
+            filter(&|f| f.reason = DeadLetterReason::TooLarge.into()),
             &everything[1..2],
         ),
-        (
-            DeadLetterFilter {
-                state: Redriving.into(),
-                ..any()
-            },
-            &everything[2..],
-        ),
-        (
-            DeadLetterFilter {
-                state: Parked.into(),
-                ..any()
-            },
-            &everything[..2],
-        ),
-        (
-            DeadLetterFilter {
-                start_time: time(1_600_000_000),
-                ..any()
-            },
-            &everything,
-        ),
-        (
-            DeadLetterFilter {
-                end_time: time(1_600_000_000),
-                ..any()
-            },
-            &[],
-        ),
-        (
-            DeadLetterFilter {
-                filter: Some(cesql("subject = 'b'")),
-                ..any()
-            },
-            &everything[1..2],
-        ),
-        (
-            DeadLetterFilter {
-                filter: Some(cesql("TRUE")),
-                ..any()
-            },
-            &everything[1..],
-        ),
+        (filter(&|f| f.state = Redriving.into()), &everything[2..]),
+        (filter(&|f| f.state = Parked.into()), &everything[..2]),
+        (filter(&|f| f.start_time = Some(past)), &everything),
+        (filter(&|f| f.end_time = Some(past)), &[]),
+        (filter(&|f| f.filter = Some(cesql("subject = 'b'"))), &everything[1..2]),
+        (filter(&|f| f.filter = Some(cesql("TRUE"))), &everything[1..]),
     ] {
         assert_eq!(server.matching(matching.clone()).await, found, "{matching:?}");
     }

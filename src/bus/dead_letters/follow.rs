@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     format::{self, Entry},
     letter::{Letter, LetterId},
-    store::{Shared, Store},
+    store::Store,
+    topic::Shared,
 };
 use crate::{
     error::{Reason, Result},
@@ -35,7 +36,7 @@ pub struct Loaded {
 
 impl Store {
     /// The letters at these offsets, in the order of the topic, until they have so many bytes; at least the first. Those
-    /// that are gone are left out.
+    /// that are gone are left out, and forgotten.
     pub async fn load(&self, offsets: &[i64], most_bytes: usize) -> Result<Vec<Loaded>> {
         let (mut all, mut bytes) = (Vec::new(), 0);
         let take = |loaded: Loaded| {
@@ -57,19 +58,34 @@ impl Store {
         mut see: impl FnMut(Loaded) -> ControlFlow<()> + Send,
     ) -> Result<()> {
         let offsets: BTreeSet<i64> = offsets.iter().copied().collect();
-        for (first, last) in runs(&offsets) {
-            let mut reader = self.shared.log.read(&self.shared.partition(), first, Some(last + 1));
-            while let Some(batch) = reader.next().await {
-                let batch = batch?;
-                let wanted = batch.records.iter().filter(|record| offsets.contains(&record.offset));
-                for loaded in wanted.filter_map(read) {
-                    if see(loaded).is_break() {
-                        return Ok(());
-                    }
-                }
+        for run in runs(&offsets) {
+            match self.visit_run(run, &offsets, &mut see).await {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => return Ok(()),
+                Err(error) if error.reason() == Reason::PositionGone => self.shared.forget_what_is_gone().await?,
+                Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    async fn visit_run(
+        &self,
+        (first, last): (i64, i64),
+        offsets: &BTreeSet<i64>,
+        see: &mut (impl FnMut(Loaded) -> ControlFlow<()> + Send),
+    ) -> Result<ControlFlow<()>> {
+        let mut reader = self.shared.log.read(&self.shared.partition(), first, Some(last + 1));
+        while let Some(batch) = reader.next().await {
+            let batch = batch?;
+            let wanted = batch.records.iter().filter(|record| offsets.contains(&record.offset));
+            for loaded in wanted.filter_map(read) {
+                if see(loaded).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 }
 

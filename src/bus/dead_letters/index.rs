@@ -9,6 +9,7 @@
 //! it redrives all that is parked, and discarding the head redrives what waited. Only what is parked moves at all, so
 //! redriving twice redrives once.
 
+mod forgetting;
 mod row;
 
 use std::{
@@ -182,6 +183,8 @@ impl Index {
             self.settle(parent, time);
         }
         let head = match letter.why.behind {
+            // What waits behind it was written before.
+            _ if self.chains.contains_key(&id) => Some(id),
             Some(behind) => Some(self.head_of(behind)),
             None => letter.why.quarantine.then_some(id),
         };
@@ -272,22 +275,6 @@ impl Index {
         let new = Arc::new(source.clone());
         self.sources.insert(Arc::clone(&new));
         new
-    }
-
-    fn forget_oldest(&mut self) {
-        while self.rows.len() > self.most {
-            let Some(row) = self.resolved.pop_first().and_then(|at| self.rows.remove(&at)) else {
-                return;
-            };
-            self.offsets.remove(&row.id);
-            let Some(head) = row.head else { continue };
-            if let Some(members) = self.chains.get_mut(&head) {
-                members.remove(&row.at);
-                if members.is_empty() {
-                    self.chains.remove(&head);
-                }
-            }
-        }
     }
 }
 

@@ -68,7 +68,7 @@ impl Bus {
             let Some(last) = rows.last() else { return Ok(page) };
             (before, seen) = (last.at, seen + rows.len());
             for info in describe(&store, rows, filter).await? {
-                bytes += info.letter.record.size() + info.letter.why.detail.len();
+                bytes += weight(&info);
                 page.letters.push(info);
                 if bytes >= MOST_BYTES {
                     before = page.letters.last().map_or(before, |info| info.row.at);
@@ -104,10 +104,21 @@ impl Inner {
         if self.log.partitions(&topic).await?.is_none() && self.groups.find(group).await?.is_none() {
             return Err(Error::no_such_group(group));
         }
-        let store = self.dead_letters.of(group)?;
+        let store = self.dead_letters.lingering(group)?;
         store.ready().await?;
         Ok(store)
     }
+}
+
+/// What a letter takes in a page, about.
+fn weight(info: &LetterInfo) -> usize {
+    const FIXED: usize = 300;
+    let of_request = info
+        .row
+        .cause
+        .as_ref()
+        .map_or(0, |cause| cause.id.len() + cause.reason.len());
+    FIXED + info.letter.record.size() + info.letter.why.detail.len() + of_request
 }
 
 fn matching(store: &Store, filter: &LetterFilter, before: i64, count: usize) -> Vec<Row> {

@@ -6,7 +6,11 @@ use bytestring::ByteString;
 
 use super::{AckReport, Action, Frame, Refusal, StreamKey, streams::MAX_FAULTS, task::Task};
 use crate::{
-    bus::delivery::{Doom, IdRange, Moment, Nack, RetryPolicy, Settled, Why},
+    bus::{
+        delivery::{Doom, IdRange, Moment, Nack, RetryPolicy, Settled, Why},
+        groups::Undecodable,
+    },
+    error::Error,
     log::LogTime,
 };
 
@@ -71,6 +75,25 @@ impl Task {
             }
         }
         self.lease_check = now + LEASE_CHECK;
+    }
+
+    /// A delivery fits into no message to the client: it becomes a dead letter, or the stream ends for it.
+    pub(super) fn too_large(&mut self, key: StreamKey, delivery: u64, error: Error) {
+        if self.identity.record.settings.undecodable != Undecodable::DeadLetter {
+            return self.end(key, Err(error));
+        }
+        if self.is_member(key) {
+            let doom = Doom {
+                why: Why::TooLarge,
+                ..self.words(key, error.to_string().into())
+            };
+            let ids = [IdRange {
+                first: delivery,
+                last: delivery,
+            }];
+            let nack = Nack::DeadLetter(doom);
+            self.commits.changes += self.dispatch.nack(key.id, &ids, &nack, &moment(Instant::now())).count;
+        }
     }
 
     /// When leases are to be looked at.

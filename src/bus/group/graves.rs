@@ -199,21 +199,25 @@ async fn original(log: &dyn Log, burial: &Burial) -> Result<Record> {
         return Ok(record.clone());
     }
     let mut reader = log.read(&burial.source, burial.offset, Some(burial.offset + 1));
-    let read = tokio::time::timeout(PATIENCE, reader.next()).await;
-    let read = read.map_err(|_| {
+    let first = async {
+        while let Some(batch) = reader.next().await {
+            match batch {
+                Ok(batch) if batch.records.is_empty() => {}
+                Ok(batch) => return Ok(batch.records.into_iter().next()),
+                Err(error) if matches!(error.reason(), Reason::PositionGone | Reason::TopicNotFound) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    };
+    let no_answer = |_| {
         Error::new(
             Reason::LogUnavailable,
             "read a record that is to be a dead letter: no answer",
         )
-    })?;
-    match read {
-        Some(Ok(batch)) => Ok(batch.records.into_iter().next().unwrap_or_else(|| encoded(burial))),
-        None => Ok(encoded(burial)),
-        Some(Err(error)) if matches!(error.reason(), Reason::PositionGone | Reason::TopicNotFound) => {
-            Ok(encoded(burial))
-        }
-        Some(Err(error)) => Err(error),
-    }
+    };
+    let first = tokio::time::timeout(PATIENCE, first).await.map_err(no_answer)??;
+    Ok(first.unwrap_or_else(|| encoded(burial)))
 }
 
 /// Retention was faster: what is in memory is all there is.

@@ -12,7 +12,7 @@ use futures_util::Stream;
 use tokio::sync::{Notify, mpsc};
 
 use super::{Delivery, Ending, Frame, Signal, StreamKey};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Deliveries beyond this many bytes or events wait in the group, where any stream can get them.
 const ROOM_BYTES: usize = 256 * 1024;
@@ -203,6 +203,11 @@ pub struct Frames {
 impl Frames {
     pub(super) fn new(key: StreamKey, outbox: Arc<Outbox>) -> Self {
         Self { key, outbox }
+    }
+
+    /// This delivery fits into no message to the client.
+    pub fn too_large(&self, delivery: u64, error: Error) {
+        let _ = self.outbox.signals.send(Signal::TooLarge(self.key, delivery, error));
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Redrives {
 pub(super) struct Reloaded {
     id: PartitionId,
     serial: u64,
+    /// The letters, and where they lie.
+    asked: Vec<(LetterId, i64)>,
     request: Arc<str>,
     letters: Result<Vec<Loaded>>,
 }
@@ -114,8 +116,9 @@ impl Task {
         let request: Arc<str> = first.cause.id.as_str().into();
         let same = left
             .take_while(|redriving| *redriving.cause.id == *request)
-            .map(|redriving| redriving.at);
-        let offsets: Vec<i64> = std::iter::once(first.at).chain(same).take(MOST).collect();
+            .map(|redriving| (redriving.id, redriving.at));
+        let asked: Vec<(LetterId, i64)> = std::iter::once((first.id, first.at)).chain(same).take(MOST).collect();
+        let offsets: Vec<i64> = asked.iter().map(|(_, at)| *at).collect();
         let (letters, serial) = (Arc::clone(&self.letters), owned.serial);
         self.redrives.loading = Some(Box::pin(async move {
             let letters = letters.load(&offsets, MOST_BYTES).await;
@@ -125,6 +128,7 @@ impl Task {
             Reloaded {
                 id,
                 serial,
+                asked,
                 request,
                 letters,
             }
@@ -136,6 +140,7 @@ impl Task {
         let Reloaded {
             id,
             serial,
+            asked,
             request,
             letters,
         } = reloaded;
@@ -150,6 +155,10 @@ impl Task {
         let Some(owned) = self.owned.get(&id).filter(|owned| owned.serial == serial) else {
             return;
         };
+        // What is not there any more is not asked for again; what was too much for once is.
+        let last = letters.last().map_or(i64::MAX, |last| last.at);
+        let taken = asked.into_iter().filter(|(_, at)| *at <= last);
+        self.redrives.taken.extend(taken.map(|(letter, _)| (letter, id)));
         let ids: Vec<LetterId> = letters.iter().map(|loaded| loaded.id).collect();
         let records: Vec<Record> = letters.into_iter().map(|loaded| loaded.letter.record).collect();
         let batch = feed::decode(&owned.partition, records.clone());
@@ -167,7 +176,6 @@ impl Task {
                 doom: None,
                 payload: payload.clone(),
             };
-            self.redrives.taken.insert(letter, id);
             self.dispatch.redrive(id, letter.0, arrival);
         }
     }

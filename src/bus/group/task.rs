@@ -101,7 +101,10 @@ pub(in crate::bus) fn start(
     (record, letters): (Arc<GroupRecord>, Arc<Store>),
 ) -> Handle {
     let (commands, command_queue) = mpsc::channel(COMMANDS);
-    #[expect(clippy::disallowed_methods, reason = "each stream has at most two signals under way")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "each stream has at most two signals under way, and one for each delivery"
+    )]
     let (signals, signal_queue) = mpsc::unbounded_channel();
     let handle = Handle { commands, signals };
     let identity = Identity {
@@ -218,6 +221,7 @@ impl Task {
                 Signal::Room(key) if self.is_member(key) => self.dispatch.has_room(key.id),
                 Signal::Room(_) => {}
                 Signal::Gone(key) => self.gone(key),
+                Signal::TooLarge(key, delivery, error) => self.too_large(key, delivery, error),
             }
             next = self.signals.try_recv().ok();
         }

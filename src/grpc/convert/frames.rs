@@ -19,7 +19,13 @@ use crate::{
 };
 
 /// Messages for one frame, each written when the one before it was taken.
-pub(in crate::grpc) type Messages<T> = Box<dyn Iterator<Item = Result<T>> + Send>;
+pub(in crate::grpc) type Messages<T, E = Error> = Box<dyn Iterator<Item = Result<T, E>> + Send>;
+
+/// A delivery that fits into no message to the client.
+pub(in crate::grpc) struct Oversized {
+    pub(in crate::grpc) id: u64,
+    pub(in crate::grpc) error: Error,
+}
 
 /// What a stream's frames are converted with.
 pub(in crate::grpc) struct FrameParts {
@@ -29,7 +35,7 @@ pub(in crate::grpc) struct FrameParts {
 }
 
 /// One message for one frame; deliveries may be many.
-pub(in crate::grpc) fn subscribe_response(frame: Frame, parts: &FrameParts) -> Messages<SubscribeResponse> {
+pub(in crate::grpc) fn subscribe_response(frame: Frame, parts: &FrameParts) -> Messages<SubscribeResponse, Oversized> {
     use subscribe_response::Frame as Out;
     let frame = match frame {
         Frame::Deliveries(deliveries) => return deliveries_messages(deliveries, parts.sizes.now()),
@@ -51,7 +57,7 @@ pub(in crate::grpc) fn subscribe_response(frame: Frame, parts: &FrameParts) -> M
     Box::new(iter::once(Ok(wire::SubscribeResponse { frame: Some(frame) }.into())))
 }
 
-fn deliveries_messages(deliveries: Vec<Delivery>, bytes: Size) -> Messages<SubscribeResponse> {
+fn deliveries_messages(deliveries: Vec<Delivery>, bytes: Size) -> Messages<SubscribeResponse, Oversized> {
     let mut written = 0;
     Box::new(iter::from_fn(move || {
         let part = first_part(&deliveries[written..], bytes, delivery_size)?;
@@ -60,14 +66,15 @@ fn deliveries_messages(deliveries: Vec<Delivery>, bytes: Size) -> Messages<Subsc
     }))
 }
 
-fn deliveries_message(part: &[Delivery], max_bytes: usize) -> Result<SubscribeResponse> {
+fn deliveries_message(part: &[Delivery], max_bytes: usize) -> Result<SubscribeResponse, Oversized> {
     let mut events = EventsWriter::with_capacity(part.iter().map(delivery_size).sum());
     for one in part {
         events.deliver(&delivery(one), &one.item().event);
     }
     let message = events.into_deliveries();
     if let [one] = part {
-        check_size(one.item(), &one.partition, &message, max_bytes)?;
+        let oversized = |error| Oversized { id: one.id, error };
+        check_size(one.item(), &one.partition, &message, max_bytes).map_err(oversized)?;
     }
     Ok(message)
 }

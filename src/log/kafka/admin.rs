@@ -41,7 +41,7 @@ const MOST_AT_ONCE: usize = 500;
 
 /// What a topic's batches of records may have where nothing else is said.
 const KAFKA_MAX_BATCH_BYTES: usize = 1 << 20;
-/// What Kafka adds to a record that is alone in its batch, at most.
+/// What Kafka adds to a record that is alone in its batch, and the bus to one that becomes a dead letter, at most.
 const BATCH_OVERHEAD: usize = 64 << 10;
 
 pub(super) struct Admin {

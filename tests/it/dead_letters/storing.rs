@@ -116,16 +116,16 @@ async fn the_topic_is_named_as_configured() {
 
 #[tokio::test]
 async fn a_name_of_the_topic_that_cannot_be_one_is_refused() {
-    for (value, rule) in [
-        ("'dlq'", "must have {group} once"),
-        ("'{group}'", "must have {group} once"),
-    ] {
+    for value in ["dlq", "{group}", "{group}-{group}", "a b {group}"] {
         let mut command = tidings();
         command
             .args(["config", "show"])
             .env("TIDINGS_DELIVERY__DEAD_LETTER_TOPIC", value);
         let output = within("config show", command.output()).await.expect("run");
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.code() == Some(1) && told.contains(rule), "{told}");
+        assert!(
+            output.status.code() == Some(1) && told.contains("must have {group} once"),
+            "{told}"
+        );
     }
 }

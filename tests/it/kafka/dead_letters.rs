@@ -1,10 +1,14 @@
 //! Dead letters on replicas: each tells the same, whoever moved what.
 
-use tidings::proto::tidings::v1::DeadLetterState::{Discarded, Parked, Redriving};
+use tidings::{
+    bus::dead_letters::{LetterReason, Why},
+    log::kafka::{KafkaLog, Options},
+    proto::tidings::v1::DeadLetterState::{Discarded, Parked, Redriving},
+};
 
 use crate::{
-    dead_letters::letters::{behind, discard, head, id, letter, nacked, outcomes, redrive},
-    harness::Server,
+    dead_letters::letters::{behind, discard, head, id, letter, nacked, outcomes, redrive, store},
+    harness::{Server, backend::unique_prefix, kafka::Broker},
 };
 
 #[tokio::test]
@@ -38,4 +42,21 @@ async fn of_two_replicas_that_redrive_at_once_one_does() {
     let (here, there) = tokio::join!(one.redrive(redrive(&ids)), other.redrive(redrive(&ids)));
     let (here, there) = (here.expect("an answer"), there.expect("an answer"));
     assert_eq!(here.count + there.count, 20);
+}
+
+#[tokio::test]
+async fn a_topic_for_the_largest_events_takes_their_dead_letters() {
+    let mut options = Options::new(Broker::shared().await.address());
+    (options.topic_prefix, options.max_record_bytes) = (unique_prefix(), 1 << 20);
+    let why = Why {
+        detail: "d".repeat(5_000),
+        client_id: "c".repeat(5_000),
+        redrive: Some("r".repeat(5_000)),
+        ..Why::new(LetterReason::Attempts)
+    };
+    let mut largest = letter(1, "a", why);
+    let rest = largest.record.size() - largest.record.value.as_ref().map_or(0, bytes::Bytes::len);
+    largest.record.value = Some((0..(1 << 20) - rest).map(|_| fastrand::u8(..)).collect());
+    let store = store(KafkaLog::open(options).await.expect("open the log"));
+    store.write(vec![largest]).await.expect("written");
 }

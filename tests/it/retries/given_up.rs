@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tidings::log::{HeadersBuilder, Log, NewRecord};
 use tidings::name::Topic;
+use tidings::proto::io::cloudevents::v1::{CloudEvent, cloud_event::Data};
 use tidings::proto::tidings::v1::{
     DeadLetterFilter, DeadLetterReason, DeadLetterState, GetDeadLetterRequest, Undecodable,
 };
@@ -234,6 +235,34 @@ async fn what_is_no_event_is_given_up_at_once_where_the_group_says_so() {
     assert!(!shown.detail.is_empty());
     let moved = async || (position(&server).await == 2).then_some(());
     eventually(SOON, "the offset behind it", moved).await;
+}
+
+#[tokio::test]
+async fn an_event_that_fits_into_no_message_is_given_up_where_the_group_says_so() {
+    let server = with_one_partition("").await;
+    let large = CloudEvent {
+        data: Some(Data::TextData("x".repeat(200 * 1024))),
+        ..order("a1", "a")
+    };
+    server.publish(vec![large, order("a2", "a")]).await;
+    let small_frames = Open {
+        max_frame_bytes: 128 * 1024,
+        ..billing(every(0.05))
+    };
+    let refusal = server.open_refused(small_frames.clone()).await;
+    refused(refusal, Code::InvalidArgument, "EVENT_TOO_LARGE");
+    let mut stream = server
+        .subscribe(Open {
+            undecodable: Undecodable::DeadLetter.into(),
+            on_conflict: OnConflict::Replace.into(),
+            ..small_frames
+        })
+        .await;
+    assert_eq!(ids(&stream.deliveries(1).await), ["a2"]);
+    letters(&server, &[Parked]).await;
+    let shown = server.letters(DeadLetterFilter::default()).await.remove(0);
+    assert_eq!(shown.reason(), DeadLetterReason::TooLarge);
+    assert!(shown.detail.contains("max_frame_bytes"), "{}", shown.detail);
 }
 
 /// A record that claims to be an event and is none.

@@ -195,6 +195,15 @@ fn the_oldest_that_are_resolved_are_forgotten_first() {
     assert_eq!(known, [1, 3, 4]);
 }
 
+#[test]
+fn what_the_log_has_no_more_is_forgotten() {
+    let mut index = indexed(&[head(1), behind(2, 1), redrive("a", &[1]), head(3)]);
+    index.forget_before(2);
+    assert_eq!((redriving(&index), quarantined(&index)), (vec![], vec![3]));
+    index.forget_before(4);
+    assert_eq!((index.all().count(), index.chains.len()), (0, 0));
+}
+
 fn entries() -> impl Strategy<Value = Vec<Entry>> {
     let ids = || vec(0..12_u64, 0..4);
     let one = prop_oneof![

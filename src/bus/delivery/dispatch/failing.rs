@@ -21,7 +21,7 @@ impl<P> Dispatch<P> {
             match nack {
                 Nack::DeadLetter(words) => {
                     self.note(out.entry, |tries| tries.note(at.time));
-                    self.doom(*out, Why::Nacked, words);
+                    self.doom(*out, words.why, words);
                 }
                 Nack::Retry { delay, words } => self.failed(*out, *delay, words, at),
             }
