@@ -109,3 +109,21 @@ async fn patterns_that_cannot_be_used_are_named_with_their_rule() {
         assert_eq!(fields(&refusal), ["topics[0]", "topics[1]"]);
     }
 }
+
+#[tokio::test]
+async fn the_command_line_takes_patterns() {
+    let server = Server::start().await;
+    for topic in ["shop.a", "shop.b"] {
+        create(&server, topic, 1).await;
+        publish(&server, topic, &[topic]).await;
+    }
+    let subscribe = ["subscribe", "--group", "g", "re:shop[.].", "--max", "2"];
+    for command in [&["read", "shop.*"][..], &subscribe] {
+        let output = server.run(command.iter().copied()).await;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            output.status.success() && text.contains("shop.a") && text.contains("shop.b"),
+            "{text}"
+        );
+    }
+}
