@@ -10,6 +10,8 @@ mod publish;
 mod read;
 mod subscribe;
 mod topics;
+mod partitions;
+mod matching;
 mod start;
 mod groups;
 mod table;
@@ -43,7 +45,10 @@ pub use start::{End, Gap, GapReason, Start};
 pub use subscribe::{OnConflict, OpenOptions};
 
 use crate::{
-    bus::{dead_letters::DeadLetters, delivery::Credit, feed::Feeds, groups::Groups, notes::TriesTable, table::Table},
+    bus::{
+        dead_letters::DeadLetters, delivery::Credit, feed::Feeds, groups::Groups, matching::Names, notes::TriesTable,
+        table::Table,
+    },
     convention::routes::Routes,
     error::{Error, Reason, Result},
     log::Log,
@@ -100,6 +105,7 @@ struct Inner {
     settings: Settings,
     feeds: Feeds,
     groups: Groups,
+    names: watch::Receiver<Names>,
     /// What became of events, where that does not fit into the notes of commits.
     tries: Arc<TriesTable>,
     dead_letters: DeadLetters,
@@ -122,6 +128,7 @@ impl Bus {
         Self(Arc::new(Inner {
             feeds: Feeds::new(Arc::clone(&log), settings.feed_bytes, tasks.clone()),
             groups,
+            names: matching::follow(&log, &tasks, &draining),
             tries: Table::start(Arc::clone(&log), &tasks, &draining),
             dead_letters,
             publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),

@@ -45,6 +45,10 @@ pub trait Log: Send + Sync + 'static {
     /// All topics, by name, internal ones too.
     async fn topics(&self) -> Result<Vec<TopicInfo>>;
 
+    /// Their names alone, in order. Cheap: asked whenever topics came or went. What another process did a moment ago may be
+    /// missing until `metadata` tells of it.
+    async fn names(&self) -> Result<Vec<Topic>>;
+
     /// How many partitions a topic has; `None` if there is no such topic. Cheap: asked for each publish.
     async fn partitions(&self, topic: &Topic) -> Result<Option<i32>>;
 
@@ -81,8 +85,8 @@ pub trait Log: Send + Sync + 'static {
     async fn offsets_at(&self, partitions: &[TopicPartition], time: LogTime) -> Result<Vec<i64>>;
 
     /// Joins a group as a member. The partitions of `topics` are shared among its members, each owned by one at a time;
-    /// `Membership::changes` says which are this member's. Topics that do not exist (yet) count as without partitions.
-    /// Leaves when the membership is dropped.
+    /// `Membership::changes` says which are this member's. Topics that do not exist (yet) count as without partitions; there
+    /// may be none at all. Leaves when the membership is dropped.
     async fn join(&self, group: &Group, topics: &[Topic]) -> Result<Membership>;
 
     /// What a group has committed in partitions, in the order asked; `None` = nothing.
@@ -99,16 +103,21 @@ pub trait Log: Send + Sync + 'static {
 pub struct Membership {
     /// What this member gains and loses, from its first assignment on.
     pub changes: BoxStream<'static, Change>,
-    /// Commits as this member.
+    /// Acts as this member.
     pub member: Arc<dyn Member>,
 }
 
-/// Commits offsets as a member of a group. Dropping the last handle and the changes leaves the group.
+/// Acts as a member of a group. Dropping the last handle and the changes leaves the group.
 #[async_trait]
 pub trait Member: Send + Sync {
     /// Commits, durably on return, each with its note (which replaces the one before). Refused with `GROUP_IN_USE`, nothing
     /// moved, for partitions that this member no longer owns. Cancelled: it may or may not be done.
     async fn commit(&self, commits: Vec<Commit>) -> Result<()>;
+
+    /// Has other topics from now on. What the member owns of those that stay remains its own all the while, whatever is in
+    /// flight; `changes` says what comes: new partitions are `Assigned`, those of other topics `Revoked` or, where the group
+    /// has taken them away at once, `Lost`. Returns before that; of several calls the last one holds.
+    fn subscribe(&self, topics: &[Topic]);
 
     /// `false` = the partitions may be somebody else's by now, and nothing of them is to be delivered until `changes` says what
     /// happened. Cheap: asked for each delivery.

@@ -1,9 +1,11 @@
 //! Names that can only be made valid: topics and groups.
 
 pub mod pattern;
+mod selector;
 pub mod template;
 
 pub use pattern::Pattern;
+pub use selector::{Selector, Selectors};
 
 use std::{fmt, sync::Arc};
 

@@ -18,14 +18,13 @@ use crate::{
     error::{Error, Reason, Result},
     filter::{Filter, FilterSpec},
     log::{Log, LogTime, TopicPartition},
-    name::{Group, Topic},
+    name::{Group, Selector, Selectors, Topic},
 };
 
 /// What belongs to the group, and not to one of its streams.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupSettings {
-    /// Sorted, each once.
-    pub topics: Vec<Topic>,
+    pub topics: Selectors,
     /// Which events the group gets; `None` = all.
     pub filter: Option<Filter>,
     pub on_gap: OnGap,
@@ -162,7 +161,7 @@ impl Row for GroupRecord {
         let place = |(at, offset): &(TopicPartition, i64)| (at.topic.to_string(), at.partition, *offset);
         let stored = Stored {
             revision: self.revision,
-            topics: self.settings.topics.iter().map(Topic::to_string).collect(),
+            topics: self.settings.topics.iter().map(Selector::to_string).collect(),
             filter: self.settings.filter.as_ref().map(|filter| filter.spec().clone()),
             on_gap: self.settings.on_gap,
             undecodable: self.settings.undecodable,
@@ -185,12 +184,12 @@ impl Row for GroupRecord {
             .start
             .map(|start| start.into_iter().map(place).collect::<Result<_>>());
         let filter = stored.filter.map(|spec| Filter::compile(spec, "filter"));
-        let topics = stored.topics.iter().map(|topic| Topic::new(topic));
+        let topics = stored.topics.iter().map(|text| Selector::new(text));
         Ok(Self {
             offset,
             revision: stored.revision,
             settings: GroupSettings {
-                topics: topics.collect::<Result<_>>()?,
+                topics: Selectors::new(topics.collect::<Result<_>>()?),
                 filter: filter.transpose()?,
                 on_gap: stored.on_gap,
                 undecodable: stored.undecodable,
@@ -210,13 +209,13 @@ mod tests {
     use super::*;
 
     fn record(revision: u64, id: u64, start: Option<i64>) -> GroupRecord {
-        let topics = ["a", "b.c"].map(|topic| Topic::new(topic).expect("valid")).to_vec();
-        let topic = topics[1].clone();
+        let topics = ["a", "b.c", "d.**", "re:e|f"].map(|text| Selector::new(text).expect("valid"));
+        let topic = Topic::new("b.c").expect("valid");
         GroupRecord {
             offset: 7,
             revision,
             settings: GroupSettings {
-                topics,
+                topics: Selectors::new(topics.to_vec()),
                 filter: Some(Filter::compile(FilterSpec::Cesql("id = '1'".into()), "filter").expect("sound")),
                 on_gap: OnGap::Fail,
                 undecodable: Undecodable::DeadLetter,

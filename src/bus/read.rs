@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use rustc_hash::FxHashSet;
 use tokio::{
     sync::{OwnedSemaphorePermit, watch},
     time::{Instant, sleep_until},
@@ -18,10 +19,10 @@ use super::{
     start::{End, Gap, Start},
 };
 use crate::{
-    error::{Reason, Result},
+    error::{Error, Reason, Result},
     filter::Filter,
     log::TopicPartition,
-    name::Topic,
+    name::Selectors,
 };
 
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -29,7 +30,7 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// What to read.
 #[derive(Clone, Debug)]
 pub struct ReadOptions {
-    pub topics: Vec<Topic>,
+    pub topics: Selectors,
     pub start: Start,
     /// `None` with `follow` only.
     pub end: Option<End>,
@@ -68,13 +69,13 @@ pub struct ReadSession {
 }
 
 impl Bus {
-    /// Starts to read. Topics must exist.
+    /// Starts to read. Topics that are named must exist.
     pub async fn read(&self, options: ReadOptions) -> Result<ReadSession> {
         let bus = Arc::clone(&self.0);
         let permit = bus.stream_permit()?;
         let metadata = bus.log.metadata();
-        let partitions = bus.partitions_of(&options.topics).await?;
-        let bounds = bus.log.bounds(&partitions).await?;
+        let mut partitions = bus.partitions_of(&options.topics).await?;
+        let bounds = bus.bounds_of(&options.topics, &mut partitions).await?;
         let starts = bus.resolve_start(&options.start, &partitions, &bounds).await?;
         let ends = match &options.end {
             Some(end) => bus
@@ -169,8 +170,19 @@ impl ReadSession {
                 self.events(partition, sifted).map(Ok)
             }
             Some(Err(error)) if error.reason() == Reason::PositionGone => self.over_gap(reader).await,
-            Some(Err(error)) => Some(Err(error)),
+            Some(Err(error)) => self.failed(&partition, error),
         }
+    }
+
+    /// A topic that only matches may be deleted: what else is read goes on.
+    fn failed(&mut self, partition: &TopicPartition, error: Error) -> Option<Result<ReadFrame>> {
+        if error.reason() != Reason::TopicNotFound || self.options.topics.names(&partition.topic) {
+            return Some(Err(error));
+        }
+        self.progress.retain(|progress| progress.partition != *partition);
+        // There may be another of its name already.
+        self.metadata.mark_changed();
+        None
     }
 
     fn events(&mut self, partition: TopicPartition, mut sifted: Sifted) -> Option<ReadFrame> {
@@ -193,7 +205,7 @@ impl ReadSession {
         let partition = reader.partition().clone();
         let bounds = match self.bus.log.bounds(std::slice::from_ref(&partition)).await {
             Ok(bounds) => bounds[0],
-            Err(error) => return Some(Err(error)),
+            Err(error) => return self.failed(&partition, error),
         };
         let gap = Gap::at(&partition, reader.position(), bounds);
         let from = gap.as_ref().map_or(reader.position(), |gap| gap.to);
@@ -230,10 +242,11 @@ impl ReadSession {
 
     /// Partitions born while following are read from their start.
     async fn add_new_partitions(&mut self) -> Result<()> {
-        for partition in self.bus.partitions_of(&self.options.topics).await? {
-            if !self.progress.iter().any(|progress| progress.partition == partition) {
-                self.add(partition, (0, None), 0);
-            }
+        let mut new = self.bus.partitions_of(&self.options.topics).await?;
+        let known: FxHashSet<_> = self.progress.iter().map(|progress| &progress.partition).collect();
+        new.retain(|partition| !known.contains(partition));
+        for partition in new {
+            self.add(partition, (0, None), 0);
         }
         Ok(())
     }

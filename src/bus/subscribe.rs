@@ -15,8 +15,7 @@ use super::{
 use crate::{
     error::{Error, Reason, Result},
     filter::Filter,
-    log::TopicPartition,
-    name::{Group, Topic},
+    name::{Group, Selectors},
 };
 
 /// What a client opens a stream with.
@@ -24,7 +23,7 @@ use crate::{
 pub struct OpenOptions {
     pub group: Group,
     /// `None` = the group's.
-    pub topics: Option<Vec<Topic>>,
+    pub topics: Option<Selectors>,
     /// For a group that is created; `None` = earliest.
     pub start: Option<Start>,
     /// `None` = the group's.
@@ -134,8 +133,9 @@ impl Inner {
 
     /// Where the group stands in each partition there is.
     pub(super) async fn stand(&self, group: &Group, record: &GroupRecord) -> Result<Vec<PartitionProgress>> {
-        let partitions = self.existing_partitions(&record.settings.topics).await?;
-        let bounds = self.log.bounds(&partitions).await?;
+        let topics = &record.settings.topics;
+        let mut partitions = self.existing_partitions(topics).await?;
+        let bounds = self.bounds_of(topics, &mut partitions).await?;
         let committed = self.log.committed(group, &partitions).await?;
         let rows = partitions.into_iter().zip(bounds).zip(committed);
         Ok(rows
@@ -151,18 +151,6 @@ impl Inner {
                 }
             })
             .collect())
-    }
-
-    pub(super) async fn existing_partitions(&self, topics: &[Topic]) -> Result<Vec<TopicPartition>> {
-        let mut all = Vec::new();
-        for topic in topics {
-            match self.partitions_of(std::slice::from_ref(topic)).await {
-                Ok(partitions) => all.extend(partitions),
-                Err(error) if error.reason() == Reason::TopicNotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(all)
     }
 }
 

@@ -1,9 +1,9 @@
 //! Topics: create, change, list, delete; and creating them on first use where that is allowed.
 
-use super::{Bus, Inner};
+use super::{Bus, Inner, partitions::partitions};
 use crate::{
     error::{Error, Reason, Result},
-    log::{Bounds, Cleanup, TopicInfo, TopicPartition, TopicSettings},
+    log::{Bounds, Cleanup, TopicInfo, TopicSettings},
     name::Topic,
 };
 
@@ -43,7 +43,8 @@ impl Bus {
     /// One topic with the bounds of its partitions.
     pub async fn topic(&self, topic: &Topic) -> Result<(TopicInfo, Vec<Bounds>)> {
         let info = self.0.must_exist(topic).await?;
-        let bounds = self.0.log.bounds(&partitions(topic, info.settings.partitions)).await?;
+        let partitions: Vec<_> = partitions(topic, info.settings.partitions).collect();
+        let bounds = self.0.log.bounds(&partitions).await?;
         Ok((info, bounds))
     }
 
@@ -73,7 +74,7 @@ impl Inner {
     }
 
     /// Creates those that are missing, if the configuration allows it.
-    pub(super) async fn ensure_topics(&self, topics: &[Topic]) -> Result<()> {
+    pub(super) async fn ensure_topics(&self, topics: impl IntoIterator<Item = &Topic>) -> Result<()> {
         let mut known: Option<&Topic> = None;
         for topic in topics {
             if known == Some(topic) {
@@ -100,29 +101,6 @@ impl Inner {
             Err(error) => Err(error),
         }
     }
-
-    /// The partitions of topics, all of which must exist.
-    pub(super) async fn partitions_of(&self, topics: &[Topic]) -> Result<Vec<TopicPartition>> {
-        let mut all = Vec::new();
-        for topic in topics {
-            let count = self
-                .log
-                .partitions(topic)
-                .await?
-                .ok_or_else(|| Error::no_such_topic(topic))?;
-            all.extend(partitions(topic, count));
-        }
-        Ok(all)
-    }
-}
-
-fn partitions(topic: &Topic, count: i32) -> Vec<TopicPartition> {
-    (0..count)
-        .map(|partition| TopicPartition {
-            topic: topic.clone(),
-            partition,
-        })
-        .collect()
 }
 
 fn check(topic: &Topic, settings: &TopicSettings) -> Result<()> {

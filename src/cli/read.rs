@@ -13,7 +13,7 @@ use crate::proto::tidings::v1::{Filter, Gap, ReadRequest, filter::Dialect, read_
 
 #[derive(Debug, Args)]
 pub struct Read {
-    /// Topics: names, or patterns (`*` is one segment, `**` any number, `re:` a regular expression)
+    /// Topics: names, or patterns in quotes ('*' is one segment, '**' any number, 're:' begins a regular expression)
     #[arg(required = true, value_name = "TOPIC")]
     topics: Vec<String>,
     /// Where to start: earliest, latest, or a time (RFC 3339); default: latest with --follow, else earliest

@@ -23,7 +23,7 @@ pub struct Subscribe {
     /// The group; created if it does not exist
     #[arg(long)]
     group: String,
-    /// Topics: names, or patterns (`*` is one segment, `**` any number, `re:` a regular expression)
+    /// Topics: names, or patterns in quotes ('*' is one segment, '**' any number, 're:' begins a regular expression)
     #[arg(required = true, value_name = "TOPIC")]
     topics: Vec<String>,
     /// End after so many events

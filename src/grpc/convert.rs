@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use crate::{
     bus::{End, Gap, GapReason, PartitionProgress, Start, Waiting},
-    error::{Error, Reason, Result},
+    error::{Error, Fault, Reason, Result},
     log::{LogTime, TopicPartition},
-    name::Topic,
+    name::{Selector, Selectors, Topic},
     proto::tidings::v1::{self as wire, end::Until, start::At},
 };
 
@@ -34,24 +34,27 @@ pub(super) fn invalid(field: &str, rule: impl Into<String>) -> Error {
 
 /// A topic's name, where exactly one topic can stand.
 pub(super) fn topic(name: &str, field: &str) -> Result<Topic> {
-    Topic::new(name).map_err(|error| {
-        let faults = error
-            .field_faults()
-            .iter()
-            .map(|fault| crate::error::Fault::new(field, fault.rule.clone()));
-        Error::faults(Reason::TopicInvalid, faults.collect())
-    })
+    Topic::new(name).map_err(|error| Error::faults(Reason::TopicInvalid, faults_of(&error, field).collect()))
 }
 
-/// The names of existing topics; patterns are for a later version.
-pub(super) fn topics(names: &[String], field: &str) -> Result<Vec<Topic>> {
-    let one = |(index, name): (usize, &String)| {
-        if name.contains('*') || name.starts_with("re:") {
-            return Err(Error::not_built(format!("the pattern {name} in {field}")));
+fn faults_of(error: &Error, field: &str) -> impl Iterator<Item = Fault> {
+    let rules = error.field_faults().iter();
+    rules.map(move |fault| Fault::new(field, fault.rule.clone()))
+}
+
+/// Topics by name or by pattern.
+pub(super) fn selectors(texts: &[String], field: &str) -> Result<Selectors> {
+    let (mut selectors, mut faults) = (Vec::new(), Vec::new());
+    for (index, text) in texts.iter().enumerate() {
+        match Selector::new(text) {
+            Ok(selector) => selectors.push(selector),
+            Err(error) => faults.extend(faults_of(&error, &format!("{field}[{index}]"))),
         }
-        topic(name, &format!("{field}[{index}]"))
-    };
-    names.iter().enumerate().map(one).collect()
+    }
+    match faults.is_empty() {
+        true => Ok(Selectors::new(selectors)),
+        false => Err(Error::faults(Reason::TopicInvalid, faults)),
+    }
 }
 
 /// Where to start; `None` = unset.

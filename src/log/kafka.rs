@@ -142,6 +142,11 @@ impl Log for KafkaLog {
         self.admin.describe_all().await
     }
 
+    async fn names(&self) -> Result<Vec<Topic>> {
+        self.cluster.check_open()?;
+        self.cluster.catalog.names().await
+    }
+
     async fn partitions(&self, topic: &Topic) -> Result<Option<i32>> {
         self.cluster.check_open()?;
         Ok(self.cluster.catalog.find(topic).await?.map(|known| known.partitions))

@@ -20,7 +20,7 @@ use tidings::{
         TopicSettings,
         embedded::{EmbeddedLog, Options},
     },
-    name::{Group, Topic, template::TopicTemplate},
+    name::{Group, Selector, Selectors, Topic, template::TopicTemplate},
 };
 use tokio::{
     sync::watch,
@@ -51,6 +51,9 @@ impl Log for Counting {
     }
     async fn topics(&self) -> Result<Vec<TopicInfo>> {
         self.log.topics().await
+    }
+    async fn names(&self) -> Result<Vec<Topic>> {
+        self.log.names().await
     }
     async fn partitions(&self, topic: &Topic) -> Result<Option<i32>> {
         self.log.partitions(topic).await
@@ -184,7 +187,7 @@ async fn a_thousand_readers_at_the_end_cost_one_fetch() {
     let mut readers = Vec::new();
     for _ in 0..READERS {
         let options = ReadOptions {
-            topics: vec![Topic::new(TOPIC).expect("valid")],
+            topics: Selectors::new(vec![Selector::new(TOPIC).expect("valid")]),
             start: Start::Latest,
             end: None,
             filter: None,

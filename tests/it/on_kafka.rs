@@ -25,6 +25,7 @@ mod gaps;
 mod groups;
 mod harness_works;
 mod heartbeats;
+mod patterns;
 mod portal;
 mod publish;
 mod publish_stream;

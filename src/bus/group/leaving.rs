@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustc_hash::FxHashSet;
+
 use super::{LossReason, partitions::Owned, task::Task};
 use crate::{
     bus::delivery::PartitionId,
@@ -21,12 +23,13 @@ impl Task {
     }
 
     fn retire(&mut self, partitions: &[TopicPartition], release: Option<Arc<Release>>, reason: LossReason) {
+        let partitions: FxHashSet<&TopicPartition> = partitions.iter().collect();
         self.pending.retain(|partition, _| !partitions.contains(partition));
         self.take_back_all();
         let until = Instant::now() + GRACE;
         let mut lost = Vec::new();
         for (id, owned) in &mut self.owned {
-            if partitions.contains(&owned.partition) {
+            if partitions.contains(&*owned.partition) {
                 self.dispatch.retire(*id);
                 owned.parked = None;
                 owned.releasing = Some((release.clone(), until));
@@ -86,12 +89,13 @@ impl Task {
 
     /// The partitions are gone: acks of them are stale.
     pub(super) fn lose(&mut self, partitions: &[TopicPartition], reason: LossReason) {
+        let partitions: FxHashSet<&TopicPartition> = partitions.iter().collect();
         self.pending.retain(|partition, _| !partitions.contains(partition));
         self.take_back_all();
         let gone = self
             .owned
             .iter()
-            .filter(|(_, owned)| partitions.contains(&owned.partition));
+            .filter(|(_, owned)| partitions.contains(&*owned.partition));
         let gone: Vec<PartitionId> = gone.map(|(id, _)| *id).collect();
         let mut lost = Vec::new();
         for id in gone {

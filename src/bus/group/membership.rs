@@ -1,4 +1,5 @@
-//! The group's membership on the log: joined with the topics of its record, and anew when these change.
+//! The group's membership on the log: joined with the topics that its record means, more of them as they come, and anew when
+//! the record means others.
 
 use std::{sync::Arc, time::Instant};
 
@@ -6,20 +7,35 @@ use super::{
     Frame,
     task::{RETRY, Task},
 };
-use crate::{bus::groups::GroupRecord, error::Result, log::Membership};
+use crate::{
+    bus::{groups::GroupRecord, matching::Matching},
+    error::Result,
+    log::Membership,
+};
 
 impl Task {
     /// Joins the group on the log with the topics it has now.
     pub(super) fn rejoin(&mut self) {
         self.rejoin_at = None;
         let log = Arc::clone(&self.bus.log);
-        let (group, record) = (self.identity.group.clone(), Arc::clone(&self.identity.record));
-        self.joining = Some(Box::pin(async move { log.join(&group, &record.settings.topics).await }));
+        let (group, topics) = (
+            self.identity.group.clone(),
+            self.identity.record.settings.topics.clone(),
+        );
+        let names = self.bus.names.clone();
+        self.joining = Some(Box::pin(async move {
+            let matching = Matching::begin(topics, names).await;
+            let membership = log.join(&group, matching.topics()).await?;
+            Ok((membership, matching))
+        }));
     }
 
-    pub(super) fn rejoined(&mut self, membership: Result<Membership>) {
-        match membership {
-            Ok(Membership { changes, member }) => (self.changes, self.member) = (Some(changes), Some(member)),
+    pub(super) fn rejoined(&mut self, joined: Result<(Membership, Matching)>) {
+        match joined {
+            Ok((Membership { changes, member }, matching)) => {
+                (self.changes, self.member) = (Some(changes), Some(member));
+                self.matching = Some(Box::pin(matching.more()));
+            }
             Err(error) => {
                 tracing::warn!(group = %self.identity.group, %error, "cannot join the group, trying again");
                 if !error.reason().is_retryable() {
@@ -29,6 +45,15 @@ impl Task {
                 self.rejoin_at = Some(Instant::now() + RETRY);
             }
         }
+    }
+
+    /// Topics came that the group's patterns match: they are taken up beside those that the member has.
+    pub(super) fn matched(&mut self, matching: Matching) {
+        tracing::debug!(group = %self.identity.group, topics = matching.topics().len(), "more topics match");
+        if let Some(member) = &self.member {
+            member.subscribe(matching.topics());
+        }
+        self.matching = Some(Box::pin(matching.more()));
     }
 
     /// The record was replaced: settings that are read when needed are in force at once, topics with a new membership.

@@ -90,7 +90,7 @@ impl Task {
 
     /// Gives the membership up.
     pub(super) fn leave_log(&mut self, reason: LossReason) {
-        (self.changes, self.member, self.joining) = (None, None, None);
+        (self.changes, self.member, self.joining, self.matching) = (None, None, None, None);
         self.starting.clear();
         self.pending.clear();
         let all: Vec<TopicPartition> = self.owned.values().map(|owned| (*owned.partition).clone()).collect();

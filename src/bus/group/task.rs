@@ -30,6 +30,7 @@ use crate::{
         dead_letters::Store,
         delivery::{Dispatch, Limits, PartitionId, StreamId},
         groups::GroupRecord,
+        matching::Matching,
         start::Gap,
     },
     error::Result,
@@ -86,7 +87,9 @@ pub(super) struct Task {
     pub(super) lease_check: Instant,
     pub(super) rejoin_at: Option<Instant>,
     /// Dropped when the membership would be of no use.
-    pub(super) joining: Option<BoxFuture<'static, Result<Membership>>>,
+    pub(super) joining: Option<BoxFuture<'static, Result<(Membership, Matching)>>>,
+    /// Ready when there are more topics for the membership.
+    pub(super) matching: Option<BoxFuture<'static, Matching>>,
     /// Set while the bus drains: when streams are ended.
     pub(super) drain_until: Option<Instant>,
 }
@@ -150,6 +153,7 @@ impl Task {
             lease_check: now,
             rejoin_at: Some(now),
             joining: None,
+            matching: None,
             drain_until: None,
             bus,
         }
@@ -167,7 +171,8 @@ impl Task {
                 Some(signal) = self.signals.recv() => self.signal(signal),
                 Some(read) = self.reads.next() => self.received(read),
                 Some(started) = self.starting.next() => self.started(started),
-                membership = maybe(&mut self.joining) => self.rejoined(membership),
+                joined_log = maybe(&mut self.joining) => self.rejoined(joined_log),
+                matching = maybe(&mut self.matching) => self.matched(matching),
                 change = next_change(&mut self.changes) => self.changed(change),
                 result = maybe(&mut self.commits.in_flight) => self.committed(result),
                 buried = maybe(&mut self.graves.writing) => self.buried(buried),

@@ -85,8 +85,9 @@ impl Bus {
 
 impl Inner {
     async fn group_info(&self, name: Group, record: Arc<GroupRecord>) -> Result<GroupInfo> {
-        let partitions = self.existing_partitions(&record.settings.topics).await?;
-        let bounds = self.log.bounds(&partitions).await?;
+        let topics = &record.settings.topics;
+        let mut partitions = self.existing_partitions(topics).await?;
+        let bounds = self.bounds_of(topics, &mut partitions).await?;
         let committed = self.log.committed(&name, &partitions).await?;
         let view = match self.groups.active.get(&name) {
             Some(handle) => handle.describe().await,

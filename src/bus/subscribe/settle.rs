@@ -13,7 +13,7 @@ use crate::{
     },
     error::{Error, Reason, Result},
     log::{Bounds, Commit, LogTime, TopicPartition},
-    name::{Group, Topic},
+    name::{Group, Selectors},
 };
 
 /// How often another replica may be first before a change is given up.
@@ -39,7 +39,7 @@ impl Inner {
             if options.on_conflict == OnConflict::Refuse {
                 return Err(conflict(&options.group, &found.settings, &wanted));
             }
-            self.ensure_topics(&wanted.topics).await?;
+            self.ensure_topics(wanted.topics.named()).await?;
             let changed = GroupRecord {
                 offset: 0,
                 revision: found.revision + 1,
@@ -60,7 +60,7 @@ impl Inner {
 
     /// The group's settings where the stream leaves them unset, the stream's elsewhere.
     fn wanted(&self, options: &OpenOptions, found: &GroupRecord) -> GroupSettings {
-        let topics = options.topics.clone().map(normal);
+        let topics = options.topics.clone();
         let has = &found.settings;
         let (configured, retry) = (
             self.settings.delivery.of(&options.group).retry,
@@ -78,11 +78,11 @@ impl Inner {
 
     async fn create_group(&self, options: &OpenOptions) -> Result<(Arc<GroupRecord>, bool)> {
         let group = &options.group;
-        let Some(topics) = options.topics.clone().map(normal) else {
+        let Some(topics) = options.topics.clone() else {
             let rule = format!("group {group} does not exist yet; name the topics to create it with");
             return Err(Error::fault(Reason::RequestInvalid, "open.topics", rule));
         };
-        self.ensure_topics(&topics).await?;
+        self.ensure_topics(topics.named()).await?;
         let record = GroupRecord {
             offset: 0,
             revision: 1,
@@ -135,9 +135,9 @@ impl Inner {
         }
     }
 
-    async fn start_of(&self, options: &OpenOptions, topics: &[Topic]) -> Result<Vec<(TopicPartition, i64)>> {
-        let partitions = self.partitions_of(topics).await?;
-        let bounds = self.log.bounds(&partitions).await?;
+    async fn start_of(&self, options: &OpenOptions, topics: &Selectors) -> Result<Vec<(TopicPartition, i64)>> {
+        let mut partitions = self.partitions_of(topics).await?;
+        let bounds = self.bounds_of(topics, &mut partitions).await?;
         let offsets = match &options.start {
             Some(start) => self.resolve_start(start, &partitions, &bounds).await?,
             None => self.resume_or_begin(&options.group, &partitions, &bounds).await?,
@@ -158,13 +158,6 @@ impl Inner {
             .map(|(committed, bounds)| committed.map_or(bounds.start, |committed| committed.offset))
             .collect())
     }
-}
-
-/// Sorted, each once: two streams that name the same topics agree.
-fn normal(mut topics: Vec<Topic>) -> Vec<Topic> {
-    topics.sort();
-    topics.dedup();
-    topics
 }
 
 fn conflict(group: &Group, has: &GroupSettings, wanted: &GroupSettings) -> Error {

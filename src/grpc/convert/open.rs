@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{end, failing, filter::filter, invalid, period, start, topics};
+use super::{end, failing, filter::filter, invalid, period, selectors, start};
 use crate::{
     bus::{
         End, OnConflict, OnGap, OpenOptions, ReadOptions, Start,
@@ -38,7 +38,7 @@ pub(in crate::grpc) fn open(open: wire::Open) -> Result<(OpenOptions, usize)> {
         topics: if open.topics.is_empty() {
             None
         } else {
-            Some(topics(&open.topics, "open.topics")?)
+            Some(selectors(&open.topics, "open.topics")?)
         },
         start: match open.start {
             Some(wire::Start {
@@ -154,11 +154,8 @@ pub(in crate::grpc) fn read_options(request: wire::ReadRequest) -> Result<ReadOp
     }
     let max_events = u64::try_from(request.max_events).map_err(|_| invalid("max_events", "is not negative"))?;
     let filter = filter(request.filter, "filter")?;
-    let mut topics = topics(&request.topics, "topics")?;
-    topics.sort();
-    topics.dedup();
     Ok(ReadOptions {
-        topics,
+        topics: selectors(&request.topics, "topics")?,
         start: start.unwrap_or(if follow { Start::Latest } else { Start::Earliest }),
         end: if follow { None } else { Some(end.unwrap_or(End::Latest)) },
         filter,

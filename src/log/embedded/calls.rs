@@ -53,6 +53,13 @@ impl Log for EmbeddedLog {
         Ok(topics)
     }
 
+    async fn names(&self) -> Result<Vec<Topic>> {
+        self.check_open()?;
+        let mut names: Vec<Topic> = self.shared.read_table(|table| table.keys().cloned().collect());
+        names.sort();
+        Ok(names)
+    }
+
     async fn partitions(&self, topic: &Topic) -> Result<Option<i32>> {
         self.check_open()?;
         Ok(self.shared.entry(topic).map(|entry| entry.info.settings.partitions))

@@ -57,6 +57,13 @@ impl Coordinator {
         self.last_member
     }
 
+    /// The member wants other topics.
+    pub(crate) fn subscribe(&mut self, member: MemberId, topics: &[Topic]) {
+        if let Some(wanted) = self.members.get_mut(&member) {
+            *wanted = topics.iter().cloned().collect();
+        }
+    }
+
     pub(crate) fn leave(&mut self, member: MemberId) {
         self.members.remove(&member);
         self.owners.retain(|_, owner| owner.member != member);
@@ -71,9 +78,11 @@ impl Coordinator {
         self.is_blocked
     }
 
-    /// What its members want.
+    /// What its members want or have.
     pub(crate) fn topics(&self) -> BTreeSet<Topic> {
-        self.members.values().flatten().cloned().collect()
+        let wanted = self.members.values().flatten();
+        let owned = self.owners.keys().map(|partition| &partition.topic);
+        wanted.chain(owned).cloned().collect()
     }
 
     pub(crate) fn is_idle(&self) -> bool {
@@ -207,7 +216,8 @@ impl Coordinator {
                     topic: topic.clone(),
                     partition,
                 };
-                let owner = self.owners.get(&partition).filter(|owner| owner.revoked.is_none());
+                let stays = |owner: &&Owner| owner.revoked.is_none() && self.wants(owner.member, topic);
+                let owner = self.owners.get(&partition).filter(stays);
                 match owner {
                     Some(owner) => {
                         *loads.entry(owner.member).or_default() += 1;
@@ -229,10 +239,12 @@ impl Coordinator {
 
     /// The member with the least to do among those that want the topic.
     fn least(&self, loads: &BTreeMap<MemberId, usize>, topic: &Topic) -> Option<MemberId> {
-        let wanting = self.members.iter().filter(|(_, topics)| topics.contains(topic));
-        wanting
-            .map(|(member, _)| *member)
-            .min_by_key(|member| loads.get(member))
+        let wanting = self.members.keys().filter(|member| self.wants(**member, topic));
+        wanting.copied().min_by_key(|member| loads.get(member))
+    }
+
+    fn wants(&self, member: MemberId, topic: &Topic) -> bool {
+        self.members.get(&member).is_some_and(|topics| topics.contains(topic))
     }
 
     fn balance(&self, target: &mut BTreeMap<TopicPartition, MemberId>, loads: &mut BTreeMap<MemberId, usize>) {
@@ -269,6 +281,7 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Step {
         Join(bool),
+        Subscribe(usize, bool),
         Leave(usize),
         Release(usize),
         Expire(usize),
@@ -281,6 +294,7 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             any::<bool>().prop_map(Step::Join),
+            (0..4_usize, any::<bool>()).prop_map(|(member, both)| Step::Subscribe(member, both)),
             (0..4_usize).prop_map(Step::Leave),
             (0..4_usize).prop_map(Step::Release),
             (0..4_usize).prop_map(Step::Expire),
@@ -289,6 +303,10 @@ mod tests {
             (0..9_usize).prop_map(Step::BeginCommit),
             (0..4_usize).prop_map(Step::EndCommit),
         ]
+    }
+
+    fn a_and(b: bool) -> Vec<Topic> {
+        [topic("a"), topic("b")][..if b { 2 } else { 1 }].to_vec()
     }
 
     /// What members believe from the notices they got.
@@ -340,9 +358,13 @@ mod tests {
         fn step(&mut self, step: Step) {
             match step {
                 Step::Join(both) => {
-                    let topics = [topic("a"), topic("b")];
-                    let member = self.coordinator.join(&topics[..if both { 2 } else { 1 }]);
+                    let member = self.coordinator.join(&a_and(both));
                     self.holds.insert(member, BTreeSet::new());
+                }
+                Step::Subscribe(number, both) => {
+                    if let Some(member) = self.holds.keys().nth(number) {
+                        self.coordinator.subscribe(*member, &a_and(both));
+                    }
                 }
                 Step::Leave(number) => {
                     if let Some(member) = self.holds.keys().nth(number).copied() {
@@ -413,6 +435,10 @@ mod tests {
             }
             world.settle();
             prop_assert!(world.tickets.is_empty());
+            for (member, held) in &world.holds {
+                let topics: BTreeSet<&Topic> = held.iter().map(|partition| &partition.topic).collect();
+                prop_assert!(topics.iter().all(|topic| world.coordinator.wants(*member, topic)));
+            }
             if !world.holds.is_empty() {
                 let owned_of_a = world.holds.values().flatten().filter(|partition| partition.topic == topic("a")).count();
                 prop_assert_eq!(owned_of_a, world.available[&topic("a")].1 as usize);

@@ -8,7 +8,7 @@ use super::{coordinator::MemberId, groups::Groups};
 use crate::{
     error::Result,
     log::{Commit, Member, TopicPartition},
-    name::Group,
+    name::{Group, Topic},
 };
 
 /// Keeps partitions where they are while a commit is on its way, even if nobody waits for it any more.
@@ -40,6 +40,11 @@ pub(crate) struct Joined {
 impl Member for Joined {
     async fn commit(&self, commits: Vec<Commit>) -> Result<()> {
         self.groups.commit(&self.group, Some(self.id), commits).await
+    }
+
+    fn subscribe(&self, topics: &[Topic]) {
+        self.groups
+            .turn(&self.group, |running| running.coordinator.subscribe(self.id, topics));
     }
 
     /// Who has the log's directory has all its groups.

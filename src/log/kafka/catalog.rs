@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     client::Context,
-    fault::{blocking, failed_with},
+    fault::{blocking, failed_with, unavailable},
     health::Health,
     names::Names,
 };
@@ -61,6 +61,8 @@ pub(super) struct Known {
 struct Rounds {
     begun: u64,
     done: u64,
+    /// One of them at least.
+    has_answered: bool,
 }
 
 impl Catalog {
@@ -98,6 +100,20 @@ impl Catalog {
             .collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all
+    }
+
+    /// The names of all topics, in order, as known; asked for now only if the cluster has not answered yet.
+    pub(super) async fn names(&self) -> Result<Vec<Topic>> {
+        let has_answered = || self.rounds.borrow().has_answered;
+        if !has_answered() {
+            self.refresh().await;
+        }
+        if !has_answered() {
+            return Err(unavailable("list topics: Kafka cannot be reached".to_owned()));
+        }
+        let mut names: Vec<Topic> = self.lock().keys().cloned().collect();
+        names.sort();
+        Ok(names)
     }
 
     /// A topic that may have been created a moment ago: the cluster is asked about one that is not known.
@@ -191,7 +207,10 @@ impl Catalog {
                 false
             }
         };
-        self.rounds.send_modify(|rounds| rounds.done = round);
+        self.rounds.send_modify(|rounds| {
+            rounds.done = round;
+            rounds.has_answered |= answered;
+        });
         answered
     }
 

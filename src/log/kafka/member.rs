@@ -33,7 +33,10 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 use rdkafka::{TopicPartitionList, error::KafkaError, topic_partition_list::TopicPartitionListElem};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub(super) use self::leaving::Leaving;
@@ -149,7 +152,8 @@ struct Seat {
     cluster: Arc<Cluster>,
     group: Group,
     group_id: String,
-    topics: Vec<Topic>,
+    /// Those that the member wants now; its lives follow them.
+    topics: watch::Sender<Arc<[Topic]>>,
 }
 
 impl Seat {
@@ -158,15 +162,17 @@ impl Seat {
             cluster: Arc::clone(cluster),
             group: group.clone(),
             group_id: cluster.names.group_id(group),
-            topics: topics.to_vec(),
+            topics: watch::Sender::new(topics.into()),
         }
     }
 
+    fn topics(&self) -> Arc<[Topic]> {
+        Arc::clone(&self.topics.borrow())
+    }
+
     fn names_on_cluster(&self) -> Vec<String> {
-        self.topics
-            .iter()
-            .map(|topic| self.cluster.names.on_cluster(topic))
-            .collect()
+        let on_cluster = |topic| self.cluster.names.on_cluster(topic);
+        self.topics().iter().map(on_cluster).collect()
     }
 
     /// Tells a partition that exists from one of an earlier topic of the same name.

@@ -176,7 +176,10 @@ impl Offsets {
                 let (topic, number) = (&partition.topic, partition.partition);
                 match found.get(&(name.as_str(), number)) {
                     Some(Ok(offset)) => Ok(*offset),
-                    Some(Err(error)) => Err(failed(&format!("ask for offsets of {topic}/{number}"), error)),
+                    Some(Err(error)) => {
+                        let error = failed(&format!("ask for offsets of {topic}/{number}"), error);
+                        Err(error.resource("topic", topic.as_str()))
+                    }
                     None => Err(unavailable(format!("ask for offsets of {topic}/{number}: no answer"))),
                 }
             })

@@ -90,5 +90,11 @@ mod on_mock {
             a_release_held_from_before_the_group_began_anew_frees_nothing,
             a_leaving_member_gives_its_partitions_to_the_others,
         }
+        changing_groups {
+            a_member_takes_up_topics_and_keeps_what_it_has,
+            a_member_lets_go_of_topics_that_it_does_not_want_any_more,
+            members_that_take_up_a_topic_one_after_the_other_share_it,
+            a_member_without_topics_takes_some_up,
+        }
     }
 }

@@ -9,7 +9,7 @@ use tidings::{
 
 use super::{Backend, at, group, next, reason, settings, topic};
 
-fn commit(partition: TopicPartition, offset: i64, note: &str) -> Commit {
+pub(super) fn commit(partition: TopicPartition, offset: i64, note: &str) -> Commit {
     Commit {
         partition,
         offset,
@@ -17,7 +17,7 @@ fn commit(partition: TopicPartition, offset: i64, note: &str) -> Commit {
     }
 }
 
-fn committed(offset: i64, note: &str) -> Option<Committed> {
+pub(super) fn committed(offset: i64, note: &str) -> Option<Committed> {
     Some(Committed {
         offset,
         note: note.to_owned(),
@@ -25,7 +25,7 @@ fn committed(offset: i64, note: &str) -> Option<Committed> {
 }
 
 /// What the member is assigned next; it lets go of what is revoked first.
-async fn assigned(membership: &mut Membership, count: usize) -> BTreeSet<TopicPartition> {
+pub(super) async fn assigned(membership: &mut Membership, count: usize) -> BTreeSet<TopicPartition> {
     let mut held = BTreeSet::new();
     while held.len() < count {
         match next(&mut membership.changes).await {

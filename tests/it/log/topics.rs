@@ -33,6 +33,7 @@ pub(crate) async fn a_topic_is_created_once_and_listed(log: Backend) {
         topics.iter().map(|topic| topic.name.as_str()).collect::<Vec<_>>(),
         ["a", "b"]
     );
+    assert_eq!(log.names().await.unwrap(), ["a", "b"].map(topic));
     let found = log.topic(&topic("b")).await.unwrap().unwrap();
     assert_eq!((found.settings, &topics[1].name), (full, &found.name));
     assert_eq!(log.topic(&topic("c")).await.unwrap(), None);

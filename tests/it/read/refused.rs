@@ -55,20 +55,6 @@ async fn what_is_not_built_is_refused_by_name() {
     for (named, request) in [
         ("snapshot", from(At::Snapshot("s".into()))),
         ("checkpoint", from(At::Checkpoint("c".into()))),
-        (
-            "**",
-            ReadRequest {
-                topics: vec!["**".into()],
-                ..reading()
-            },
-        ),
-        (
-            "re:.",
-            ReadRequest {
-                topics: vec!["re:.".into()],
-                ..reading()
-            },
-        ),
     ] {
         let refusal = refused(
             read_result(&server, request).await,

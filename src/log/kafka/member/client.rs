@@ -74,8 +74,13 @@ impl Client {
         self.closed.clone()
     }
 
+    /// Joins the group with these topics, or changes what it joined with. Without any it is in no group.
     pub(super) async fn subscribe(self: &Arc<Self>, topics: Vec<String>) -> Result<()> {
         let subscribed = self.ask(move |consumer| {
+            if topics.is_empty() {
+                consumer.unsubscribe();
+                return Ok(());
+            }
             let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
             consumer.subscribe(&topics)
         });

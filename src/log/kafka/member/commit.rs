@@ -18,6 +18,7 @@ use super::{
 use crate::{
     error::{Error, Reason, Result},
     log::{Commit, Member, TopicPartition},
+    name::Topic,
 };
 
 /// While the group rebalances, which moves nothing of what is committed here.
@@ -88,6 +89,10 @@ impl Member for Joined {
             sleep(PAUSE).await;
         }
         Err(self.unavailable("the group does not come to rest"))
+    }
+
+    fn subscribe(&self, topics: &[Topic]) {
+        self.seat.topics.send_replace(topics.into());
     }
 
     fn is_current(&self) -> bool {

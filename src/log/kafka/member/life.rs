@@ -1,6 +1,8 @@
 //! One life of a membership: a client joins the group, and what the group gives and takes is told, until the membership is
 //! left or lost. The next life has another client, so that nothing of this one can be done in the name of the next.
 
+mod topics;
+
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
@@ -15,7 +17,7 @@ use super::{
     ear::{Kind, Rebalance},
     fence::Fence,
     proof::Proof,
-    questions::{self, Answer},
+    questions::Answer,
     refusal,
     sight::Sight,
     table::Place,
@@ -23,6 +25,7 @@ use super::{
 use crate::{
     error::Error,
     log::{Assigned, Change, Release, TopicPartition},
+    name::Topic,
 };
 
 /// How long a member may hold what was revoked.
@@ -47,6 +50,8 @@ pub(super) struct Life {
     naps: u64,
     /// Topics came or went.
     catalog: watch::Receiver<u64>,
+    /// The topics that the member wants.
+    wanted: watch::Receiver<Arc<[Topic]>>,
     /// The group's topics as its client was told of them.
     sight: Sight,
     asking: FuturesUnordered<BoxFuture<'static, Option<Answer>>>,
@@ -64,6 +69,7 @@ impl Life {
         catalog.mark_unchanged();
         Self {
             sight: Sight::of(seat),
+            wanted: seat.topics.subscribe(),
             proof: Proof::new(&seat.cluster.options),
             seat: Arc::clone(seat),
             client,
@@ -95,8 +101,8 @@ impl Life {
     }
 
     async fn serve(&mut self) -> End {
-        if let Err(error) = self.client.subscribe(self.seat.names_on_cluster()).await {
-            return End::Failed(error);
+        if let Some(end) = self.subscribe().await {
+            return end;
         }
         loop {
             let client = Arc::clone(&self.client);
@@ -107,8 +113,12 @@ impl Life {
                 was_let_go = maybe(&mut self.release) => self.released(was_let_go),
                 () = self.fence.ended() => None,
                 () = self.seat.cluster.pulse.nap_after(self.naps) => Some(End::Lost),
-                // The sender lives as long as the cluster.
+                // The senders live as long as the cluster and the seat.
                 _ = self.catalog.changed() => self.look(),
+                _ = self.wanted.changed() => match self.subscribe().await {
+                    None => self.look(),
+                    end => end,
+                },
                 () = maybe(&mut self.looking) => self.check(),
                 is_proven = self.proof.next(&client, &self.fence, &self.seat) => (!is_proven).then_some(End::Lost),
             };
@@ -196,38 +206,6 @@ impl Life {
         }
         tracing::warn!(group = %self.seat.group, ?held, "revoked partitions were held for too long");
         (!self.tell_of(held, Change::Lost)).then_some(End::Left)
-    }
-
-    /// Topics came, went or grew: the group is told to look.
-    fn look(&mut self) -> Option<End> {
-        if self.sight.is_changed(&self.seat) {
-            self.looking = Some(Box::pin(questions::look(
-                Arc::clone(&self.seat),
-                Arc::clone(&self.client),
-            )));
-        }
-        self.check()
-    }
-
-    /// Compares what is assigned with the topics that exist.
-    fn check(&mut self) -> Option<End> {
-        let checked = self
-            .fence
-            .with(|table| table.check(|partition| self.seat.birth(partition)));
-        if !checked.found.is_empty() {
-            self.ask(checked.found);
-        }
-        (!self.tell_of(checked.lost, Change::Deleted)).then_some(End::Left)
-    }
-
-    fn ask(&mut self, places: Vec<Place>) {
-        let (seat, client, fence) = (
-            Arc::clone(&self.seat),
-            Arc::clone(&self.client),
-            Arc::clone(&self.fence),
-        );
-        self.asking
-            .push(Box::pin(questions::committed(seat, client, fence, places)));
     }
 
     fn announce(&mut self, answer: Option<Answer>) -> Option<End> {

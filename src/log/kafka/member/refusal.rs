@@ -79,10 +79,8 @@ fn has_others(seat: &Seat, group: &GroupInfo) -> bool {
 
 /// Blocks. Tries a commit that brokers refuse in any case, for its note: with members they refuse it for them.
 fn has_members(seat: &Seat) -> KafkaResult<bool> {
-    let mut existing = seat
-        .topics
-        .iter()
-        .filter(|topic| seat.cluster.catalog.known(topic).is_some());
+    let topics = seat.topics();
+    let mut existing = (topics.iter()).filter(|topic| seat.cluster.catalog.known(topic).is_some());
     let Some(topic) = existing.next() else {
         return Ok(false);
     };
