@@ -73,6 +73,11 @@ impl<P> Scheduler<P> {
         self.entries.get(*self.ready.front()?)
     }
 
+    /// The next event that may go alone.
+    pub(super) fn peek_alone(&self) -> Option<&Entry<P>> {
+        self.entries.get(*self.alone.front()?)
+    }
+
     /// An event may go, alone or not.
     pub(super) fn has_ready(&self) -> bool {
         !self.ready.is_empty() || !self.alone.is_empty()
@@ -214,7 +219,7 @@ impl<P> Scheduler<P> {
     pub(super) fn trouble(&mut self, id: EntryId, note: impl FnOnce(&mut Entry<P>)) -> Option<&Entry<P>> {
         let entry = self.entries.get_mut(id)?;
         note(entry);
-        if entry.letter.is_none() {
+        if entry.letter.is_none() && entry.tries.is_troubled() {
             self.troubled.insert((entry.partition, entry.arrival.offset), id);
         }
         Some(entry)
@@ -232,10 +237,15 @@ impl<P> Scheduler<P> {
         self.quarantined.insert(lane, self.quarantines);
     }
 
-    /// An event of a dead letter is to be sent again, whatever its key's quarantine.
-    pub(super) fn redrive(&mut self, mut entry: Entry<P>) {
-        entry.passes = self.quarantines;
+    /// An event of a dead letter is to be sent again, whatever its key's quarantine if it `passes`.
+    pub(super) fn redrive(&mut self, mut entry: Entry<P>, passes: bool) {
+        entry.passes = if passes { self.quarantines } else { 0 };
         self.arrive(entry);
+    }
+
+    /// Whether an event waits to become a dead letter.
+    pub(super) fn has_doomed(&self) -> bool {
+        !self.doomed.is_empty()
     }
 
     /// Events of this key are sent again.

@@ -98,7 +98,7 @@ impl Task {
     }
 
     /// Asks the log where the assigned partitions begin and end; `started` goes on.
-    fn begin(&mut self, assigned: Vec<Assigned>) {
+    pub(super) fn begin(&mut self, assigned: Vec<Assigned>) {
         let (log, tries) = (Arc::clone(&self.bus.log), Arc::clone(&self.bus.tries));
         let (letters, group) = (Arc::clone(&self.letters), self.identity.group.clone());
         self.serial += 1;
@@ -168,6 +168,12 @@ impl Task {
             return self.tell_gap(gap);
         }
         let from = gap.as_ref().map_or(committed, |gap| gap.to);
+        // A topic that was made anew has other events at these offsets.
+        let remembered = if from < committed {
+            Remembered::default()
+        } else {
+            remembered
+        };
         let id = self.dispatch.resume(from, &remembered.settled, remembered.tries);
         self.redrives.look = true;
         for (key, head) in self.letters.quarantined(&assigned.partition) {

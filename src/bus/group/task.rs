@@ -186,7 +186,7 @@ impl Task {
                 self.command(command);
             }
             self.settle_up().await;
-            if joined && self.members.is_empty() && self.graves.is_idle() && self.commits.is_idle() {
+            if joined && self.members.is_empty() && self.graves.may_end() && self.commits.is_idle() {
                 break;
             }
         }
