@@ -3,6 +3,7 @@
 mod brokers;
 mod dead_letters;
 mod faults;
+mod graves;
 mod members;
 mod patterns;
 mod producer;

@@ -55,6 +55,13 @@ impl Redrives {
         }
     }
 
+    /// What is not there any more is not asked for again; what was too much for once is.
+    fn take(&mut self, id: PartitionId, asked: Vec<(LetterId, i64)>, letters: &[Loaded]) {
+        let last = letters.last().map_or(i64::MAX, |last| last.at);
+        let taken = asked.into_iter().filter(|(_, at)| *at <= last);
+        self.taken.extend(taken.map(|(letter, _)| (letter, id)));
+    }
+
     /// The partition has left: whoever has it next sends its letters.
     pub(super) fn forget(&mut self, id: PartitionId) {
         self.taken.retain(|_, of| *of != id);
@@ -155,10 +162,7 @@ impl Task {
         let Some(owned) = self.owned.get(&id).filter(|owned| owned.serial == serial) else {
             return;
         };
-        // What is not there any more is not asked for again; what was too much for once is.
-        let last = letters.last().map_or(i64::MAX, |last| last.at);
-        let taken = asked.into_iter().filter(|(_, at)| *at <= last);
-        self.redrives.taken.extend(taken.map(|(letter, _)| (letter, id)));
+        self.redrives.take(id, asked, &letters);
         let ids: Vec<LetterId> = letters.iter().map(|loaded| loaded.id).collect();
         let records: Vec<Record> = letters.into_iter().map(|loaded| loaded.letter.record).collect();
         let batch = feed::decode(&owned.partition, records.clone());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication},
     client::DefaultClientContext,
     consumer::{Consumer, StreamConsumer},
     producer::{FutureProducer, FutureRecord},
@@ -79,6 +79,15 @@ pub(super) async fn create(topic: &str, broker: &Broker) {
     let options = AdminOptions::new();
     let created = admin.create_topics(&topics, &options);
     within("a topic", created).await.unwrap()[0].as_ref().unwrap();
+}
+
+/// The largest batch that a topic takes.
+pub(super) async fn limit(topic: &str, bytes: u32, broker: &Broker) {
+    let admin: AdminClient<DefaultClientContext> = config(broker).create().unwrap();
+    let bytes = bytes.to_string();
+    let limited = AlterConfig::new(ResourceSpecifier::Topic(topic)).set("max.message.bytes", &bytes);
+    let altered = admin.alter_configs([&limited], &AdminOptions::new()).await.unwrap();
+    altered[0].as_ref().unwrap();
 }
 
 async fn produce(topic: &str, broker: &Broker) {
