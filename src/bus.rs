@@ -132,7 +132,7 @@ impl Bus {
         Self(Arc::new(Inner {
             feeds: Feeds::new(Arc::clone(&log), settings.feed_bytes, tasks.clone()),
             groups,
-            names: matching::follow(&log, &tasks, &draining),
+            names: matching::follow(&log, &settings.dead_letter_topic, (&tasks, &draining)),
             tries: Table::start(Arc::clone(&log), &followers, &ended),
             dead_letters,
             publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),

@@ -6,6 +6,8 @@
 //!              └─────────────────┴──────────────────┘   done lets the next of the lane go ahead
 //! ```
 
+mod doomed;
+
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap, VecDeque, hash_map},
@@ -151,15 +153,6 @@ impl<P> Scheduler<P> {
         Some((id, entry))
     }
 
-    /// The next event that becomes a dead letter; it is busy until it is done or spared.
-    pub(super) fn bury_next(&mut self) -> Option<(EntryId, &Entry<P>)> {
-        let id = self.doomed.pop_front()?;
-        let entry = self.entries.get_mut(id)?;
-        self.unsent -= usize::from(std::mem::take(&mut entry.is_unsent));
-        entry.out = true;
-        Some((id, entry))
-    }
-
     /// The event is settled: the next of its key may go.
     pub(super) fn done(&mut self, id: EntryId) -> Option<Entry<P>> {
         let entry = self.entries.try_remove(id)?;
@@ -206,15 +199,6 @@ impl<P> Scheduler<P> {
         }
     }
 
-    /// The event becomes a dead letter.
-    pub(super) fn doom(&mut self, id: EntryId, doom: Doom) {
-        if let Some(entry) = self.entries.get_mut(id) {
-            entry.out = false;
-            entry.doom = Some(Box::new(doom));
-            self.doomed.push_back(id);
-        }
-    }
-
     /// Something went wrong with the event.
     pub(super) fn trouble(&mut self, id: EntryId, note: impl FnOnce(&mut Entry<P>)) -> Option<&Entry<P>> {
         let entry = self.entries.get_mut(id)?;
@@ -229,28 +213,6 @@ impl<P> Scheduler<P> {
     pub(super) fn troubled(&self, partition: PartitionId) -> impl Iterator<Item = &Entry<P>> {
         let all = (partition, i64::MIN)..=(partition, i64::MAX);
         self.troubled.range(all).filter_map(|(_, id)| self.entries.get(*id))
-    }
-
-    /// From now on events of this key become dead letters, also those of dead letters that came before.
-    pub(super) fn quarantine(&mut self, lane: LaneKey) {
-        self.quarantines += 1;
-        self.quarantined.insert(lane, self.quarantines);
-    }
-
-    /// An event of a dead letter is to be sent again, whatever its key's quarantine if it `passes`.
-    pub(super) fn redrive(&mut self, mut entry: Entry<P>, passes: bool) {
-        entry.passes = if passes { self.quarantines } else { 0 };
-        self.arrive(entry);
-    }
-
-    /// Whether an event waits to become a dead letter.
-    pub(super) fn has_doomed(&self) -> bool {
-        !self.doomed.is_empty()
-    }
-
-    /// Events of this key are sent again.
-    pub(super) fn free(&mut self, lane: LaneKey) {
-        self.quarantined.remove(&lane);
     }
 
     /// Lets delayed events go whose time has come.

@@ -93,6 +93,18 @@ impl Task {
                 .get(&burial.id)
                 .is_some_and(|owned| owned.serial == burial.serial)
         });
+        self.dig(&mut burials);
+        if !burials.is_empty() {
+            let (log, letters) = (Arc::clone(&self.bus.log), Arc::clone(&self.letters));
+            self.graves.writing = Some(Box::pin(async move {
+                let results = write_each(&*log, &letters, &burials).await;
+                Buried { burials, results }
+            }));
+        }
+    }
+
+    /// Adds what is to become dead letters since.
+    fn dig(&mut self, burials: &mut Vec<Burial>) {
         let most = burials.len() + MOST;
         while burials.len() < most
             && let Some(grave) = self.dispatch.next_grave()
@@ -114,13 +126,6 @@ impl Task {
                     self.bus.settings.after_dead_letter == AfterDeadLetter::Quarantine,
                 ),
             });
-        }
-        if !burials.is_empty() {
-            let (log, letters) = (Arc::clone(&self.bus.log), Arc::clone(&self.letters));
-            self.graves.writing = Some(Box::pin(async move {
-                let results = write_each(&*log, &letters, &burials).await;
-                Buried { burials, results }
-            }));
         }
     }
 

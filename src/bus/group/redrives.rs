@@ -172,10 +172,16 @@ impl Task {
                 return;
             }
         };
-        let Some(owned) = self.owned.get(&id).filter(|owned| owned.serial == serial) else {
+        if self.owned.get(&id).is_none_or(|owned| owned.serial != serial) {
             return;
-        };
+        }
         self.redrives.take(id, &asked, &mut letters);
+        self.send_again(id, request, letters);
+    }
+
+    /// Each goes behind what waits of its key.
+    fn send_again(&mut self, id: PartitionId, request: Arc<str>, letters: Vec<Loaded>) {
+        let Some(owned) = self.owned.get(&id) else { return };
         let ids: Vec<LetterId> = letters.iter().map(|loaded| loaded.id).collect();
         let records: Vec<Record> = letters.into_iter().map(|loaded| loaded.letter.record).collect();
         let batch = feed::decode(&owned.partition, records.clone());
