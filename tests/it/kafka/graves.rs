@@ -46,7 +46,7 @@ async fn while_a_dead_letter_cannot_be_written_its_offset_stays_its_key_waits_an
         ..Default::default()
     }));
     stream.ack(&got[1..]);
-    server.logged("cannot write dead letters, trying again").await;
+    server.logged("cannot write a dead letter, trying again").await;
     let oldest = stream.heartbeat().await.oldest.expect("the event that is stuck");
     assert_eq!(oldest.position.expect("a position").offset, 0);
     assert_eq!((server.states().await, committed(&server).await), (vec![], 0));
