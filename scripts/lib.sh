@@ -84,7 +84,7 @@ need_kafka() {
   say "fetching Kafka $version into $jars"
   mkdir -p target/kafka
   fetched=$(mktemp -d target/kafka/fetching.XXXXXX)
-  mvn --quiet --batch-mode -Dstyle.color=never --file tests/kafka/pom.xml "-Dkafka.version=$version" "-Djars=$PWD/$fetched" \
+  mvn --quiet --batch-mode --file tests/kafka/pom.xml "-Dkafka.version=$version" "-Djars=$PWD/$fetched" \
     dependency:copy-dependencies >&2
   cp tests/kafka/pom.xml "$fetched/pom.xml"
   rm -rf "$jars"
