@@ -116,20 +116,24 @@ struct Inner {
     /// Set when the bus drains: nothing new begins.
     draining: CancellationToken,
     tasks: TaskTracker,
+    /// What follows tables, also while the groups' last commits are on their way; and what ends it.
+    followers: TaskTracker,
+    ended: CancellationToken,
 }
 
 impl Bus {
     /// Starts on a log, which need not be reachable yet.
     pub fn start(log: Arc<dyn Log>, routes: Routes, settings: Settings) -> Self {
         let (tasks, draining) = (TaskTracker::new(), CancellationToken::new());
-        let groups = Groups::start(Arc::clone(&log), &tasks, &draining);
+        let (followers, ended) = (TaskTracker::new(), CancellationToken::new());
+        let groups = Groups::start(Arc::clone(&log), (&tasks, &draining), (&followers, &ended));
         let template = settings.dead_letter_topic.clone();
         let dead_letters = DeadLetters::new(Arc::clone(&log), template, tasks.clone(), draining.clone());
         Self(Arc::new(Inner {
             feeds: Feeds::new(Arc::clone(&log), settings.feed_bytes, tasks.clone()),
             groups,
-            names: matching::follow(&log, &tasks, &draining),
-            tries: Table::start(Arc::clone(&log), &tasks, &draining),
+            names: matching::follow(&log, &settings.dead_letter_topic, (&tasks, &draining)),
+            tries: Table::start(Arc::clone(&log), &followers, &ended),
             dead_letters,
             publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),
             streams: Arc::new(Semaphore::new(settings.streams)),
@@ -140,6 +144,8 @@ impl Bus {
             settings,
             draining,
             tasks,
+            followers,
+            ended,
         }))
     }
 
@@ -180,6 +186,9 @@ impl Bus {
         self.0.draining.cancel();
         self.0.tasks.close();
         self.0.tasks.wait().await;
+        self.0.ended.cancel();
+        self.0.followers.close();
+        self.0.followers.wait().await;
     }
 }
 

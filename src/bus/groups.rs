@@ -75,9 +75,13 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    /// Begins to read the records; they are followed until `stop`.
-    pub(super) fn start(log: Arc<dyn Log>, tasks: &TaskTracker, stop: &CancellationToken) -> Self {
-        let (table, active) = (Table::start(log, tasks, stop), Arc::<Active>::default());
+    /// Begins to read the records. Groups hear of changes until `stop`, and the records are followed until `ended`.
+    pub(super) fn start(
+        log: Arc<dyn Log>,
+        (tasks, stop): (&TaskTracker, &CancellationToken),
+        (followers, ended): (&TaskTracker, &CancellationToken),
+    ) -> Self {
+        let (table, active) = (Table::start(log, followers, ended), Arc::<Active>::default());
         tasks.spawn(tell_changes(Arc::clone(&table), Arc::clone(&active), stop.clone()));
         Self { table, active }
     }

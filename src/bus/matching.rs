@@ -10,7 +10,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     log::Log,
-    name::{Selectors, Topic},
+    name::{Selectors, Topic, template::TopicTemplate},
 };
 
 /// The names of all topics, in order; `None` until they are known.
@@ -22,13 +22,17 @@ const PAUSE: Duration = Duration::from_millis(100);
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Begins to follow the names of the log's topics, until `stop`.
-pub(super) fn follow(log: &Arc<dyn Log>, tasks: &TaskTracker, stop: &CancellationToken) -> watch::Receiver<Names> {
+pub(super) fn follow(
+    log: &Arc<dyn Log>,
+    dead_letters: &TopicTemplate,
+    (tasks, stop): (&TaskTracker, &CancellationToken),
+) -> watch::Receiver<Names> {
     let (told, names) = watch::channel(None);
-    tasks.spawn(tell(Arc::clone(log), told, stop.clone()));
+    tasks.spawn(tell(Arc::clone(log), dead_letters.clone(), told, stop.clone()));
     names
 }
 
-async fn tell(log: Arc<dyn Log>, told: watch::Sender<Names>, stop: CancellationToken) {
+async fn tell(log: Arc<dyn Log>, dead_letters: TopicTemplate, told: watch::Sender<Names>, stop: CancellationToken) {
     let mut metadata = log.metadata();
     loop {
         metadata.mark_unchanged();
@@ -37,6 +41,7 @@ async fn tell(log: Arc<dyn Log>, told: watch::Sender<Names>, stop: CancellationT
             () = stop.cancelled() => return,
             names = log.names() => names,
         };
+        let asked = asked.map(|names| without(&dead_letters, names));
         let is_known = asked.is_ok();
         match asked {
             Ok(names) => {
@@ -61,6 +66,12 @@ async fn tell(log: Arc<dyn Log>, told: watch::Sender<Names>, stop: CancellationT
             () = sleep_until(asked_at + PAUSE) => {}
         }
     }
+}
+
+/// Dead letters are matched by no pattern: a group would get its own again and again.
+pub(super) fn without(dead_letters: &TopicTemplate, mut names: Vec<Topic>) -> Vec<Topic> {
+    names.retain(|name| !dead_letters.covers(name));
+    names
 }
 
 /// The topics that are meant, and those to come.

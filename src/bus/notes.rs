@@ -54,9 +54,11 @@ pub(super) async fn write(table: &Arc<TriesTable>, noted: Vec<Noted>) -> Result<
         };
         let mut encoded = note::encode(noted.offset, &note, BUDGET);
         if !encoded.rest.is_empty() {
-            let version = u64::try_from(LogTime::now().0).unwrap_or(0);
-            let tries = std::mem::take(&mut encoded.rest);
             let key = key(&noted.group, &noted.partition);
+            // Another replica's clock may have been ahead.
+            let least = table.known(&key).map_or(0, |known| known.version + 1);
+            let version = u64::try_from(LogTime::now().0).unwrap_or(0).max(least);
+            let tries = std::mem::take(&mut encoded.rest);
             table.put(&key, &MoreTries { version, tries }).await?;
             note.overflow = Some(version);
             encoded = note::encode(noted.offset, &note, BUDGET);

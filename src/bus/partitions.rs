@@ -1,6 +1,6 @@
 //! The partitions of the topics that a client means, as they are now.
 
-use super::Inner;
+use super::{Inner, matching::without};
 use crate::{
     error::{Error, Reason, Result},
     log::{Bounds, TopicPartition},
@@ -11,7 +11,7 @@ impl Inner {
     /// The topics that are meant, in order: those named, whether they exist or not, and those that match.
     pub(super) async fn matching(&self, selectors: &Selectors) -> Result<Vec<Topic>> {
         match selectors.has_patterns() {
-            true => Ok(selectors.matching(&self.log.names().await?)),
+            true => Ok(selectors.matching(&without(&self.settings.dead_letter_topic, self.log.names().await?))),
             false => Ok(selectors.matching(&[])),
         }
     }

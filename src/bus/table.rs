@@ -244,8 +244,15 @@ async fn follow<R: Row>(table: Arc<Table<R>>, stop: CancellationToken) {
 
 /// Reads from where reading ended before, until it fails.
 async fn read_on<R: Row>(table: &Table<R>) {
-    if !matches!(table.log.partitions(&table.topic).await, Ok(Some(_))) {
-        return;
+    match table.log.partitions(&table.topic).await {
+        Ok(Some(_)) => {}
+        Ok(None) => {
+            // One that is made anew begins anew.
+            table.lock().clear();
+            table.reached.send_replace(0);
+            return;
+        }
+        Err(_) => return,
     }
     let Ok(bounds) = table.log.bounds(&[table.partition()]).await else {
         return;

@@ -34,6 +34,13 @@ impl TopicTemplate {
         Topic::new(&format!("{}{group}{}", self.before, self.after))
     }
 
+    /// Whether the topic may be some group's.
+    pub fn covers(&self, topic: &Topic) -> bool {
+        let rest = topic.as_str().strip_prefix(self.before.as_str());
+        rest.and_then(|rest| rest.strip_suffix(self.after.as_str()))
+            .is_some_and(|group| !group.is_empty())
+    }
+
     pub fn text(&self) -> String {
         format!("{}{GROUP}{}", self.before, self.after)
     }
@@ -54,6 +61,9 @@ mod tests {
         let longest = TopicTemplate::new(&format!("{}{{group}}", "a".repeat(49))).expect("valid");
         assert!(longest.topic(&group(&"g".repeat(200))).is_ok());
         assert_eq!(template.text(), "tidings.dead-letters.{group}");
+        let suffixed = TopicTemplate::new("{group}-dlq").expect("valid");
+        let covers = |name: &str| suffixed.covers(&Topic::new(name).expect("valid"));
+        assert!(covers("billing-dlq") && !covers("billing") && !covers("-dlq"));
     }
 
     #[test]

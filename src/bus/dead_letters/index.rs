@@ -140,14 +140,16 @@ impl Index {
         offsets.iter().filter_map(|at| self.rows.get(at))
     }
 
-    /// What a partition's owner is to deliver again, in order, with the offsets in the dead-letter topic.
+    /// What a partition's owner is to deliver again, in the order of the source, with the offsets in the dead-letter topic.
     pub fn redriving(&self, source: &TopicPartition) -> Vec<Redriving> {
         let rows = self.at(&self.redriving).filter(|row| *row.source == *source);
         let redriving = |row: &Row| {
             let (id, at, cause) = (row.id, row.at, Arc::clone(row.cause.as_ref()?));
             Some(Redriving { id, at, cause })
         };
-        rows.filter_map(redriving).collect()
+        let mut rows: Vec<&Row> = rows.collect();
+        rows.sort_by_key(|row| row.offset);
+        rows.into_iter().filter_map(redriving).collect()
     }
 
     /// The keys whose events are to wait, each with the head that they wait behind: the newest one.

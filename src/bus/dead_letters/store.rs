@@ -14,7 +14,7 @@ use tokio_util::sync::DropGuard;
 
 use super::{
     format::{self, Change, Request},
-    index::{Index, Redriving},
+    index::{Index, Redriving, State},
     letter::{Letter, LetterId},
     topic::Shared,
 };
@@ -133,6 +133,11 @@ impl Store {
     /// The keys (by `bus::key_hash`) whose events are to join a chain, each with its head.
     pub fn quarantined(&self, source: &TopicPartition) -> FxHashMap<u64, LetterId> {
         self.index().quarantined(source)
+    }
+
+    /// Nobody has done anything about it.
+    pub fn is_parked(&self, id: LetterId) -> bool {
+        self.index().row(id).is_some_and(|row| row.state == State::Parked)
     }
 
     /// What is known. Held shortly: others learn meanwhile nothing.

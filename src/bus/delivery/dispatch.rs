@@ -75,7 +75,7 @@ impl<P> Dispatch<P> {
     pub fn retire(&mut self, id: PartitionId) {
         if let Some(partition) = self.partitions.get_mut(id) {
             partition.retire();
-            self.scheduler.drop_unsent(id);
+            self.drop_unsent(id);
         }
     }
 
@@ -240,8 +240,18 @@ impl<P> Dispatch<P> {
 
     fn forget_if_retired(&mut self, id: PartitionId) {
         if self.partitions.get(id).is_some_and(Partition::is_retired) {
-            self.scheduler.drop_unsent(id);
+            self.drop_unsent(id);
         }
+    }
+
+    /// Forgets the events of a partition that are not busy now; what happened to them is still noted.
+    fn drop_unsent(&mut self, id: PartitionId) {
+        let idle = self.scheduler.troubled(id).filter(|entry| !entry.out);
+        let tries: Vec<_> = idle.map(|entry| (entry.arrival.offset, entry.tries)).collect();
+        if let Some(partition) = self.partitions.get_mut(id) {
+            partition.keep_tries(tries);
+        }
+        self.scheduler.drop_unsent(id);
     }
 
     /// The event is no longer on any stream.

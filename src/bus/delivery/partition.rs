@@ -61,6 +61,11 @@ impl<P> Partition<P> {
         self.version += 1;
     }
 
+    /// These events do not stay; who gets them next should know what happened to them.
+    pub(super) fn keep_tries(&mut self, tries: Vec<(i64, Tries)>) {
+        self.tries.extend(tries);
+    }
+
     /// Those of events that did not arrive yet.
     pub(super) fn tries(&self) -> impl Iterator<Item = (i64, Tries)> {
         self.tries.iter().map(|(offset, tries)| (*offset, *tries))

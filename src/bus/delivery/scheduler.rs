@@ -6,6 +6,8 @@
 //!              └─────────────────┴──────────────────┘   done lets the next of the lane go ahead
 //! ```
 
+mod doomed;
+
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap, VecDeque, hash_map},
@@ -71,6 +73,11 @@ impl<P> Scheduler<P> {
     /// The next event that may go.
     pub(super) fn peek(&self) -> Option<&Entry<P>> {
         self.entries.get(*self.ready.front()?)
+    }
+
+    /// The next event that may go alone.
+    pub(super) fn peek_alone(&self) -> Option<&Entry<P>> {
+        self.entries.get(*self.alone.front()?)
     }
 
     /// An event may go, alone or not.
@@ -146,15 +153,6 @@ impl<P> Scheduler<P> {
         Some((id, entry))
     }
 
-    /// The next event that becomes a dead letter; it is busy until it is done or spared.
-    pub(super) fn bury_next(&mut self) -> Option<(EntryId, &Entry<P>)> {
-        let id = self.doomed.pop_front()?;
-        let entry = self.entries.get_mut(id)?;
-        self.unsent -= usize::from(std::mem::take(&mut entry.is_unsent));
-        entry.out = true;
-        Some((id, entry))
-    }
-
     /// The event is settled: the next of its key may go.
     pub(super) fn done(&mut self, id: EntryId) -> Option<Entry<P>> {
         let entry = self.entries.try_remove(id)?;
@@ -201,20 +199,11 @@ impl<P> Scheduler<P> {
         }
     }
 
-    /// The event becomes a dead letter.
-    pub(super) fn doom(&mut self, id: EntryId, doom: Doom) {
-        if let Some(entry) = self.entries.get_mut(id) {
-            entry.out = false;
-            entry.doom = Some(Box::new(doom));
-            self.doomed.push_back(id);
-        }
-    }
-
     /// Something went wrong with the event.
     pub(super) fn trouble(&mut self, id: EntryId, note: impl FnOnce(&mut Entry<P>)) -> Option<&Entry<P>> {
         let entry = self.entries.get_mut(id)?;
         note(entry);
-        if entry.letter.is_none() {
+        if entry.letter.is_none() && entry.tries.is_troubled() {
             self.troubled.insert((entry.partition, entry.arrival.offset), id);
         }
         Some(entry)
@@ -224,23 +213,6 @@ impl<P> Scheduler<P> {
     pub(super) fn troubled(&self, partition: PartitionId) -> impl Iterator<Item = &Entry<P>> {
         let all = (partition, i64::MIN)..=(partition, i64::MAX);
         self.troubled.range(all).filter_map(|(_, id)| self.entries.get(*id))
-    }
-
-    /// From now on events of this key become dead letters, also those of dead letters that came before.
-    pub(super) fn quarantine(&mut self, lane: LaneKey) {
-        self.quarantines += 1;
-        self.quarantined.insert(lane, self.quarantines);
-    }
-
-    /// An event of a dead letter is to be sent again, whatever its key's quarantine.
-    pub(super) fn redrive(&mut self, mut entry: Entry<P>) {
-        entry.passes = self.quarantines;
-        self.arrive(entry);
-    }
-
-    /// Events of this key are sent again.
-    pub(super) fn free(&mut self, lane: LaneKey) {
-        self.quarantined.remove(&lane);
     }
 
     /// Lets delayed events go whose time has come.

@@ -59,7 +59,7 @@ impl Stream {
         self.is_open() && self.outstanding.count() == 0
     }
 
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         self.has_room && !self.closed && self.ledger.may_send()
     }
 

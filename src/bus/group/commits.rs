@@ -111,7 +111,9 @@ impl Commits {
 
     /// Nothing is under way and nobody waits. What the log refused is not tried for ever: it is delivered again.
     pub(super) fn is_idle(&self) -> bool {
-        self.in_flight.is_none() && self.waiting.is_empty() && (self.changes == 0 || self.failed.is_some())
+        self.in_flight.is_none()
+            && self.waiting.is_empty()
+            && ((self.changes == 0 && self.letters.is_empty()) || self.failed.is_some())
     }
 }
 
@@ -141,7 +143,7 @@ impl Task {
             return;
         }
         let (moved, commits) = self.uncommitted();
-        if self.member.is_none() && !moved.is_empty() {
+        if self.member.is_none() && !(moved.is_empty() && self.commits.letters.is_empty()) {
             // Between two memberships: wait for the next.
             self.commits.failed = Some(now);
             return;

@@ -3,7 +3,7 @@
 use super::{Frame, task::Task};
 use crate::{
     bus::{delivery::PartitionId, groups::OnGap, start::Gap},
-    log::{Log, TopicPartition},
+    log::{Assigned, Committed, Log, TopicPartition},
 };
 
 impl Task {
@@ -14,6 +14,19 @@ impl Task {
             self.unassign(id);
             self.owned.remove(&id);
             return self.tell_gap(gap);
+        }
+        if gap.to < gap.from {
+            // The topic was made anew: its partition begins anew too.
+            let assigned = Assigned {
+                partition: (*owned.partition).clone(),
+                committed: Some(Committed {
+                    offset: gap.from,
+                    note: String::new(),
+                }),
+            };
+            self.unassign(id);
+            self.owned.remove(&id);
+            return self.begin(vec![assigned]);
         }
         owned.must_commit = true;
         self.park(id, self.bus.feeds.reader(gap.partition.clone(), gap.to, None));

@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 
 use super::{
     Payload,
+    partitions::Owned,
     task::{RETRY, Task},
 };
 use crate::{
@@ -53,13 +54,19 @@ struct Burial {
 /// Dead letters that are written, or could not be.
 pub(super) struct Buried {
     burials: Vec<Burial>,
-    result: Result<Vec<LetterId>>,
+    /// Of each.
+    results: Vec<Result<LetterId>>,
 }
 
 impl Graves {
     /// Nothing is on its way.
     pub(super) fn is_idle(&self) -> bool {
         self.writing.is_none() && self.unwritten.is_none()
+    }
+
+    /// Nothing is being written. What could not be is delivered again.
+    pub(super) fn may_end(&self) -> bool {
+        self.writing.is_none()
     }
 
     /// When what could not be written is tried again.
@@ -80,7 +87,26 @@ impl Task {
             .take()
             .map(|(burials, _)| burials)
             .unwrap_or_default();
-        while burials.len() < MOST
+        // What has left meanwhile is its new owner's.
+        burials.retain(|burial| {
+            self.owned
+                .get(&burial.id)
+                .is_some_and(|owned| owned.serial == burial.serial)
+        });
+        self.dig(&mut burials);
+        if !burials.is_empty() {
+            let (log, letters) = (Arc::clone(&self.bus.log), Arc::clone(&self.letters));
+            self.graves.writing = Some(Box::pin(async move {
+                let results = write_each(&*log, &letters, &burials).await;
+                Buried { burials, results }
+            }));
+        }
+    }
+
+    /// Adds what is to become dead letters since.
+    fn dig(&mut self, burials: &mut Vec<Burial>) {
+        let most = burials.len() + MOST;
+        while burials.len() < most
             && let Some(grave) = self.dispatch.next_grave()
         {
             let Some(owned) = self.owned.get(&grave.partition) else {
@@ -101,44 +127,40 @@ impl Task {
                 ),
             });
         }
-        if !burials.is_empty() {
-            let (log, letters) = (Arc::clone(&self.bus.log), Arc::clone(&self.letters));
-            self.graves.writing = Some(Box::pin(async move {
-                let result = write(&*log, &letters, &burials).await;
-                Buried { burials, result }
-            }));
-        }
     }
 
     /// What is a dead letter now counts as settled; later events of its key wait behind it, where that is asked for.
     pub(super) fn buried(&mut self, buried: Buried) {
-        let Buried { burials, result } = buried;
-        let ids = match result {
-            Ok(ids) => ids,
-            Err(error) => {
-                let group = &self.identity.group;
-                tracing::warn!(%group, %error, events = burials.len(), "cannot write dead letters, trying again");
-                self.graves.unwritten = Some((burials, Instant::now() + RETRY));
-                return;
+        let Buried { burials, results } = buried;
+        let mut unwritten = Vec::new();
+        for (burial, result) in burials.into_iter().zip(results) {
+            match result {
+                Ok(letter) => self.bury_one(&burial, letter),
+                Err(error) => {
+                    let (group, offset) = (&self.identity.group, burial.offset);
+                    tracing::warn!(%group, offset, %error, "cannot write a dead letter, trying again");
+                    unwritten.push(burial);
+                }
             }
-        };
-        for (burial, letter) in burials.into_iter().zip(ids) {
-            if self
-                .owned
-                .get(&burial.id)
-                .is_none_or(|owned| owned.serial != burial.serial)
-            {
-                continue;
-            }
-            if let Some(key) = burial.key.filter(|_| burial.why.quarantine) {
-                self.graves.heads.insert((burial.id, key), letter);
-                self.dispatch.quarantine(burial.id, key);
-            }
-            let (group, reason) = (&self.identity.group, burial.why.reason.name());
-            let (topic, partition) = (&burial.source.topic, burial.source.partition);
-            tracing::warn!(%group, %topic, partition, offset = burial.offset, %letter, reason, "an event is a dead letter");
-            self.commits.changes += usize::from(self.dispatch.bury(burial.entry, burial.id, burial.offset));
         }
+        let again = Instant::now() + RETRY;
+        self.graves.unwritten = (!unwritten.is_empty()).then_some((unwritten, again));
+        self.redrives.look = true;
+    }
+
+    fn bury_one(&mut self, burial: &Burial, letter: LetterId) {
+        let is_ours = |owned: &Owned| owned.serial == burial.serial;
+        if !self.owned.get(&burial.id).is_some_and(is_ours) {
+            return;
+        }
+        if let Some(key) = burial.key.filter(|_| burial.why.quarantine) {
+            self.graves.heads.insert((burial.id, key), letter);
+            self.dispatch.quarantine(burial.id, key);
+        }
+        let (group, reason) = (&self.identity.group, burial.why.reason.name());
+        let (topic, partition) = (&burial.source.topic, burial.source.partition);
+        tracing::warn!(%group, %topic, partition, offset = burial.offset, %letter, reason, "an event is a dead letter");
+        self.commits.changes += usize::from(self.dispatch.bury(burial.entry, burial.id, burial.offset));
     }
 }
 
@@ -172,6 +194,22 @@ fn reason(why: Why) -> LetterReason {
         Why::TooLarge => LetterReason::TooLarge,
         Why::Behind => LetterReason::Behind,
     }
+}
+
+/// Writes the letters together; if one of them cannot be written, each alone, so that it does not hold the others up.
+async fn write_each(log: &dyn Log, store: &Store, burials: &[Burial]) -> Vec<Result<LetterId>> {
+    let error = match write(log, store, burials).await {
+        Ok(ids) => return ids.into_iter().map(Ok).collect(),
+        Err(error) => error,
+    };
+    let mut results = Vec::with_capacity(burials.len());
+    for burial in burials {
+        results.push(match error.reason().is_retryable() || burials.len() == 1 {
+            true => Err(error.repeated()),
+            false => write(log, store, std::slice::from_ref(burial)).await.map(|ids| ids[0]),
+        });
+    }
+    results
 }
 
 /// Writes the letters, durably and known to the store. Their ids, in order.

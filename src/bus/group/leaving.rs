@@ -54,15 +54,15 @@ impl Task {
         if self.commits.in_flight.is_some() {
             return;
         }
-        let is_committed = self.commits.changes == 0 || self.commits.has_failed();
-        let over = |owned: &Owned| is_committed && owned.releasing.as_ref().is_some_and(|(_, until)| now >= *until);
+        let has_failed = self.commits.has_failed();
+        let is_over = |owned: &Owned| owned.releasing.as_ref().is_some_and(|(_, until)| now >= *until);
         let ready: Vec<PartitionId> = (self.owned.iter())
             .filter(|(_, owned)| owned.releasing.is_some())
             .filter(|(id, owned)| {
-                let settled = self.dispatch.partition(**id).is_none_or(|view| {
-                    view.in_flight == 0 && view.committed == owned.durable && view.version == owned.noted
-                });
-                settled || over(owned)
+                let view = self.dispatch.partition(**id);
+                let is_noted = view.is_none_or(|view| view.committed == owned.durable && view.version == owned.noted);
+                let is_idle = view.is_none_or(|view| view.in_flight == 0) && self.commits.letters.is_empty();
+                (is_noted && is_idle) || (is_over(owned) && (is_noted || has_failed))
             })
             .map(|(id, _)| *id)
             .collect();

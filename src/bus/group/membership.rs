@@ -3,6 +3,8 @@
 
 use std::{sync::Arc, time::Instant};
 
+use futures_util::{StreamExt as _, stream::BoxStream};
+
 use super::{
     Frame,
     task::{RETRY, Task},
@@ -10,7 +12,7 @@ use super::{
 use crate::{
     bus::{groups::GroupRecord, matching::Matching},
     error::Result,
-    log::Membership,
+    log::{Change, Membership},
 };
 
 impl Task {
@@ -81,5 +83,13 @@ impl Task {
         if had_failed || was.topics != is.topics || was.filter != is.filter {
             self.retire_all();
         }
+    }
+}
+
+/// What the log says about partitions; never ready while there is no membership.
+pub(super) async fn next_change(changes: &mut Option<BoxStream<'static, Change>>) -> Option<Change> {
+    match changes {
+        Some(changes) => changes.next().await,
+        None => std::future::pending().await,
     }
 }

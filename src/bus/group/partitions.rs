@@ -15,6 +15,7 @@ use super::{
 use crate::{
     bus::{
         dead_letters::Store,
+        delivery::PartitionId,
         feed::FeedReader,
         groups::OnGap,
         notes::{self, Remembered},
@@ -98,7 +99,7 @@ impl Task {
     }
 
     /// Asks the log where the assigned partitions begin and end; `started` goes on.
-    fn begin(&mut self, assigned: Vec<Assigned>) {
+    pub(super) fn begin(&mut self, assigned: Vec<Assigned>) {
         let (log, tries) = (Arc::clone(&self.bus.log), Arc::clone(&self.bus.tries));
         let (letters, group) = (Arc::clone(&self.letters), self.identity.group.clone());
         self.serial += 1;
@@ -168,12 +169,10 @@ impl Task {
             return self.tell_gap(gap);
         }
         let from = gap.as_ref().map_or(committed, |gap| gap.to);
-        let id = self.dispatch.resume(from, &remembered.settled, remembered.tries);
-        self.redrives.look = true;
-        for (key, head) in self.letters.quarantined(&assigned.partition) {
-            self.graves.heads.insert((id, key), head);
-            self.dispatch.quarantine(id, key);
-        }
+        // A topic that was made anew has other events at these offsets.
+        let is_anew = from < committed;
+        let remembered = if is_anew { Remembered::default() } else { remembered };
+        let id = self.resume(&assigned.partition, from, remembered);
         self.parked.push_back(id);
         let stop = CancellationToken::new();
         self.version += 1;
@@ -198,6 +197,17 @@ impl Task {
             self.commits.changes += 1;
             self.tell_gap(&gap);
         }
+    }
+
+    /// Goes on with what is known of the partition, its dead letters too.
+    fn resume(&mut self, partition: &TopicPartition, from: i64, remembered: Remembered) -> PartitionId {
+        let id = self.dispatch.resume(from, &remembered.settled, remembered.tries);
+        for (key, head) in self.letters.quarantined(partition) {
+            self.graves.heads.insert((id, key), head);
+            self.dispatch.quarantine(id, key);
+        }
+        self.redrives.look = true;
+        id
     }
 
     pub(super) fn tell_assignment(

@@ -31,6 +31,8 @@ pub(super) struct Redrives {
     pub(super) loading: Option<BoxFuture<'static, Reloaded>>,
     /// There may be letters to load.
     pub(super) look: bool,
+    /// How many are loaded at once.
+    most: usize,
     /// Letters that were sent or wait for it.
     taken: FxHashMap<LetterId, PartitionId>,
 }
@@ -51,15 +53,21 @@ impl Redrives {
             changes,
             loading: None,
             look: true,
+            most: MOST,
             taken: FxHashMap::default(),
         }
     }
 
-    /// What is not there any more is not asked for again; what was too much for once is.
-    fn take(&mut self, id: PartitionId, asked: Vec<(LetterId, i64)>, letters: &[Loaded]) {
-        let last = letters.last().map_or(i64::MAX, |last| last.at);
-        let taken = asked.into_iter().filter(|(_, at)| *at <= last);
-        self.taken.extend(taken.map(|(letter, _)| (letter, id)));
+    /// Keeps of what was loaded what follows on from what came before it; what was too much for once is asked for again, alone
+    /// if need be. What is not there any more is not asked for again.
+    fn take(&mut self, id: PartitionId, asked: &[(LetterId, i64)], letters: &mut Vec<Loaded>) {
+        let last = letters.iter().map(|loaded| loaded.at).max().unwrap_or(i64::MAX);
+        let whole = asked.iter().take_while(|(_, at)| *at <= last).count();
+        let taken = asked[..whole].iter().map(|(letter, _)| (*letter, id));
+        self.taken.extend(taken);
+        letters.retain(|loaded| self.taken.contains_key(&loaded.id));
+        letters.sort_by_key(|loaded| loaded.letter.record.offset);
+        self.most = if whole == 0 { 1 } else { MOST };
     }
 
     /// The partition has left: whoever has it next sends its letters.
@@ -71,7 +79,8 @@ impl Redrives {
 impl Task {
     /// Keys are freed whose dead letters are settled; letters that are to be sent again are loaded, as far as there is room.
     pub(super) fn redrive(&mut self) {
-        let has_room = self.held.load(Ordering::Relaxed) < self.bus.settings.group_buffer_bytes;
+        // The other half is for what comes from topics.
+        let has_room = self.held.load(Ordering::Relaxed) < self.bus.settings.group_buffer_bytes / 2;
         if !self.redrives.look || self.redrives.loading.is_some() || !has_room || self.drain_until.is_some() {
             return;
         }
@@ -89,7 +98,8 @@ impl Task {
 
     /// Lets events of keys be sent again whose dead letters are settled.
     fn free_keys(&mut self, id: PartitionId) {
-        if !self.graves.is_idle() {
+        // `buried` looks again.
+        if !self.graves.is_idle() || self.dispatch.has_doomed() {
             return;
         }
         let Some(owned) = self.owned.get(&id) else { return };
@@ -124,7 +134,10 @@ impl Task {
         let same = left
             .take_while(|redriving| *redriving.cause.id == *request)
             .map(|redriving| (redriving.id, redriving.at));
-        let asked: Vec<(LetterId, i64)> = std::iter::once((first.id, first.at)).chain(same).take(MOST).collect();
+        let asked: Vec<(LetterId, i64)> = std::iter::once((first.id, first.at))
+            .chain(same)
+            .take(self.redrives.most)
+            .collect();
         let offsets: Vec<i64> = asked.iter().map(|(_, at)| *at).collect();
         let (letters, serial) = (Arc::clone(&self.letters), owned.serial);
         self.redrives.loading = Some(Box::pin(async move {
@@ -151,7 +164,7 @@ impl Task {
             request,
             letters,
         } = reloaded;
-        let letters = match letters {
+        let mut letters = match letters {
             Ok(letters) => letters,
             Err(error) => {
                 tracing::warn!(group = %self.identity.group, %error, "cannot load dead letters, trying again");
@@ -159,10 +172,16 @@ impl Task {
                 return;
             }
         };
-        let Some(owned) = self.owned.get(&id).filter(|owned| owned.serial == serial) else {
+        if self.owned.get(&id).is_none_or(|owned| owned.serial != serial) {
             return;
-        };
-        self.redrives.take(id, asked, &letters);
+        }
+        self.redrives.take(id, &asked, &mut letters);
+        self.send_again(id, request, letters);
+    }
+
+    /// Each goes behind what waits of its key.
+    fn send_again(&mut self, id: PartitionId, request: Arc<str>, letters: Vec<Loaded>) {
+        let Some(owned) = self.owned.get(&id) else { return };
         let ids: Vec<LetterId> = letters.iter().map(|loaded| loaded.id).collect();
         let records: Vec<Record> = letters.into_iter().map(|loaded| loaded.letter.record).collect();
         let batch = feed::decode(&owned.partition, records.clone());
@@ -180,7 +199,10 @@ impl Task {
                 doom: None,
                 payload: payload.clone(),
             };
-            self.dispatch.redrive(id, letter.0, arrival);
+            // Behind one that has failed since, it waits again.
+            let head = arrival.key.and_then(|key| self.graves.heads.get(&(id, key)));
+            let passes = head.is_none_or(|head| !self.letters.is_parked(*head));
+            self.dispatch.redrive(id, (letter.0, passes), arrival);
         }
     }
 }

@@ -18,6 +18,7 @@ use super::{
     Command, Handle, Identity, Payload, Signal,
     commits::Commits,
     graves::Graves,
+    membership::next_change,
     partitions::{Owned, Started},
     progress::Observation,
     reading::ReadDone,
@@ -117,11 +118,12 @@ pub(in crate::bus) fn start(
     handle
 }
 
+type Known = (Identity, Arc<Store>);
 type Queues = (mpsc::Receiver<Command>, mpsc::UnboundedReceiver<Signal>);
 
 impl Task {
-    fn new(bus: Arc<Inner>, parts: (Identity, Arc<Store>), queues: Queues, handle: Handle) -> Self {
-        let ((identity, letters), (commands, signals), now) = (parts, queues, Instant::now());
+    fn new(bus: Arc<Inner>, (identity, letters): Known, (commands, signals): Queues, handle: Handle) -> Self {
+        let now = Instant::now();
         Self {
             dispatch: dispatch(&bus, &identity),
             identity,
@@ -186,7 +188,7 @@ impl Task {
                 self.command(command);
             }
             self.settle_up().await;
-            if joined && self.members.is_empty() && self.graves.is_idle() && self.commits.is_idle() {
+            if joined && self.members.is_empty() && self.graves.may_end() && self.commits.is_idle() {
                 break;
             }
         }
@@ -269,13 +271,6 @@ fn dispatch(bus: &Inner, identity: &Identity) -> Dispatch<Payload> {
     };
     let configured = bus.settings.delivery.of(&identity.group).retry;
     Dispatch::new(limits, identity.record.settings.retry.over(configured))
-}
-
-async fn next_change(changes: &mut Option<BoxStream<'static, Change>>) -> Option<Change> {
-    match changes {
-        Some(changes) => changes.next().await,
-        None => std::future::pending().await,
-    }
 }
 
 /// The result of a future that may not be there; it is gone once it is ready.

@@ -9,11 +9,11 @@ impl<P> Dispatch<P> {
     /// Sends what goes alone. A stream is kept free for it: it takes nothing else until it has settled all that it has.
     pub(super) fn pump_alone(&mut self, now: Instant, send: &mut impl FnMut(StreamId, Sending<'_, P>) -> bool) {
         while self.scheduler.has_alone() {
-            let Some(id) = self.reserved() else { break };
-            let stream = &mut self.streams[id];
-            if !stream.may_take_alone() {
+            let Some(id) = self.empty_stream() else {
+                self.reserve();
                 break;
-            }
+            };
+            let stream = &mut self.streams[id];
             let Some(next) = self.scheduler.send_next_alone(now) else {
                 break;
             };
@@ -27,16 +27,24 @@ impl<P> Dispatch<P> {
         }
     }
 
-    /// The stream that is kept free; if there is none, the one that has least becomes it.
-    fn reserved(&mut self) -> Option<StreamId> {
-        let is_kept = |stream: &super::Stream| stream.reserved && !stream.closed;
-        if let Some((id, _)) = self.streams.iter().find(|(_, stream)| is_kept(stream)) {
-            return Some(id);
+    /// A stream that has nothing; the one that the event should avoid only if there is no other.
+    fn empty_stream(&self) -> Option<StreamId> {
+        let avoid = self.scheduler.peek_alone()?.avoid;
+        let empty = self.streams.iter().filter(|(_, stream)| stream.may_take_alone());
+        empty.map(|(id, _)| id).min_by_key(|id| (Some(*id) == avoid, *id))
+    }
+
+    /// Keeps a stream free: the one that has least.
+    fn reserve(&mut self) {
+        let is_kept = |stream: &super::Stream| stream.reserved && stream.is_open();
+        if self.streams.iter().any(|(_, stream)| is_kept(stream)) {
+            return;
         }
+        self.unreserve();
         let may_take = self.streams.iter_mut().filter(|(_, stream)| stream.may_take());
-        let (id, stream) = may_take.min_by_key(|(_, stream)| stream.held().0)?;
-        stream.reserved = true;
-        Some(id)
+        if let Some((_, stream)) = may_take.min_by_key(|(_, stream)| stream.held().0) {
+            stream.reserved = true;
+        }
     }
 
     /// Nothing goes alone any more.

@@ -121,13 +121,14 @@ impl<P> Dispatch<P> {
         true
     }
 
-    /// An event of a dead letter is to be sent again, after those of its key that are waiting.
-    pub fn redrive(&mut self, partition: PartitionId, letter: u64, arrival: Arrival<P>) {
+    /// An event of a dead letter is to be sent again, after those of its key that are waiting. One that does not pass is held by
+    /// a quarantine of its key.
+    pub fn redrive(&mut self, partition: PartitionId, (letter, passes): (u64, bool), arrival: Arrival<P>) {
         let is_open = |partition: &super::Partition<P>| !partition.is_retired();
         if self.partitions.get(partition).is_some_and(is_open) {
             let mut entry = super::Entry::new(partition, arrival, Tries::default());
             entry.letter = Some(letter);
-            self.scheduler.redrive(entry);
+            self.scheduler.redrive(entry, passes);
         }
     }
 

@@ -347,7 +347,7 @@ fn a_redriven_chain_goes_before_what_came_after_it_and_fails_as_a_whole() {
     let (entry, offset) = grave.expect("the first of the key");
     // Its chain, and it, are redriven while others of the key still wait to become part of it.
     for (letter, offset) in [(100, -3), (101, -2)] {
-        dispatch.redrive(partition, letter, arrival(offset, Some(1)));
+        dispatch.redrive(partition, (letter, true), arrival(offset, Some(1)));
     }
     assert!(pump(&mut dispatch).is_empty());
     assert!(dispatch.bury(entry, partition, offset));
@@ -364,7 +364,7 @@ fn a_redriven_chain_goes_before_what_came_after_it_and_fails_as_a_whole() {
         [(-3, Why::Nacked), (-2, Why::Behind)]
     );
     // Redriven once more, they pass, and nothing of them moves the offset or is noted.
-    dispatch.redrive(partition, 102, arrival(-3, Some(1)));
+    dispatch.redrive(partition, (102, true), arrival(-3, Some(1)));
     let (_, id, _) = pump(&mut dispatch)[0];
     dispatch.nack(stream, &one(id), &again(), &moment());
     assert_eq!(dispatch.tries(partition), []);

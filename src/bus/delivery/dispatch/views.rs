@@ -46,6 +46,11 @@ impl<P> Dispatch<P> {
             .unwrap_or_default()
     }
 
+    /// Whether an event waits to become a dead letter.
+    pub fn has_doomed(&self) -> bool {
+        self.scheduler.has_doomed()
+    }
+
     /// Whether events are ready that no stream takes.
     pub fn has_ready(&self) -> bool {
         self.scheduler.has_ready()
