@@ -32,7 +32,7 @@ pub struct Subscribe {
     /// Where a new group starts: earliest, latest, or a time (RFC 3339); default: earliest
     #[arg(long, value_name = "earliest|latest|TIME", value_parser = words::parse_from)]
     from: Option<From>,
-    /// Run this shell command for each event, with the event as JSON on its stdin: exit status 0 acks, another retries later
+    /// Run this shell command for each event, with the event as JSON on its stdin: exit status 0 acks, another fails, and the group retries
     #[arg(long, value_name = "COMMAND")]
     exec: Option<String>,
     /// A label for this stream in listings and logs

@@ -219,6 +219,52 @@ async fn a_command_that_fails_gets_its_event_again() {
 }
 
 #[tokio::test]
+async fn a_command_that_fails_as_often_as_the_group_allows_leaves_a_dead_letter() {
+    let server = Server::start_with("[[delivery.groups]]\ngroup = \"g\"\ninitial = \"10ms\"\nmax_attempts = 3\n").await;
+    for data in ["poison", "good"] {
+        let order = [
+            "--type",
+            "io.shop.orders.created",
+            "--source",
+            "/shop",
+            "--subject",
+            "1",
+        ];
+        server
+            .run(["publish"].into_iter().chain(order).chain(["--data", data]))
+            .await;
+    }
+    // The second event comes once the first, which has its key, is given up.
+    let command = "event=$(cat); case $event in *poison*) exit 3 ;; esac; echo \"$event\"";
+    let line = ["subscribe", "--group", "g", ORDERS, "--max", "1", "--exec", command];
+    let output = server.run(line).await;
+    assert_eq!(json(&output)[0]["data"], "good");
+    let told = text(&output.stderr);
+    assert!(told.contains("exit status: 3 in attempt 3"), "{told}");
+    assert!(!told.contains("in attempt 4"), "{told}");
+
+    let listed = json(
+        &server
+            .run(["dead-letters", "list", "--group", "g", "--output", "json"])
+            .await,
+    );
+    assert_eq!(listed.len(), 1);
+    let letter = &listed[0];
+    assert_eq!(
+        (&letter["reason"], &letter["attempts"], &letter["detail"]),
+        (
+            &"DEAD_LETTER_REASON_ATTEMPTS".into(),
+            &3.into(),
+            &"exit status: 3".into()
+        )
+    );
+    let id = letter["id"].as_str().expect("an id");
+    server.run(["dead-letters", "redrive", "--group", "g", id]).await;
+    let line = ["subscribe", "--group", "g", ORDERS, "--max", "1", "--exec", "cat"];
+    assert_eq!(json(&server.run(line).await)[0]["data"], "poison");
+}
+
+#[tokio::test]
 async fn topics_are_created_listed_and_deleted() {
     let server = Server::start().await;
     let create = [

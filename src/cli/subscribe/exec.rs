@@ -1,13 +1,10 @@
 //! Hands one event to a shell command.
 
-use std::{process::Stdio, time::Duration};
+use std::process::Stdio;
 
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
 use crate::cli::failure::{Failure, Result};
-
-const FIRST_DELAY: Duration = Duration::from_secs(1);
-const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
 /// Runs the command with the line on its stdin. `Some` says how it failed; `Err` that it could not be run at all.
 pub(super) async fn run(command: &str, mut line: Vec<u8>) -> Result<Option<String>> {
@@ -27,13 +24,6 @@ pub(super) async fn run(command: &str, mut line: Vec<u8>) -> Result<Option<Strin
     Ok((!status.success()).then(|| status.to_string()))
 }
 
-/// How long to wait before the event comes again.
-pub(super) fn delay(attempt: u32) -> Duration {
-    FIRST_DELAY
-        .saturating_mul(1 << attempt.saturating_sub(1).min(10))
-        .min(LONGEST_DELAY)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,11 +33,5 @@ mod tests {
         assert_eq!(run("grep -q hello", b"hello".to_vec()).await.expect("run"), None);
         assert!(run("grep -q hello", b"bye".to_vec()).await.expect("run").is_some());
         assert_eq!(run("true", vec![b'x'; 1 << 20]).await.expect("run"), None);
-    }
-
-    #[test]
-    fn delays_grow_to_a_minute() {
-        let delays = [1, 2, 4, 7, 100].map(|attempt| delay(attempt).as_secs());
-        assert_eq!(delays, [1, 2, 8, 60, 60]);
     }
 }

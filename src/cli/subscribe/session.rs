@@ -161,11 +161,8 @@ impl<'w, 'a> Session<'w, 'a> {
                 self.settled(1, bytes, 1).await;
             }
             Some(reason) => {
-                let delay = exec::delay(attempt);
-                tell(format!(
-                    "tidings: {place}: {reason} in attempt {attempt}; again in {delay:?}"
-                ));
-                self.nack(id, reason, delay).await;
+                tell(format!("tidings: {place}: {reason} in attempt {attempt}"));
+                self.nack(id, reason).await;
                 self.settled(1, bytes, 0).await;
             }
         }
@@ -180,11 +177,11 @@ impl<'w, 'a> Session<'w, 'a> {
         self.send(Frame::Ack(ack)).await;
     }
 
-    async fn nack(&mut self, id: u64, reason: String, delay: Duration) {
+    /// The group's retry policy says when it comes again, and when it is given up.
+    async fn nack(&mut self, id: u64, reason: String) {
         let nack = Nack {
             delivery_ids: vec![id],
             action: Action::Retry.into(),
-            delay: Some(words::to_proto(delay)),
             reason,
             ..Nack::default()
         };
