@@ -89,6 +89,8 @@ pub(super) struct Task {
     pub(super) joining: Option<BoxFuture<'static, Result<Membership>>>,
     /// Set while the bus drains: when streams are ended.
     pub(super) drain_until: Option<Instant>,
+    /// Set while there are no streams: until when one that comes back finds the group as it was.
+    pub(super) linger_until: Option<Instant>,
 }
 
 /// Starts a group's task on this replica.
@@ -157,6 +159,7 @@ impl Task {
             rejoin_at: Some(now),
             joining: None,
             drain_until: None,
+            linger_until: None,
             bus,
         }
     }
@@ -187,7 +190,7 @@ impl Task {
                 self.command(command);
             }
             self.settle_up().await;
-            if joined && self.members.is_empty() && self.graves.is_idle() && self.commits.is_idle() {
+            if joined && self.is_over(Instant::now()) {
                 break;
             }
         }
@@ -252,6 +255,7 @@ impl Task {
                 .filter(|_| self.members.values().any(|member| !member.finishing)),
             self.release_at(),
             self.unread_check,
+            self.linger_until,
             self.lease_at(),
             self.graves.retry_at(),
             (!self.members.is_empty() && self.observing.is_none()).then_some(self.next_heartbeat),
