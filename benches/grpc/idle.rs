@@ -45,10 +45,14 @@ pub(crate) async fn measure(directory: &Path) -> Result<()> {
 }
 
 pub(crate) async fn open(channel: Channel, group: String) -> Result<Held> {
+    open_on("idle", channel, group).await
+}
+
+pub(crate) async fn open_on(topic: &str, channel: Channel, group: String) -> Result<Held> {
     let (frames, receiver) = mpsc::channel(1);
     let open = Open {
         group,
-        topics: vec!["idle".to_owned()],
+        topics: vec![topic.to_owned()],
         credit: Some(Credit { events: 100, bytes: 0 }),
         ..Open::default()
     };

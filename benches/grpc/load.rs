@@ -245,9 +245,9 @@ fn open(group: String) -> Open {
     }
 }
 
-fn ranges(deliveries: &[Delivery]) -> Vec<DeliveryRange> {
+pub(crate) fn ranges(deliveries: &[Delivery]) -> Vec<DeliveryRange> {
     let mut ranges: Vec<DeliveryRange> = Vec::new();
-    for Delivery { id } in deliveries {
+    for Delivery { id, .. } in deliveries {
         match ranges.last_mut() {
             Some(range) if range.last + 1 == *id => range.last = *id,
             _ => ranges.push(DeliveryRange { first: *id, last: *id }),

@@ -23,9 +23,13 @@ mod kafka;
 mod latency;
 mod load;
 mod log_alone;
+mod neighbours;
 mod process;
 mod report;
+mod retries;
+mod stream;
 mod wire;
+mod workers;
 
 use std::error::Error;
 
@@ -60,6 +64,15 @@ async fn main() -> Result<()> {
     println!("{}", report::HEADER);
     for load in Load::ALL.into_iter().filter(|load| is_wanted(load.name())) {
         side_by_side(load, &ground).await?;
+    }
+    if is_wanted("neighbours") {
+        neighbours::measure(&ground).await?;
+    }
+    if is_wanted("workers") {
+        workers::measure(&ground).await?;
+    }
+    if is_wanted("retries") {
+        retries::measure(&ground).await?;
     }
     if let Ground::Kafka(broker) = &ground {
         return kafka::measure(broker, is_wanted).await;

@@ -30,7 +30,7 @@ impl Samples {
         Spread::of(self.0.iter().map(figure).collect())
     }
 
-    fn rate(&self) -> Spread {
+    pub(crate) fn rate(&self) -> Spread {
         self.spread(|sample| sample.events as f64 / sample.elapsed.as_secs_f64() / 1e3)
     }
 
@@ -84,7 +84,7 @@ impl SideBySide<'_> {
     }
 }
 
-fn row(name: &str, what: &str, samples: &Samples) {
+pub(crate) fn row(name: &str, what: &str, samples: &Samples) {
     print!("{name:<16} {what:<12} {}   {}", samples.rate(), samples.cpu());
 }
 

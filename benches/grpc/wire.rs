@@ -56,9 +56,11 @@ pub(crate) struct Deliveries {
     pub(crate) deliveries: Vec<Delivery>,
 }
 
-/// Of a `Delivery` its id.
+/// Of a `Delivery` its id and key.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Delivery {
     #[prost(uint64, tag = "1")]
     pub(crate) id: u64,
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    pub(crate) key: Option<Bytes>,
 }

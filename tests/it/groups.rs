@@ -2,22 +2,17 @@
 
 mod starts;
 
-use std::time::Duration;
-
 use tidings::proto::tidings::v1::{
     Committed, Delivery, GetGroupRequest, LostReason, OnConflict, OnGap, Open, Position, Positions, Start, start::At,
     subscribe_response::Frame,
 };
 use tonic::Code;
 
-use crate::{
-    LOG,
-    harness::{
-        Backend, SOON, Server,
-        clients::{ORDERS, ids, open, order, request},
-        eventually,
-        status::refused,
-    },
+use crate::harness::{
+    SOON, Server,
+    clients::{ORDERS, ids, open, order},
+    eventually,
+    status::refused,
 };
 
 const USERS: &str = "io.shop.users.resource";
@@ -218,45 +213,6 @@ async fn groups_see_every_event_each_on_its_own() {
     }
     for stream in &mut streams {
         assert_eq!(numbers(&stream.deliveries(20).await), (0..20).collect::<Vec<_>>());
-    }
-}
-
-#[tokio::test]
-async fn a_stream_closed_and_reopened_at_once_gets_events_at_once() {
-    let server = with_events(1).await;
-    let mut stream = server.subscribe(open("group")).await;
-    let got = stream.deliveries(1).await;
-    stream.ack(&got);
-    let (rounds, at_once) = match LOG {
-        Backend::Embedded => (50, Duration::from_secs(2)),
-        // Below the 6 s of a session, which would be waited for if a closed stream left its membership behind.
-        Backend::Kafka => (10, Duration::from_secs(5)),
-    };
-    for round in 0..rounds {
-        if round % 2 == 0 {
-            stream.close().await;
-        } else {
-            drop(stream);
-        }
-        stream = server.subscribe(open("group")).await;
-        server
-            .try_publish(request([order(&format!("round-{round}"), "a")]))
-            .await
-            .expect("publish");
-        // A dropped stream may not have committed its ack, so the event before can come again, once.
-        let new = format!("round-{round}");
-        let arrival = async {
-            loop {
-                let got = stream.at_least(1).await;
-                stream.ack(&got);
-                if ids(&got).contains(&new) {
-                    return;
-                }
-            }
-        };
-        tokio::time::timeout(at_once, arrival)
-            .await
-            .unwrap_or_else(|_| panic!("round {round}"));
     }
 }
 

@@ -31,6 +31,7 @@ mod publish;
 mod publish_stream;
 mod read;
 mod retries;
+mod rivals;
 mod server;
 mod sharing;
 mod sizes;

@@ -22,6 +22,8 @@ use crate::{
 pub(super) struct Commits {
     /// What changed since the last commit began: acks, failures.
     pub(super) changes: usize,
+    /// Those that the commit in flight has.
+    under_way: usize,
     pub(super) in_flight: Option<BoxFuture<'static, Committed>>,
     pub(super) last_commit: Option<LogTime>,
     /// Redriven dead letters that were acked since.
@@ -76,6 +78,7 @@ impl Commits {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             changes: 0,
+            under_way: 0,
             in_flight: None,
             last_commit: None,
             letters: Vec::new(),
@@ -102,6 +105,11 @@ impl Commits {
 
     pub(super) fn end_when_committed(&mut self, key: StreamKey, ending: Ending) {
         self.waiting.push(Waiter::End { key, ending });
+    }
+
+    /// What a crash would repeat.
+    pub(super) fn unsaved(&self) -> usize {
+        self.changes + self.under_way
     }
 
     /// The last try failed.
@@ -149,7 +157,8 @@ impl Task {
             return;
         }
         self.commits.covered = std::mem::take(&mut self.commits.waiting);
-        (self.commits.changes, self.commits.began) = (0, now);
+        self.commits.under_way = std::mem::take(&mut self.commits.changes);
+        self.commits.began = now;
         match self.member.clone() {
             Some(member) if !moved.is_empty() || !self.commits.letters.is_empty() => {
                 let (tries, store) = (Arc::clone(&self.bus.tries), Arc::clone(&self.letters));
@@ -160,13 +169,14 @@ impl Task {
                 }));
             }
             _ => {
-                self.commits.failed = None;
+                (self.commits.failed, self.commits.under_way) = (None, 0);
                 self.tell_committed();
             }
         }
     }
 
     pub(super) fn committed(&mut self, committed: Committed) {
+        let under_way = std::mem::take(&mut self.commits.under_way);
         log_failure(&self.identity.group, "cannot commit", &committed.result);
         match committed.result {
             Ok(()) => {
@@ -184,7 +194,7 @@ impl Task {
             }
             Err(error) => {
                 self.commits.failed = Some(Instant::now());
-                self.commits.changes = self.commits.changes.max(1);
+                self.commits.changes += under_way.max(1);
                 self.commits.letters.extend(committed.letters);
                 self.postpone(&error);
             }

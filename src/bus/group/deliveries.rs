@@ -15,7 +15,11 @@ impl Task {
         if self.member.as_ref().is_some_and(|member| !member.is_current()) {
             return;
         }
-        while self.deliver_round(now) {}
+        // Where commits do not keep up, what a crash would repeat stays bounded.
+        let most = self.bus.settings.commit_count.saturating_mul(3) / 2;
+        if self.commits.unsaved() < most.max(2) || self.commits.in_flight.is_none() {
+            while self.deliver_round(now) {}
+        }
     }
 
     fn deliver_round(&mut self, now: Instant) -> bool {

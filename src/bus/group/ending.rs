@@ -1,11 +1,26 @@
-//! Ending all streams of a group: when the bus drains, or when the group cannot go on as asked.
+//! The end of a group on this replica: of all its streams, when the bus drains or the group cannot go on, and of its task.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Frame, task::Task};
 use crate::{bus::draining, error::Error};
 
+/// How long the membership is kept for a stream that comes back: to join anew takes a rebalance, before which a broker of
+/// Kafka waits 3 s by default. The group's other replicas wait so long for the partitions.
+const LINGER: Duration = Duration::from_secs(1);
+
 impl Task {
+    /// Whether the last stream has left, a while ago, and nothing is under way.
+    pub(super) fn is_over(&mut self, now: Instant) -> bool {
+        if !self.members.is_empty() || !self.graves.may_end() || !self.commits.is_idle() {
+            self.linger_until = None;
+            return false;
+        }
+        let is_of_use = self.drain_until.is_none() && self.failed_at.is_none() && !self.owned.is_empty();
+        let until = *self.linger_until.get_or_insert(now + LINGER);
+        !is_of_use || now >= until
+    }
+
     /// Nothing more is sent; streams may settle what they have.
     pub(super) fn drain(&mut self) {
         let timeout = self.bus.settings.drain_timeout;

@@ -38,7 +38,7 @@ impl Task {
     pub(super) fn read_on(&mut self) {
         let limit = self.bus.settings.group_buffer_bytes;
         let held = self.held.load(Ordering::Relaxed);
-        if held >= limit || self.drain_until.is_some() {
+        if held >= limit || self.drain_until.is_some() || self.members.is_empty() {
             return;
         }
         let most_behind = ((limit - held) / BATCH_BYTES).max(1);

@@ -93,6 +93,8 @@ pub(super) struct Task {
     pub(super) matching: Option<BoxFuture<'static, Matching>>,
     /// Set while the bus drains: when streams are ended.
     pub(super) drain_until: Option<Instant>,
+    /// Set while there are no streams: until when one that comes back finds the group as it was.
+    pub(super) linger_until: Option<Instant>,
 }
 
 /// Starts a group's task on this replica.
@@ -157,6 +159,7 @@ impl Task {
             joining: None,
             matching: None,
             drain_until: None,
+            linger_until: None,
             bus,
         }
     }
@@ -188,7 +191,7 @@ impl Task {
                 self.command(command);
             }
             self.settle_up().await;
-            if joined && self.members.is_empty() && self.graves.may_end() && self.commits.is_idle() {
+            if joined && self.is_over(Instant::now()) {
                 break;
             }
         }
@@ -254,6 +257,7 @@ impl Task {
                 .filter(|_| self.members.values().any(|member| !member.finishing)),
             self.release_at(),
             self.unread_check,
+            self.linger_until,
             self.lease_at(),
             self.graves.retry_at(),
             (!self.members.is_empty() && self.observing.is_none()).then_some(self.next_heartbeat),
