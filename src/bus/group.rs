@@ -5,7 +5,7 @@
 //! streams ──────▶ commands, signals ─▶ task ─▶ commits ─▶ log
 //! ```
 //!
-//! The task ends when the last stream has left and everything acked is committed; then the membership is given up.
+//! The task ends a second after the last stream has left and everything acked is committed; then the membership is given up.
 
 mod task;
 mod streams;
