@@ -9,7 +9,7 @@ use super::{
     table::{Pairs, Table},
     words,
 };
-use crate::proto::tidings::v1::{GetGroupRequest, Group, ListGroupsRequest, State};
+use crate::proto::tidings::v1::{GetGroupRequest, Group, ListGroupsRequest, OldestUnacked, State};
 
 #[derive(Debug, Subcommand)]
 pub enum GroupsCommand {
@@ -77,12 +77,32 @@ fn text(group: &Group) -> String {
         ("revision", group.revision.to_string()),
         ("created", words::time(group.create_time.as_ref())),
         ("last commit", words::time(group.last_commit_time.as_ref())),
+        ("oldest", oldest(group)),
     ])
     .to_string();
     if !group.partitions.is_empty() {
         text.push_str(&format!("\n{}", partitions(group)));
     }
     text
+}
+
+/// The event that is out for longest, which is the one to look at where a group is stuck.
+fn oldest(group: &Group) -> String {
+    let unacked = group
+        .partitions
+        .iter()
+        .filter_map(|partition| partition.oldest.as_ref());
+    let age = |oldest: &&OldestUnacked| oldest.age.map(|age| (age.seconds, age.nanos));
+    let Some(oldest) = unacked.max_by_key(age) else {
+        return "-".to_owned();
+    };
+    let at = oldest.position.clone().unwrap_or_default();
+    let (age, attempt) = (words::duration(oldest.age.as_ref()), oldest.attempt);
+    let place = format!("{}/{} offset {}", at.topic, at.partition, at.offset);
+    format!(
+        "{place}, out for {age}, attempt {attempt}, key hash {:016x}",
+        oldest.key_hash
+    )
 }
 
 fn partitions(group: &Group) -> Table {
@@ -125,7 +145,7 @@ fn state(group: &Group) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::tidings::v1::GroupPartition;
+    use crate::proto::tidings::v1::{GroupPartition, Position};
 
     #[test]
     fn a_group_is_shown_with_its_partitions() {
@@ -137,6 +157,16 @@ mod tests {
                 topic: "orders".to_owned(),
                 end: 7,
                 lag_events: 7,
+                oldest: Some(OldestUnacked {
+                    position: Some(Position {
+                        topic: "orders".to_owned(),
+                        partition: 0,
+                        offset: 3,
+                    }),
+                    age: prost_types::Duration::try_from(std::time::Duration::from_secs(90)).ok(),
+                    key_hash: 0xab,
+                    attempt: 4,
+                }),
                 ..GroupPartition::default()
             }],
             ..Group::default()
@@ -144,6 +174,11 @@ mod tests {
         let text = text(&group);
         assert!(
             text.starts_with("group        billing\nstate        active\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("oldest       orders/0 offset 3, out for ")
+                && text.contains(", attempt 4, key hash 00000000000000ab\n"),
             "{text}"
         );
         assert!(

@@ -99,7 +99,7 @@ impl Task {
     /// Lets events of keys be sent again whose dead letters are settled.
     fn free_keys(&mut self, id: PartitionId) {
         // `buried` looks again.
-        if !self.graves.is_idle() || self.dispatch.has_doomed() {
+        if !self.graves.is_idle() || self.dispatch.has_doomed() || !self.graves.heads.keys().any(|(of, _)| *of == id) {
             return;
         }
         let Some(owned) = self.owned.get(&id) else { return };
