@@ -67,7 +67,8 @@ impl Stream for Outbound {
                     }
                     continue;
                 }
-                None => {}
+                // What was sent must not be held any longer: it counts against buffers.
+                None => self.messages = Box::new(iter::empty()),
             }
             let Some(frames) = &mut self.frames else {
                 return Poll::Ready(None);
