@@ -47,6 +47,8 @@ impl Reading {
             if let Some(message) = self.messages.next() {
                 return Some(message.map_err(|error| status(&error)));
             }
+            // What was sent must not be held while the log has nothing new.
+            self.messages = Box::new(iter::empty());
             match self.session.next().await? {
                 Ok(frame) => self.messages = self.convert(frame),
                 Err(error) => return Some(Err(status(&error))),
