@@ -110,7 +110,9 @@ where
         };
         Either::Right(Box::pin(async move {
             let late = |_| Ok(status(&exceeded()).into_http());
-            tokio::time::timeout(timeout, answer).await.unwrap_or_else(late)
+            tokio::time::timeout(timeout + LEEWAY, answer)
+                .await
+                .unwrap_or_else(late)
         }))
     }
 }
@@ -122,6 +124,9 @@ fn exceeded() -> Error {
 pub(super) fn less_margin(timeout: Duration) -> Duration {
     timeout.saturating_sub(MIN_MARGIN.max(timeout / 20))
 }
+
+/// A call's own answer knows more (what was written), so it has this long to come late.
+const LEEWAY: Duration = Duration::from_secs(1);
 
 /// `grpc-timeout`: at most eight digits and a unit. What does not parse is no deadline.
 fn timeout(headers: &HeaderMap) -> Option<Duration> {
