@@ -45,8 +45,8 @@ mod on_kafka_3 {
     crate::log::every_promise!(super::backend);
 }
 
-/// What the mock answers: it neither creates, describes nor deletes topics, finds nothing by time, and refuses commits for a
-/// group that once had members for ever.
+/// What the mock answers: it neither creates, describes nor deletes topics, finds nothing by time, refuses commits for a group
+/// that once had members for ever, and on a busy machine puts members out of a group that another was in before them.
 mod on_mock {
     use super::*;
 
@@ -87,7 +87,6 @@ mod on_mock {
         groups {
             a_lone_member_gets_all_partitions_with_what_was_committed,
             members_share_and_partitions_move_once_released,
-            a_release_held_from_before_the_group_began_anew_frees_nothing,
             a_leaving_member_gives_its_partitions_to_the_others,
         }
         changing_groups {
