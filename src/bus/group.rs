@@ -23,6 +23,7 @@ mod failing;
 mod gaps;
 mod progress;
 mod outbox;
+mod buffer;
 mod payload;
 
 use std::{sync::Arc, time::Duration};

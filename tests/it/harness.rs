@@ -27,7 +27,10 @@ use nix::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::{
+    process::{Child, Command},
+    task::AbortHandle,
+};
 use tonic::transport::{Channel, Endpoint};
 
 use backend::Ground;
@@ -38,9 +41,13 @@ pub(crate) use backend::Backend;
 /// How long a test waits for what should come at once, on a machine that is busy with other tests.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
+/// Longer than any test needs a server. Then it is killed, so that a test that waits for what never comes fails and names itself.
+const LONGEST: Duration = Duration::from_secs(6 * 60);
+
 /// A running `tidings serve`. Dropping it kills it and removes its directory.
 pub(crate) struct Server {
     process: Child,
+    watchdog: Watchdog,
     stderr: Stderr,
     address: SocketAddr,
     ops: SocketAddr,
@@ -93,9 +100,11 @@ impl Server {
 
     /// Waits for the end of the process.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        within("the end of the server", self.process.wait())
+        let status = within("the end of the server", self.process.wait())
             .await
-            .expect("wait for the server")
+            .expect("wait for the server");
+        self.watchdog.0.abort();
+        status
     }
 
     /// The memory that it has, in bytes.
@@ -154,6 +163,7 @@ impl Server {
 
     async fn start_at(home: Home) -> Self {
         let mut process = home.serve().spawn().expect("start the server");
+        let watchdog = Watchdog::of(&process);
         let stderr = Stderr::of(&mut process);
         let listening = within("the server to listen", stderr.line("listening"))
             .await
@@ -165,6 +175,7 @@ impl Server {
         Self {
             ops: socket_address(&listening, "ops"),
             process,
+            watchdog,
             stderr,
             address,
             channel,
@@ -221,6 +232,27 @@ pub(crate) fn tidings() -> Command {
     }
     command.stdin(Stdio::null()).kill_on_drop(true);
     command
+}
+
+/// Kills a server after the longest time that a test may have it, unless that has ended or been dropped before.
+struct Watchdog(AbortHandle);
+
+impl Watchdog {
+    fn of(server: &Child) -> Self {
+        let id = server.id().expect("it was just started");
+        let killing = tokio::spawn(async move {
+            tokio::time::sleep(LONGEST).await;
+            // It may have ended by itself.
+            let _ = signal::kill(Pid::from_raw(id.cast_signed()), Signal::SIGKILL);
+        });
+        Self(killing.abort_handle())
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Waits for a future, and fails with what was waited for if it takes longer than `SOON`.

@@ -1,18 +1,18 @@
 //! What the dispatcher carries for each event: a place in a shared batch, counted against the group's buffer.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::Arc;
 
-use super::super::feed::{FeedBatch, Item};
+use super::{
+    super::feed::{FeedBatch, Item},
+    buffer::{Buffer, Share},
+};
 use crate::log::{Record, TopicPartition};
 
 /// A batch that the group holds; its bytes count until the last event of it is settled.
 #[derive(Debug)]
 pub(super) struct Held {
     batch: Arc<FeedBatch>,
-    gauge: Arc<AtomicUsize>,
+    _share: Share,
     redriven: Option<Redriven>,
 }
 
@@ -26,19 +26,12 @@ pub(super) struct Redriven {
 }
 
 impl Held {
-    pub(super) fn new(batch: Arc<FeedBatch>, redriven: Option<Redriven>, gauge: &Arc<AtomicUsize>) -> Arc<Self> {
-        gauge.fetch_add(batch.bytes, Ordering::Relaxed);
+    pub(super) fn new(batch: Arc<FeedBatch>, redriven: Option<Redriven>, buffer: &Arc<Buffer>) -> Arc<Self> {
         Arc::new(Self {
+            _share: buffer.hold(batch.bytes),
             batch,
-            gauge: Arc::clone(gauge),
             redriven,
         })
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.gauge.fetch_sub(self.batch.bytes, Ordering::Relaxed);
     }
 }
 

@@ -216,7 +216,7 @@ impl Task {
             Waiting::CaughtUp
         } else if self.owned.iter().any(window_full) {
             Waiting::WindowFull
-        } else if self.held.load(std::sync::atomic::Ordering::Relaxed) >= self.bus.settings.group_buffer_bytes {
+        } else if self.buffer.room() == 0 {
             Waiting::Limit
         } else {
             Waiting::Nothing

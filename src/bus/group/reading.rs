@@ -1,6 +1,6 @@
 //! Reading the partitions of a group, as far as there is room, and over what is gone.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
@@ -36,12 +36,11 @@ pub(super) struct ReadDone {
 impl Task {
     /// Reads on where there is room, the partition first that has waited longest.
     pub(super) fn read_on(&mut self) {
-        let limit = self.bus.settings.group_buffer_bytes;
-        let held = self.held.load(Ordering::Relaxed);
-        if held >= limit || self.drain_until.is_some() || self.members.is_empty() {
+        let room = self.buffer.room();
+        if room == 0 || self.drain_until.is_some() || self.members.is_empty() {
             return;
         }
-        let most_behind = ((limit - held) / BATCH_BYTES).max(1);
+        let most_behind = (room / BATCH_BYTES).max(1);
         for _ in 0..self.parked.len() {
             let Some(id) = self.parked.pop_front() else { return };
             let Some(owned) = self.owned.get_mut(&id) else { continue };
@@ -112,7 +111,7 @@ impl Task {
         }
         self.commits.changes += sifted.hidden();
         let (batch, passing) = sifted.passing();
-        let held = Held::new(Arc::clone(batch), None, &self.held);
+        let held = Held::new(Arc::clone(batch), None, &self.buffer);
         for index in passing {
             let item = &batch.items[index];
             self.dispatch.arrive(

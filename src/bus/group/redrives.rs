@@ -1,6 +1,6 @@
 //! Dead letters that are sent again: loaded as they were, put behind what waits of their key, and done with once they are acked.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use rustc_hash::FxHashMap;
@@ -79,8 +79,7 @@ impl Redrives {
 impl Task {
     /// Keys are freed whose dead letters are settled; letters that are to be sent again are loaded, as far as there is room.
     pub(super) fn redrive(&mut self) {
-        // The other half is for what comes from topics.
-        let has_room = self.held.load(Ordering::Relaxed) < self.bus.settings.group_buffer_bytes / 2;
+        let has_room = self.buffer.has_room_for_letters();
         if !self.redrives.look || self.redrives.loading.is_some() || !has_room || self.drain_until.is_some() {
             return;
         }
@@ -185,7 +184,7 @@ impl Task {
         let ids: Vec<LetterId> = letters.iter().map(|loaded| loaded.id).collect();
         let records: Vec<Record> = letters.into_iter().map(|loaded| loaded.letter.record).collect();
         let batch = feed::decode(&owned.partition, records.clone());
-        let held = Held::new(Arc::new(batch), Some(Redriven { request, records }), &self.held);
+        let held = Held::new(Arc::new(batch), Some(Redriven { request, records }), &self.buffer);
         for (index, letter) in ids.into_iter().enumerate() {
             let payload = Payload {
                 held: Arc::clone(&held),

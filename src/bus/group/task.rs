@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,6 +16,7 @@ use tokio::{sync::mpsc, time::sleep_until};
 
 use super::{
     Command, Handle, Identity, Payload, Signal,
+    buffer::Buffer,
     commits::Commits,
     graves::Graves,
     membership::next_change,
@@ -74,8 +75,7 @@ pub(super) struct Task {
     pub(super) letters: Arc<Store>,
     pub(super) graves: Graves,
     pub(super) redrives: Redrives,
-    /// Bytes that the group holds.
-    pub(super) held: Arc<AtomicUsize>,
+    pub(super) buffer: Arc<Buffer>,
     pub(super) serial: u64,
     /// Streams that were not told yet that they have caught up.
     pub(super) uncaught: usize,
@@ -148,7 +148,7 @@ impl Task {
             graves: Graves::default(),
             redrives: Redrives::new(letters.changes()),
             letters,
-            held: Arc::default(),
+            buffer: Buffer::new(bus.settings.group_buffer_bytes),
             serial: 0,
             uncaught: 0,
             version: 0,
@@ -183,6 +183,7 @@ impl Task {
                 buried = maybe(&mut self.graves.writing) => self.buried(buried),
                 reloaded = maybe(&mut self.redrives.loading) => self.reloaded(reloaded),
                 Ok(()) = self.redrives.changes.changed() => self.redrives.look = true,
+                () = self.buffer.freed() => {}
                 observation = maybe(&mut self.observing) => self.observed(observation),
                 () = draining.cancelled(), if self.drain_until.is_none() => self.drain(),
                 () = sleep_until(wake_at) => {}
