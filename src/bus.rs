@@ -18,6 +18,7 @@ mod table;
 mod rules;
 mod sieve;
 mod notes;
+mod resets;
 mod group;
 pub mod delivery;
 mod feed;
@@ -40,13 +41,22 @@ pub use group::{
 pub use groups::{GroupInfo, GroupPartition, GroupSettings, OnGap, Undecodable};
 pub use publish::{HandedOver, NewEvents, PublishError, Run, RunState, Written};
 pub use read::{ReadEvents, ReadFrame, ReadOptions, ReadSession};
+pub use resets::{
+    Applied, ApplyReset, PartitionMove, PlanReset, ResetInfo, ResetPlan, ResetState, Target, UndoReset, Whose,
+};
 pub use rules::{DeliveryRule, DeliveryRules, RetryOverride};
 pub use start::{End, Gap, GapReason, Start};
 pub use subscribe::{OnConflict, OpenOptions};
 
 use crate::{
     bus::{
-        dead_letters::DeadLetters, delivery::Credit, feed::Feeds, groups::Groups, matching::Names, notes::TriesTable,
+        dead_letters::DeadLetters,
+        delivery::Credit,
+        feed::Feeds,
+        groups::Groups,
+        matching::Names,
+        notes::TriesTable,
+        resets::{MovesTable, ResetsTable},
         table::Table,
     },
     convention::routes::Routes,
@@ -108,6 +118,10 @@ struct Inner {
     names: watch::Receiver<Names>,
     /// What became of events, where that does not fit into the notes of commits.
     tries: Arc<TriesTable>,
+    /// Plans, and resets.
+    resets: Arc<ResetsTable>,
+    /// Where the last reset has put each partition.
+    moves: Arc<MovesTable>,
     dead_letters: DeadLetters,
     publish_bytes: Arc<Semaphore>,
     streams: Arc<Semaphore>,
@@ -134,6 +148,8 @@ impl Bus {
             groups,
             names: matching::follow(&log, &settings.dead_letter_topic, (&tasks, &draining)),
             tries: Table::start(Arc::clone(&log), &followers, &ended),
+            resets: Table::start(Arc::clone(&log), &followers, &ended),
+            moves: Table::start(Arc::clone(&log), &followers, &ended),
             dead_letters,
             publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),
             streams: Arc::new(Semaphore::new(settings.streams)),

@@ -18,6 +18,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 pub use headers::{Headers, HeadersBuilder};
@@ -170,7 +171,7 @@ pub struct Commit {
 }
 
 /// Milliseconds since 1970 by the log's clock, as Kafka's record timestamps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LogTime(pub i64);
 
 impl LogTime {
@@ -181,7 +182,7 @@ impl LogTime {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TopicPartition {
     pub topic: Topic,
     pub partition: i32,

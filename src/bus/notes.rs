@@ -4,10 +4,12 @@
 use std::{ops::Range, sync::Arc};
 
 use super::{
+    Inner,
     delivery::{
         Tries,
         note::{self, Note, Tried},
     },
+    resets::{self, Again, Moved, Standing},
     table::{Row, Table},
 };
 use crate::{
@@ -26,6 +28,8 @@ pub(super) struct Noted {
     pub(super) group: Group,
     pub(super) partition: TopicPartition,
     pub(super) offset: i64,
+    /// Of the last reset that moved it.
+    pub(super) epoch: u64,
     pub(super) settled: Vec<Range<i64>>,
     pub(super) tries: Vec<(i64, Tries)>,
 }
@@ -33,7 +37,13 @@ pub(super) struct Noted {
 /// What was committed of a partition above its offset.
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
+    /// Of the last reset that moved it.
+    pub(super) epoch: u64,
     pub(super) settled: Vec<Range<i64>>,
+    /// Settled further above, and not in the note.
+    pub(super) passed: Vec<Range<i64>>,
+    /// What the reset sends again.
+    pub(super) again: Option<Again>,
     pub(super) tries: Vec<(i64, Tries)>,
 }
 
@@ -48,6 +58,7 @@ pub(super) async fn write(table: &Arc<TriesTable>, noted: Vec<Noted>) -> Result<
     let mut commits = Vec::with_capacity(noted.len());
     for noted in noted {
         let mut note = Note {
+            epoch: noted.epoch,
             settled: noted.settled,
             tries: noted.tries.into_iter().map(tried).collect(),
             ..Note::default()
@@ -72,8 +83,22 @@ pub(super) async fn write(table: &Arc<TriesTable>, noted: Vec<Noted>) -> Result<
     Ok(commits)
 }
 
+/// The note of a partition that a reset has just moved.
+pub(super) fn of_epoch(offset: i64, epoch: u64) -> String {
+    let note = Note {
+        epoch,
+        ..Note::default()
+    };
+    note::encode(offset, &note, BUDGET).text
+}
+
+/// The epoch of the last reset that moved a partition, as its note says.
+pub(super) fn epoch(committed: &Committed) -> u64 {
+    note::decode(committed.offset, &committed.note).map_or(0, |note| note.epoch)
+}
+
 /// What the notes of assigned partitions say. A note that is none of ours says nothing.
-pub(super) async fn read(table: &Arc<TriesTable>, group: &Group, assigned: &[Assigned]) -> Result<Vec<Remembered>> {
+pub(super) async fn read(bus: &Inner, group: &Group, assigned: &[Assigned]) -> Result<Vec<Remembered>> {
     let mut all = Vec::with_capacity(assigned.len());
     for assigned in assigned {
         let Assigned { partition, committed } = assigned;
@@ -83,16 +108,43 @@ pub(super) async fn read(table: &Arc<TriesTable>, group: &Group, assigned: &[Ass
         let note = note.unwrap_or_default();
         let mut tries: Vec<(i64, Tries)> = note.tries.into_iter().map(remembered).collect();
         if let Some(version) = note.overflow {
-            let more = table.newest(&key(group, partition)).await?;
+            let more = bus.tries.newest(&key(group, partition)).await?;
             // A later one was written just before a commit that did not come to be: it knows no less.
             if let Some(more) = more.filter(|more| more.version >= version) {
                 tries.extend(more.tries.iter().copied().map(remembered));
             }
         }
-        let settled = note.settled;
-        all.push(Remembered { settled, tries });
+        all.push(Remembered {
+            epoch: note.epoch,
+            settled: note.settled,
+            tries,
+            ..Remembered::default()
+        });
+    }
+    if all.iter().any(|remembered| remembered.epoch > 0) {
+        bus.moves.catch_up().await?;
+    }
+    for (remembered, assigned) in all.iter_mut().zip(assigned) {
+        if let Some(last) = bus.moves.known(&resets::key(group, &assigned.partition)) {
+            remembered.passed = last.passed(remembered.epoch).to_vec();
+            remembered.again = last.again(remembered.epoch);
+        }
     }
     Ok(all)
+}
+
+/// Where a group stands by what it has committed in a partition, and by the partition's last move.
+pub(super) fn standing(committed: &Committed, last: Option<&Moved>) -> Standing {
+    let note = note::decode(committed.offset, &committed.note).unwrap_or_default();
+    let passed = last.map_or(&[][..], |last| last.passed(note.epoch));
+    Standing::new(committed.offset, note.settled.iter().chain(passed).cloned())
+}
+
+impl Remembered {
+    /// Where the group stands that has committed this offset.
+    pub(super) fn standing(&self, committed: i64) -> Standing {
+        Standing::new(committed, self.settled.iter().chain(&self.passed).cloned())
+    }
 }
 
 fn key(group: &Group, partition: &TopicPartition) -> String {
@@ -123,6 +175,7 @@ fn remembered(tried: Tried) -> (i64, Tries) {
 
 impl Row for MoreTries {
     const TOPIC: &'static str = "tidings.control";
+    const PREFIX: &'static str = "tries/";
 
     fn supersedes(&self, known: &Self) -> bool {
         self.version >= known.version

@@ -32,6 +32,7 @@ mod portal;
 mod publish;
 mod publish_stream;
 mod read;
+mod resets;
 mod retries;
 mod rivals;
 mod server;

@@ -30,6 +30,7 @@ mod portal;
 mod publish;
 mod publish_stream;
 mod read;
+mod resets;
 mod retries;
 mod rivals;
 mod server;

@@ -219,6 +219,7 @@ impl Task {
                     group: self.identity.group.clone(),
                     partition: (*owned.partition).clone(),
                     offset: view.committed,
+                    epoch: owned.epoch,
                     settled: self.dispatch.settled_runs(*id),
                     tries: self.dispatch.tries(*id),
                 });

@@ -12,7 +12,11 @@ const LINGER: Duration = Duration::from_secs(1);
 impl Task {
     /// Whether the last stream has left, a while ago, and nothing is under way.
     pub(super) fn is_over(&mut self, now: Instant) -> bool {
-        if !self.members.is_empty() || !self.graves.may_end() || !self.commits.is_idle() {
+        if !self.members.is_empty()
+            || !self.graves.may_end()
+            || !self.commits.is_idle()
+            || self.moves.in_flight.is_some()
+        {
             self.linger_until = None;
             return false;
         }

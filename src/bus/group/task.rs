@@ -20,11 +20,13 @@ use super::{
     commits::Commits,
     graves::Graves,
     membership::next_change,
+    moving::Moves,
     partitions::{Owned, Started},
     progress::Observation,
     reading::ReadDone,
     redrives::Redrives,
     streams::Member,
+    waking::maybe,
 };
 use crate::{
     bus::{
@@ -75,6 +77,7 @@ pub(super) struct Task {
     pub(super) letters: Arc<Store>,
     pub(super) graves: Graves,
     pub(super) redrives: Redrives,
+    pub(super) moves: Moves,
     pub(super) buffer: Arc<Buffer>,
     pub(super) serial: u64,
     /// Streams that were not told yet that they have caught up.
@@ -148,6 +151,7 @@ impl Task {
             graves: Graves::default(),
             redrives: Redrives::new(letters.changes()),
             letters,
+            moves: Moves::default(),
             buffer: Buffer::new(bus.settings.group_buffer_bytes),
             serial: 0,
             uncaught: 0,
@@ -182,6 +186,7 @@ impl Task {
                 result = maybe(&mut self.commits.in_flight) => self.committed(result),
                 buried = maybe(&mut self.graves.writing) => self.buried(buried),
                 reloaded = maybe(&mut self.redrives.loading) => self.reloaded(reloaded),
+                moved = maybe(&mut self.moves.in_flight) => self.moved(moved),
                 Ok(()) = self.redrives.changes.changed() => self.redrives.look = true,
                 () = self.buffer.freed() => {}
                 observation = maybe(&mut self.observing) => self.observed(observation),
@@ -245,28 +250,7 @@ impl Task {
         self.release_partitions(now);
         self.end_drained(now);
         self.commit(now);
-    }
-
-    fn wake_at(&self) -> Instant {
-        let far = Instant::now() + Duration::from_secs(60);
-        [
-            Some(far),
-            self.dispatch.next_due(),
-            self.rejoin_at,
-            self.commit_at(),
-            self.drain_until
-                .filter(|_| self.members.values().any(|member| !member.finishing)),
-            self.release_at(),
-            self.unread_check,
-            self.linger_until,
-            self.lease_at(),
-            self.graves.retry_at(),
-            (!self.members.is_empty() && self.observing.is_none()).then_some(self.next_heartbeat),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-        .unwrap_or(far)
+        self.carry_out(now);
     }
 }
 
@@ -276,18 +260,6 @@ fn dispatch(bus: &Inner, identity: &Identity) -> Dispatch<Payload> {
     };
     let configured = bus.settings.delivery.of(&identity.group).retry;
     Dispatch::new(limits, identity.record.settings.retry.over(configured))
-}
-
-/// The result of a future that may not be there; it is gone once it is ready.
-async fn maybe<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
-    match future {
-        Some(running) => {
-            let result = running.await;
-            *future = None;
-            result
-        }
-        None => std::future::pending().await,
-    }
 }
 
 /// For the log lines of a group.
