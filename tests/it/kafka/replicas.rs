@@ -5,6 +5,7 @@
 mod checker;
 mod creation;
 mod load;
+mod resets;
 
 use std::{
     sync::Arc,
