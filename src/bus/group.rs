@@ -8,6 +8,7 @@
 //! The task ends a second after the last stream has left and everything acked is committed; then the membership is given up.
 
 mod task;
+mod identity;
 mod streams;
 mod deliveries;
 mod membership;
@@ -37,19 +38,17 @@ pub(super) use progress::GroupView;
 pub use progress::{Heartbeat, OldestUnacked, PartitionProgress, PartitionRow, Waiting};
 pub(super) use task::start;
 
+use identity::Identity;
 use payload::Payload;
 
 use super::{
-    delivery::{Credit, CreditMode, Doom, IdFault, IdRange, RetryPolicy, StreamId, Why},
-    feed::Item,
-    groups::{GroupRecord, GroupSettings, OnGap, Undecodable},
+    delivery::{Credit, CreditMode, IdFault, IdRange, RetryPolicy, StreamId},
+    groups::{GroupRecord, GroupSettings},
     start::Gap,
 };
 use crate::{
     error::{Error, Result},
-    filter::Filter,
     log::TopicPartition,
-    name::Group,
 };
 
 /// What a stream gets.
@@ -268,33 +267,6 @@ impl Control {
     async fn send(&self, command: Command) {
         // The task ends only after it has ended this stream.
         let _ = self.commands.send(command).await;
-    }
-}
-
-/// What the task needs to know of the group.
-struct Identity {
-    group: Group,
-    record: Arc<GroupRecord>,
-}
-
-impl Identity {
-    /// What is no event becomes a dead letter, if the group wants that.
-    fn doom_of(&self, item: &Item) -> Option<Box<Doom>> {
-        let fault = item.fault.as_ref()?;
-        (self.record.settings.undecodable == Undecodable::DeadLetter).then(|| {
-            Box::new(Doom {
-                detail: format!("{}: {}", fault.field, fault.rule).into(),
-                ..Doom::of(Why::Undecodable)
-            })
-        })
-    }
-
-    fn filter(&self) -> Option<Filter> {
-        self.record.settings.filter.clone()
-    }
-
-    fn on_gap(&self) -> OnGap {
-        self.record.settings.on_gap
     }
 }
 
