@@ -18,6 +18,7 @@ use super::{
     Command, Handle, Identity, Payload, Signal,
     buffer::Buffer,
     commits::Commits,
+    gauges::Watch,
     graves::Graves,
     membership::next_change,
     partitions::{Owned, Started},
@@ -76,6 +77,7 @@ pub(super) struct Task {
     pub(super) graves: Graves,
     pub(super) redrives: Redrives,
     pub(super) buffer: Arc<Buffer>,
+    pub(super) watch: Watch,
     pub(super) serial: u64,
     /// Streams that were not told yet that they have caught up.
     pub(super) uncaught: usize,
@@ -125,7 +127,7 @@ type Queues = (mpsc::Receiver<Command>, mpsc::UnboundedReceiver<Signal>);
 
 impl Task {
     fn new(bus: Arc<Inner>, (identity, letters): Known, (commands, signals): Queues, handle: Handle) -> Self {
-        let now = Instant::now();
+        let (now, watch) = (Instant::now(), Watch::begin(&bus, &identity.group));
         Self {
             dispatch: dispatch(&bus, &identity),
             identity,
@@ -148,7 +150,8 @@ impl Task {
             graves: Graves::default(),
             redrives: Redrives::new(letters.changes()),
             letters,
-            buffer: Buffer::new(bus.settings.group_buffer_bytes),
+            buffer: Arc::clone(&watch.gauges.buffer),
+            watch,
             serial: 0,
             uncaught: 0,
             version: 0,
@@ -245,6 +248,7 @@ impl Task {
         self.release_partitions(now);
         self.end_drained(now);
         self.commit(now);
+        self.measure(now);
     }
 
     fn wake_at(&self) -> Instant {
@@ -261,6 +265,7 @@ impl Task {
             self.linger_until,
             self.lease_at(),
             self.graves.retry_at(),
+            self.measure_at(),
             (!self.members.is_empty() && self.observing.is_none()).then_some(self.next_heartbeat),
         ]
         .into_iter()
@@ -287,12 +292,5 @@ async fn maybe<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
             result
         }
         None => std::future::pending().await,
-    }
-}
-
-/// For the log lines of a group.
-pub(super) fn log_failure(group: &Group, what: &str, result: &Result<()>) {
-    if let Err(error) = result {
-        tracing::warn!(%group, %error, "{what}");
     }
 }
