@@ -20,6 +20,7 @@ mod sieve;
 mod notes;
 mod resets;
 mod group;
+mod observe;
 pub mod delivery;
 mod feed;
 pub mod dead_letters;
@@ -39,6 +40,7 @@ pub use group::{
     Opened, PartitionProgress, PartitionRow, Refusal, Subscription, Waiting,
 };
 pub use groups::{GroupInfo, GroupPartition, GroupSettings, OnGap, Undecodable};
+pub use observe::{Count, Fill, HeldUp, Levels, Observed, ObservedGroup, Tally};
 pub use publish::{HandedOver, NewEvents, PublishError, Run, RunState, Written};
 pub use read::{ReadEvents, ReadFrame, ReadOptions, ReadSession};
 pub use resets::{
@@ -56,6 +58,7 @@ use crate::{
         groups::Groups,
         matching::Names,
         notes::TriesTable,
+        observe::Watched,
         resets::{MovesTable, ResetsTable},
         table::Table,
     },
@@ -92,6 +95,8 @@ pub struct Settings {
     /// Whether publishing or subscribing to an unknown topic creates it.
     pub auto_create: bool,
     pub default_partitions: i32,
+    /// The most groups of which `Bus::observe` tells one by one.
+    pub metric_groups: usize,
     /// How long streams may settle what they have when the bus stops.
     pub drain_timeout: Duration,
 }
@@ -115,6 +120,8 @@ struct Inner {
     settings: Settings,
     feeds: Feeds,
     groups: Groups,
+    /// What is told of groups to whoever watches.
+    watched: Watched,
     names: watch::Receiver<Names>,
     /// What became of events, where that does not fit into the notes of commits.
     tries: Arc<TriesTable>,
@@ -146,6 +153,7 @@ impl Bus {
         Self(Arc::new(Inner {
             feeds: Feeds::new(Arc::clone(&log), settings.feed_bytes, tasks.clone()),
             groups,
+            watched: Watched::new(settings.metric_groups),
             names: matching::follow(&log, &settings.dead_letter_topic, (&tasks, &draining)),
             tries: Table::start(Arc::clone(&log), &followers, &ended),
             resets: Table::start(Arc::clone(&log), &followers, &ended),

@@ -25,6 +25,7 @@ mod redrives;
 mod failing;
 mod gaps;
 mod progress;
+mod gauges;
 mod outbox;
 mod buffer;
 mod payload;
@@ -34,6 +35,7 @@ use std::{sync::Arc, time::Duration};
 use bytestring::ByteString;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+pub(super) use gauges::Gauges;
 pub use outbox::Frames;
 pub use payload::Delivery;
 pub(super) use progress::GroupView;

@@ -132,6 +132,7 @@ fn settings() -> Settings {
         after_dead_letter: AfterDeadLetter::Continue,
         auto_create: true,
         default_partitions: 1,
+        metric_groups: 1,
         drain_timeout: Duration::from_secs(1),
     }
 }

@@ -17,6 +17,7 @@ mod deadlines;
 mod drain;
 mod docs;
 mod limits;
+mod metrics;
 mod log;
 mod embedded;
 mod fanout;

@@ -16,6 +16,7 @@ mod credits;
 mod deadlines;
 mod drain;
 mod limits;
+mod metrics;
 mod log;
 mod kafka;
 mod filters;

@@ -113,7 +113,7 @@ impl Task {
         self.uncaught = 0;
     }
 
-    fn is_caught_up(&self) -> bool {
+    pub(super) fn is_caught_up(&self) -> bool {
         let at_end = |(id, owned): (&PartitionId, &Owned)| {
             self.dispatch.partition(*id).is_none_or(|view| view.next >= owned.end)
         };
@@ -202,25 +202,34 @@ impl Task {
     }
 
     fn waiting(&self, id: usize) -> Waiting {
-        let left = self.dispatch.credit_left(id);
-        let window_full = |(id, owned): (&PartitionId, &Owned)| {
-            self.dispatch.partition(*id).is_some_and(|view| view.next < owned.end) && !self.dispatch.wants_more(*id)
-        };
         if self.bus.log.health().borrow().is_err() {
             Waiting::LogUnavailable
         } else if self.owned.is_empty() {
             Waiting::NoPartitions
-        } else if left.events <= 0 || left.bytes.is_some_and(|bytes| bytes <= 0) {
+        } else if self.has_spent_credit(id) {
             Waiting::NoCredit
         } else if self.is_caught_up() {
             Waiting::CaughtUp
-        } else if self.owned.iter().any(window_full) {
+        } else if self.is_window_full() {
             Waiting::WindowFull
-        } else if self.buffer.room() == 0 {
+        } else if self.watch.gauges.buffer.room() == 0 {
             Waiting::Limit
         } else {
             Waiting::Nothing
         }
+    }
+
+    pub(super) fn has_spent_credit(&self, id: usize) -> bool {
+        let left = self.dispatch.credit_left(id);
+        left.events <= 0 || left.bytes.is_some_and(|bytes| bytes <= 0)
+    }
+
+    /// Whether a partition has more, and is not read on before its oldest event is settled.
+    pub(super) fn is_window_full(&self) -> bool {
+        let is_full = |(id, owned): (&PartitionId, &Owned)| {
+            self.dispatch.partition(*id).is_some_and(|view| view.next < owned.end) && !self.dispatch.wants_more(*id)
+        };
+        self.owned.iter().any(is_full)
     }
 
     fn oldest(&self, now: Instant) -> Option<OldestUnacked> {

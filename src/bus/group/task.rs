@@ -16,8 +16,8 @@ use tokio::{sync::mpsc, time::sleep_until};
 
 use super::{
     Command, Handle, Identity, Payload, Signal,
-    buffer::Buffer,
     commits::Commits,
+    gauges::Watch,
     graves::Graves,
     membership::next_change,
     moving::Moves,
@@ -78,7 +78,7 @@ pub(super) struct Task {
     pub(super) graves: Graves,
     pub(super) redrives: Redrives,
     pub(super) moves: Moves,
-    pub(super) buffer: Arc<Buffer>,
+    pub(super) watch: Watch,
     pub(super) serial: u64,
     /// Streams that were not told yet that they have caught up.
     pub(super) uncaught: usize,
@@ -128,7 +128,7 @@ type Queues = (mpsc::Receiver<Command>, mpsc::UnboundedReceiver<Signal>);
 
 impl Task {
     fn new(bus: Arc<Inner>, (identity, letters): Known, (commands, signals): Queues, handle: Handle) -> Self {
-        let now = Instant::now();
+        let (now, watch) = (Instant::now(), Watch::begin(&bus, &identity.group));
         Self {
             dispatch: dispatch(&bus, &identity),
             identity,
@@ -152,7 +152,7 @@ impl Task {
             redrives: Redrives::new(letters.changes()),
             letters,
             moves: Moves::default(),
-            buffer: Buffer::new(bus.settings.group_buffer_bytes),
+            watch,
             serial: 0,
             uncaught: 0,
             version: 0,
@@ -188,7 +188,7 @@ impl Task {
                 reloaded = maybe(&mut self.redrives.loading) => self.reloaded(reloaded),
                 moved = maybe(&mut self.moves.in_flight) => self.moved(moved),
                 Ok(()) = self.redrives.changes.changed() => self.redrives.look = true,
-                () = self.buffer.freed() => {}
+                () = self.watch.gauges.buffer.freed() => {}
                 observation = maybe(&mut self.observing) => self.observed(observation),
                 () = draining.cancelled(), if self.drain_until.is_none() => self.drain(),
                 () = sleep_until(wake_at) => {}
@@ -251,6 +251,7 @@ impl Task {
         self.end_drained(now);
         self.commit(now);
         self.carry_out(now);
+        self.measure(now);
     }
 }
 
@@ -260,11 +261,4 @@ fn dispatch(bus: &Inner, identity: &Identity) -> Dispatch<Payload> {
     };
     let configured = bus.settings.delivery.of(&identity.group).retry;
     Dispatch::new(limits, identity.record.settings.retry.over(configured))
-}
-
-/// For the log lines of a group.
-pub(super) fn log_failure(group: &Group, what: &str, result: &Result<()>) {
-    if let Err(error) = result {
-        tracing::warn!(%group, %error, "{what}");
-    }
 }

@@ -22,6 +22,7 @@ impl Task {
             self.lease_at(),
             self.graves.retry_at(),
             self.moves.retry_at(),
+            self.measure_at(),
             (!self.members.is_empty() && self.observing.is_none()).then_some(self.next_heartbeat),
         ]
         .into_iter()
