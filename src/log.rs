@@ -93,6 +93,9 @@ pub trait Log: Send + Sync + 'static {
     /// What a group has committed in partitions, in the order asked; `None` = nothing.
     async fn committed(&self, group: &Group, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>>;
 
+    /// Whether somebody is in the group, of this process or another. What changes at this moment may be missed.
+    async fn has_members(&self, group: &Group) -> Result<bool>;
+
     /// Commits for a group that has no members; with members it is `GROUP_IN_USE` and nothing moves. Durable on return.
     async fn commit(&self, group: &Group, commits: Vec<Commit>) -> Result<()>;
 

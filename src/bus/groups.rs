@@ -7,6 +7,7 @@ mod view;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::view::{GroupInfo, GroupPartition};
@@ -95,6 +96,11 @@ impl Groups {
     /// holding the group's lock (`Active::lock`).
     pub(super) async fn put(&self, group: &Group, record: &GroupRecord) -> Result<Arc<GroupRecord>> {
         self.table.put(group.as_str(), record).await
+    }
+
+    /// Changes whenever a record may have changed.
+    pub(super) fn changes(&self) -> watch::Receiver<i64> {
+        self.table.changes()
     }
 
     /// Forgets a group.

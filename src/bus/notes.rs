@@ -9,7 +9,7 @@ use super::{
         Tries,
         note::{self, Note, Tried},
     },
-    resets::{self, Again, Moved, Standing},
+    resets::{self, Again, Standing},
     table::{Row, Table},
 };
 use crate::{
@@ -131,13 +131,6 @@ pub(super) async fn read(bus: &Inner, group: &Group, assigned: &[Assigned]) -> R
         }
     }
     Ok(all)
-}
-
-/// Where a group stands by what it has committed in a partition, and by the partition's last move.
-pub(super) fn standing(committed: &Committed, last: Option<&Moved>) -> Standing {
-    let note = note::decode(committed.offset, &committed.note).unwrap_or_default();
-    let passed = last.map_or(&[][..], |last| last.passed(note.epoch));
-    Standing::new(committed.offset, note.settled.iter().chain(passed).cloned())
 }
 
 impl Remembered {

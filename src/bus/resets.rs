@@ -3,8 +3,8 @@
 //! ```text
 //! plan ─▶ `resets/…` in tidings.control
 //! apply ─▶ the group's record: epoch + 1, and where each partition shall stand   (accepted: from here on it is carried out)
-//!            ├─▶ the owner of each partition: fence, write down where it stood, commit with the epoch, read on
-//!            └─▶ nobody has it: whoever was asked does the same with a simple commit
+//!            └─▶ the owner of each partition: fence, write down where it stood, commit with the epoch, read on
+//!                (of a group without members the replica that was asked becomes the owner)
 //! all committed ─▶ `resets/…` has the outcome, the record has no reset any more
 //! ```
 //!
@@ -31,7 +31,10 @@ pub use self::{
     view::ResetInfo,
 };
 pub(super) use self::{
-    moved::{Again, Moved, Mover, MovesTable, key},
+    moved::{Again, Moved, MovesTable, key},
     row::ResetsTable,
     standing::Standing,
 };
+
+#[cfg(test)]
+mod model;

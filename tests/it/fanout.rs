@@ -89,6 +89,9 @@ impl Log for Counting {
     async fn committed(&self, group: &Group, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>> {
         self.log.committed(group, partitions).await
     }
+    async fn has_members(&self, group: &Group) -> Result<bool> {
+        self.log.has_members(group).await
+    }
     async fn commit(&self, group: &Group, commits: Vec<Commit>) -> Result<()> {
         self.log.commit(group, commits).await
     }

@@ -20,6 +20,9 @@ impl Task {
             self.linger_until = None;
             return false;
         }
+        if self.identity.record.reset.is_some() && self.drain_until.is_none() {
+            return false;
+        }
         let is_of_use = self.drain_until.is_none() && self.failed_at.is_none() && !self.owned.is_empty();
         let until = *self.linger_until.get_or_insert(now + LINGER);
         !is_of_use || now >= until

@@ -22,7 +22,7 @@ use crate::{
         delivery::PartitionId,
         groups::{ActiveReset, GroupRecord},
         notes,
-        resets::{Moved, Mover, Standing, key},
+        resets::{Moved, Standing, key},
     },
     error::Result,
     log::{Assigned, Commit, Committed, Member, TopicPartition},
@@ -203,14 +203,19 @@ async fn move_all(bus: &Inner, group: &Group, member: &dyn Member, due: &[Due]) 
         let last = bus.moves.known(&key);
         let target = due.reset.target(&due.partition).unwrap_or(due.before.offset);
         let (reset, stands) = ((&*due.reset, due.epoch), (target, due.before.clone()));
-        (key, Moved::by(Mover::Owner, reset, stands, last.as_deref()))
+        (key, Moved::by(reset, stands, last.as_deref()))
     };
     let rows: Vec<(String, Moved)> = due.iter().map(row).collect();
     bus.moves.put_all(&rows).await?;
-    let commit = |(due, (_, moved)): (&Due, &(String, Moved))| Commit {
-        partition: due.partition.clone(),
-        offset: moved.after.offset,
-        note: notes::of_epoch(moved.after.offset, moved.epoch),
+    let commit = |(due, (key, moved)): (&Due, &(String, Moved))| {
+        // An owner before this one may have known more.
+        let holds = bus.moves.known(key).filter(|holds| holds.epoch == moved.epoch);
+        let offset = holds.map_or(moved.after.offset, |holds| holds.after.offset);
+        Commit {
+            partition: due.partition.clone(),
+            offset,
+            note: notes::of_epoch(offset, moved.epoch),
+        }
     };
     let commits: Vec<Commit> = due.iter().zip(&rows).map(commit).collect();
     member.commit(commits.clone()).await?;

@@ -1,11 +1,10 @@
-//! Carrying a reset out: waiting for the owners of partitions, moving those that nobody has, and finishing once all are moved.
+//! Carrying a reset out: waiting for the owners of partitions, becoming one where there is none, finishing once all are moved.
 
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    moved::{Moved, Mover, key},
+    moved::key,
     row::{Applied, MovedPartition},
-    standing::Standing,
 };
 use crate::{
     bus::{
@@ -14,40 +13,38 @@ use crate::{
         notes,
     },
     error::{Reason, Result},
-    log::{Commit, Committed, LogTime, TopicPartition},
+    log::{LogTime, TopicPartition},
     name::Group,
 };
 
-/// Between two looks at what is committed.
-const LOOK: Duration = Duration::from_millis(50);
-/// After so many looks, it is tried again whether the group is without members.
-const LOOKS: u32 = 10;
-
-/// A partition that is not moved yet, and what is committed there.
-type Unmoved = (TopicPartition, i64, Option<Committed>);
+/// Between two looks at whether somebody serves the group, and whether all is done: the owner that finishes it says so.
+const LOOK: Duration = Duration::from_millis(500);
 
 impl Inner {
-    /// Waits until a reset is carried out, and does what nobody else does.
-    pub(super) async fn drive(&self, group: &Group, id: &str) -> Result<()> {
-        let mut looks = 0;
+    /// Waits until a reset is carried out, and sees to it that somebody does.
+    pub(super) async fn drive(self: &Arc<Self>, group: &Group, id: &str) -> Result<()> {
+        let mut changes = self.groups.changes();
         loop {
-            let Some((record, reset)) = self.active_reset(group, id).await? else {
+            let Some(record) = self.record_with(group, id).await? else {
                 return Ok(());
             };
-            let unmoved = self.unmoved(group, &record, &reset).await?;
-            if unmoved.is_empty() {
-                self.finish(group, &record, &reset).await?;
-                continue;
+            if self.groups.active.get(group).is_none() && !self.log.has_members(group).await? {
+                self.serve(group, &record).await?;
             }
-            if looks % LOOKS == 0 {
-                self.move_unowned(group, (&reset, record.epoch), unmoved).await?;
-            }
-            looks += 1;
             tokio::select! {
                 () = self.draining.cancelled() => return Err(draining()),
-                () = tokio::time::sleep(LOOK) => {}
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(LOOK) => self.finish_if_done(group).await,
             }
         }
+    }
+
+    /// Owners move partitions, whether they have streams or not; so a group without members gets one for a while.
+    async fn serve(self: &Arc<Self>, group: &Group, record: &Arc<GroupRecord>) -> Result<()> {
+        let _one_at_a_time = self.groups.active.lock(group).await;
+        let handle = self.running(group, record).await?;
+        handle.replace(Arc::clone(record)).await;
+        Ok(())
     }
 
     /// After the owner of partitions has moved them: the last of all finishes.
@@ -59,7 +56,7 @@ impl Inner {
             let Some(reset) = record.reset.clone() else {
                 return Ok(());
             };
-            match self.unmoved(group, &record, &reset).await?.is_empty() {
+            match self.is_moved(group, &record, &reset).await? {
                 true => self.finish(group, &record, &reset).await,
                 false => Ok(()),
             }
@@ -71,68 +68,22 @@ impl Inner {
         }
     }
 
-    /// The group's record and this reset, if that is not finished.
-    async fn active_reset(&self, group: &Group, id: &str) -> Result<Option<(Arc<GroupRecord>, Arc<ActiveReset>)>> {
-        let Some(record) = self.groups.newest(group).await? else {
-            return Ok(None);
-        };
-        let reset = record.reset.clone().filter(|reset| reset.id == id);
-        Ok(reset.map(|reset| (record, reset)))
+    /// The group's record, if this reset is not finished.
+    async fn record_with(&self, group: &Group, id: &str) -> Result<Option<Arc<GroupRecord>>> {
+        let record = self.groups.newest(group).await?;
+        Ok(record.filter(|record| record.reset.as_ref().is_some_and(|reset| reset.id == id)))
     }
 
-    /// Partitions of the group whose note does not have the epoch.
-    async fn unmoved(&self, group: &Group, record: &GroupRecord, reset: &ActiveReset) -> Result<Vec<Unmoved>> {
+    /// Whether the note of every partition that is moved has the epoch.
+    async fn is_moved(&self, group: &Group, record: &GroupRecord, reset: &ActiveReset) -> Result<bool> {
         // Nobody moves what was deleted, or what is no longer the group's.
-        let existing = self.existing_partitions(&record.settings.topics).await?;
-        let (partitions, targets): (Vec<_>, Vec<_>) = (existing.into_iter())
-            .filter_map(|partition| reset.target(&partition).map(|target| (partition, target)))
-            .unzip();
+        let mut partitions = self.existing_partitions(&record.settings.topics).await?;
+        partitions.retain(|partition| reset.target(partition).is_some());
         let committed = self.log.committed(group, &partitions).await?;
-        let rows = partitions.into_iter().zip(targets).zip(committed);
-        Ok(rows
-            .filter(|(_, committed)| committed.as_ref().map_or(0, notes::epoch) < record.epoch)
-            .map(|((partition, target), committed)| (partition, target, committed))
-            .collect())
-    }
-
-    /// Moves partitions of a group without members. With members they move them themselves.
-    async fn move_unowned(
-        &self,
-        group: &Group,
-        (reset, epoch): (&ActiveReset, u64),
-        unmoved: Vec<Unmoved>,
-    ) -> Result<()> {
-        if self.groups.active.get(group).is_some() {
-            return Ok(());
-        }
-        self.moves.catch_up().await?;
-        let row = |(partition, target, committed): Unmoved| {
-            let key = key(group, &partition);
-            let last = self.moves.known(&key);
-            let stood = committed.map_or(Standing::new(target, []), |committed| {
-                notes::standing(&committed, last.as_deref())
-            });
-            (
-                key,
-                Moved::by(Mover::Anybody, (reset, epoch), (target, stood), last.as_deref()),
-            )
-        };
-        let partitions: Vec<TopicPartition> = unmoved.iter().map(|(partition, _, _)| partition.clone()).collect();
-        let rows: Vec<(String, Moved)> = unmoved.into_iter().map(row).collect();
-        self.moves.put_all(&rows).await?;
-        // An owner that died before it committed knew better where the group stood.
-        let holds = rows
-            .into_iter()
-            .map(|(key, row)| self.moves.known(&key).map_or(row, |holds| (*holds).clone()));
-        let commits = partitions.into_iter().zip(holds).map(|(partition, moved)| Commit {
-            partition,
-            offset: moved.after.offset,
-            note: notes::of_epoch(moved.after.offset, epoch),
-        });
-        match self.log.commit(group, commits.collect()).await {
-            Err(error) if error.reason() != Reason::GroupInUse && !error.reason().is_retryable() => Err(error),
-            _ => Ok(()),
-        }
+        let epochs = committed
+            .iter()
+            .map(|committed| committed.as_ref().map_or(0, notes::epoch));
+        Ok(epochs.min().is_none_or(|least| least >= record.epoch))
     }
 
     /// All is moved: what was done is kept for good, and the group has no reset any more.

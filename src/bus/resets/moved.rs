@@ -23,8 +23,6 @@ pub(in crate::bus) type MovesTable = Table<Moved>;
 pub(in crate::bus) struct Moved {
     pub(in crate::bus) reset_id: String,
     pub(in crate::bus) epoch: u64,
-    /// By whom; the partition's owner knows best where the group stood.
-    pub(in crate::bus) mover: Mover,
     pub(in crate::bus) before: Standing,
     /// What is settled here above the offset is not sent, whatever the note says.
     pub(in crate::bus) after: Standing,
@@ -41,19 +39,10 @@ pub(in crate::bus) struct Undone {
     moved_to: i64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(in crate::bus) enum Mover {
-    /// The replica that was asked, as nobody had the partition.
-    Anybody,
-    Owner,
-}
-
 impl Moved {
     /// The move of a partition that stands at `before`; `last` = the move before this one, which may have been a try of the same
     /// reset that was not committed.
     pub(in crate::bus) fn by(
-        mover: Mover,
         (reset, epoch): (&ActiveReset, u64),
         (target, before): (i64, Standing),
         last: Option<&Self>,
@@ -76,7 +65,6 @@ impl Moved {
         Self {
             reset_id: reset.id.clone(),
             epoch,
-            mover,
             before,
             after,
             undone,
@@ -119,9 +107,10 @@ impl Row for Moved {
     const TOPIC: &'static str = "tidings.control";
     const PREFIX: &'static str = "moved/";
 
-    /// Of one reset, an owner's holds: it may have died before it committed, then the next owner's does.
+    /// Of one reset there may be several tries: an owner may die before it commits, or return when it is none any more. What
+    /// one knew to be settled is not forgotten for what another knows.
     fn supersedes(&self, known: &Self) -> bool {
-        self.epoch > known.epoch || (self.epoch == known.epoch && self.mover >= known.mover)
+        self.epoch > known.epoch || (self.epoch == known.epoch && self.before.covers(&known.before))
     }
 
     fn to_bytes(&self) -> Vec<u8> {

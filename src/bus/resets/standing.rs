@@ -34,6 +34,19 @@ impl Standing {
         standing
     }
 
+    /// Whether all is settled here that is settled there.
+    pub(in crate::bus) fn covers(&self, other: &Self) -> bool {
+        let has = |run: &Range<i64>| {
+            let at = self.settled.partition_point(|own| own.end < run.end);
+            run.end <= self.offset
+                || self
+                    .settled
+                    .get(at)
+                    .is_some_and(|own| own.start <= run.start.max(self.offset))
+        };
+        other.offset <= self.offset && other.settled.iter().all(has)
+    }
+
     /// Behind everything that is settled.
     pub(in crate::bus) fn top(&self) -> i64 {
         self.settled.last().map_or(self.offset, |run| run.end)
