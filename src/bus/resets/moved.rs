@@ -122,3 +122,47 @@ impl Row for Moved {
         serde_json::from_slice(bytes).map_err(damaged)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::Topic;
+
+    fn reset(id: &str, undoes: Option<&str>) -> ActiveReset {
+        let topic = Topic::new("t").expect("valid");
+        ActiveReset {
+            id: id.to_owned(),
+            request_id: String::new(),
+            reason: String::new(),
+            by: String::new(),
+            accepted_ms: 0,
+            undoes: undoes.map(str::to_owned),
+            moves: vec![(TopicPartition { topic, partition: 0 }, 5)],
+        }
+    }
+
+    #[test]
+    fn a_try_that_was_not_committed_hides_nothing_that_was_settled_before_it() {
+        let run = || std::iter::once(20..30);
+        let first = Moved::by((&reset("a", None), 1), (5, Standing::new(10, run())), None);
+        assert_eq!(first.after, Standing::new(5, []));
+        let undo = Moved::by((&reset("b", Some("a")), 2), (0, Standing::new(7, [])), Some(&first));
+        assert_eq!(undo.after, Standing::new(10, run()));
+        // It was committed, its note has epoch 2; the next was tried and not committed.
+        let tried = Moved::by((&reset("c", None), 3), (5, undo.after.clone()), Some(&undo));
+        for moved in [&undo, &tried] {
+            assert_eq!(moved.passed(2), run().collect::<Vec<_>>());
+            assert!(moved.passed(4).is_empty());
+        }
+        assert!(undo.again(2).is_some_and(|again| again.below == 7) && tried.again(2).is_none());
+    }
+
+    #[test]
+    fn an_undo_that_is_tried_again_is_still_one() {
+        let first = Moved::by((&reset("a", None), 1), (5, Standing::new(10, [])), None);
+        let by = |last: &Moved| Moved::by((&reset("b", Some("a")), 2), (0, Standing::new(7, [])), Some(last));
+        let tried = by(&first);
+        assert_eq!(by(&tried).after, tried.after);
+        assert!(by(&tried).supersedes(&tried) && !first.supersedes(&tried));
+    }
+}

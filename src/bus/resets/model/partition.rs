@@ -47,6 +47,8 @@ pub(super) struct Partition {
     pub(super) moves: Vec<u64>,
     /// Everything that was acked under the committed epoch, told or not.
     acked: BTreeSet<i64>,
+    /// What is settled for good, in the note or beside it.
+    durable: BTreeSet<i64>,
     /// What was settled when the last reset was committed.
     before: BTreeSet<i64>,
 }
@@ -82,6 +84,8 @@ impl Partition {
             passed,
             phase: Phase::Serving,
         };
+        let stands = offsets(&owner.stands);
+        assert!(stands.is_superset(&self.durable), "{stands:?} of {:?}", self.durable);
         if known.due(&at(number), epoch).is_some() {
             owner.phase = Phase::Fenced;
         }
@@ -113,6 +117,7 @@ impl Partition {
         let Some(owner) = &self.owner else { return };
         if matches!(owner.phase, Phase::Serving) {
             assert!(owner.epoch >= self.committed.epoch, "no commit of an older epoch");
+            self.durable = offsets(&owner.stands);
             let is_passed = |offset: &i64| owner.passed.iter().any(|run| run.contains(offset));
             let noted = owner
                 .stands
@@ -159,6 +164,13 @@ impl Partition {
             }
             Phase::Written(moved) => {
                 if is_member {
+                    let reset = owner.record.reset.as_ref();
+                    let undoes = reset.is_some_and(|reset| reset.undoes.is_some());
+                    assert_eq!(
+                        undoes,
+                        moved.undone.is_some(),
+                        "an undo is one, however often it is tried"
+                    );
                     self.commit_move(&moved);
                     owner.epoch = moved.epoch;
                     owner.passed = self
@@ -185,6 +197,7 @@ impl Partition {
         self.moves.push(moved.epoch);
         // Everything that anybody acked, of the epoch that ends now or in the state that it began with.
         self.before = self.acked.union(&was).copied().collect();
+        self.durable.clone_from(&settled);
         self.acked = settled;
         self.committed = Committed {
             stands: Standing::new(moved.after.offset, []),
