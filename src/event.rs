@@ -9,6 +9,7 @@
 //! Nothing else is changed: data bytes, the text of a timestamp and unknown extensions stay as they came.
 
 pub mod json;
+mod detached;
 pub(crate) mod attribute;
 pub(crate) mod media;
 pub(crate) mod payload;

@@ -37,6 +37,31 @@ pub struct Item {
     pub fault: Option<Fault>,
 }
 
+impl Item {
+    /// What it holds in memory, about.
+    pub(super) fn cost(&self) -> usize {
+        self.size as usize + size_of::<Self>() + 256
+    }
+
+    /// The same in a batch of its own, which shares no bytes with the one that it came with.
+    pub(super) fn alone(&self) -> FeedBatch {
+        let item = Self {
+            offset: self.offset,
+            log_time: self.log_time,
+            key: self.key.as_ref().map(|key| Bytes::copy_from_slice(key)),
+            size: self.size,
+            event: self.event.detached(),
+            fault: self.fault.clone(),
+        };
+        FeedBatch {
+            next: item.offset + 1,
+            end: item.offset + 1,
+            bytes: item.cost(),
+            items: vec![item],
+        }
+    }
+}
+
 /// Decoded records of one partition, in order.
 #[derive(Debug)]
 pub(super) struct FeedBatch {
@@ -210,10 +235,7 @@ fn decode_batch(partition: &TopicPartition, batch: Batch) -> FeedBatch {
         .into_iter()
         .map(|record| decode_one(partition, record))
         .collect();
-    let bytes = items
-        .iter()
-        .map(|item| item.size as usize + size_of::<Item>() + 256)
-        .sum();
+    let bytes = items.iter().map(Item::cost).sum();
     FeedBatch {
         items,
         next: batch.next,

@@ -28,6 +28,7 @@ mod progress;
 mod gauges;
 mod outbox;
 mod buffer;
+mod packing;
 mod payload;
 
 use std::{sync::Arc, time::Duration};

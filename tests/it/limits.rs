@@ -2,7 +2,9 @@
 
 use tidings::proto::{
     io::cloudevents::v1::{CloudEvent, cloud_event::Data},
-    tidings::v1::{Deliveries, Open, ReadRequest, subscribe_response::Frame},
+    tidings::v1::{
+        Deliveries, Delivery, Nack, Open, ReadRequest, subscribe_request::Frame as Sent, subscribe_response::Frame,
+    },
 };
 use tonic::Code;
 
@@ -151,4 +153,38 @@ async fn a_group_holds_bounded_memory_whatever_waits_on_the_log() {
         "{before} before, {} after",
         server.memory()
     );
+}
+
+/// One event of each batch fails for long, and together they would keep six times the group's buffer.
+#[tokio::test]
+async fn events_that_fail_for_long_do_not_fill_the_buffer_with_what_came_with_them() {
+    let server =
+        Server::start_with("[limits]\ngroup_buffer_bytes = \"1MiB\"\n[topics]\ndefault_partitions = 1\n").await;
+    for chunk in 0..60 {
+        let events = (0..10).map(|n| with_data(&format!("{chunk}-{n}"), 10 * KIB));
+        server.try_publish(request(events)).await.expect("publish");
+    }
+    let mut stream = server.subscribe(open("group")).await;
+    let mut done = 0;
+    while done < 570 {
+        if let Frame::Deliveries(Deliveries { deliveries }) = stream.next().await.expect("no error").expect("no end") {
+            let (fail, work): (Vec<_>, Vec<_>) = deliveries.into_iter().partition(is_first_of_twenty);
+            done += work.len();
+            stream.ack(&work);
+            stream.send(Sent::Nack(Nack {
+                delivery_ids: fail.iter().map(|delivery| delivery.id).collect(),
+                delay: Some(prost_types::Duration {
+                    seconds: 3_600,
+                    nanos: 0,
+                }),
+                ..Default::default()
+            }));
+        }
+    }
+}
+
+fn is_first_of_twenty(delivery: &Delivery) -> bool {
+    let id = &delivery.event.as_ref().expect("an event").id;
+    let (chunk, n) = id.split_once('-').expect("two numbers");
+    n == "0" && chunk.parse::<u32>().expect("a number").is_multiple_of(2)
 }

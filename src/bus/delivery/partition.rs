@@ -71,6 +71,14 @@ impl<P> Partition<P> {
         self.tries.iter().map(|(offset, tries)| (*offset, *tries))
     }
 
+    /// Of what waits for the window.
+    pub(super) fn payloads(&mut self) -> impl Iterator<Item = &mut P> {
+        self.backlog.iter_mut().filter_map(|pending| match pending {
+            Pending::Event(arrival) => Some(&mut arrival.payload),
+            Pending::Hole(_) => None,
+        })
+    }
+
     pub(super) fn view(&self) -> PartitionView {
         PartitionView {
             committed: self.tracker.committed(),

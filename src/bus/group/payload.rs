@@ -35,6 +35,12 @@ impl Held {
     }
 }
 
+impl Held {
+    pub(super) fn bytes(&self) -> usize {
+        self.batch.bytes
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Payload {
     pub(super) held: Arc<Held>,
@@ -44,6 +50,18 @@ pub(super) struct Payload {
 impl Payload {
     pub(super) fn item(&self) -> &Item {
         &self.held.batch.items[self.index]
+    }
+
+    /// The same without its batch; `None` where it is alone already, or must stay as it was.
+    pub(super) fn alone(&self, buffer: &Arc<Buffer>) -> Option<Self> {
+        if self.held.redriven.is_some() || self.held.batch.items.len() == 1 {
+            return None;
+        }
+        let batch = Arc::new(self.item().alone());
+        Some(Self {
+            held: Held::new(batch, None, buffer),
+            index: 0,
+        })
     }
 
     /// The redrive that it is sent by, and its record as it was.

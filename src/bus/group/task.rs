@@ -89,6 +89,8 @@ pub(super) struct Task {
     pub(super) unread_check: Option<Instant>,
     /// Leases are not looked at before.
     pub(super) lease_check: Instant,
+    /// When the buffer may be looked through for what need not be kept.
+    pub(super) pack_at: Instant,
     pub(super) rejoin_at: Option<Instant>,
     /// Dropped when the membership would be of no use.
     pub(super) joining: Option<BoxFuture<'static, Result<(Membership, Matching)>>>,
@@ -159,6 +161,7 @@ impl Task {
             next_heartbeat: now,
             unread_check: None,
             lease_check: now,
+            pack_at: now,
             rejoin_at: Some(now),
             joining: None,
             matching: None,
@@ -244,6 +247,7 @@ impl Task {
         self.redrive();
         self.bury(now);
         self.deliver(now);
+        self.pack(now);
         self.read_on();
         self.tell_caught_up();
         self.heartbeat(now);

@@ -23,6 +23,7 @@ impl Task {
             self.graves.retry_at(),
             self.moves.retry_at(),
             self.measure_at(),
+            self.pack_due(),
             (!self.members.is_empty() && self.observing.is_none()).then_some(self.next_heartbeat),
         ]
         .into_iter()

@@ -6,6 +6,15 @@ use super::{Dispatch, Stream};
 use crate::bus::delivery::{Credit, Oldest, PartitionId, PartitionView, StreamId, Tries, partition::Partition};
 
 impl<P> Dispatch<P> {
+    /// Those of all events that are not settled, sent or not.
+    pub fn payloads(&mut self) -> impl Iterator<Item = &mut P> {
+        let waiting = self
+            .partitions
+            .iter_mut()
+            .flat_map(|(_, partition)| partition.payloads());
+        self.scheduler.payloads().chain(waiting)
+    }
+
     /// When the first delayed event may go.
     pub fn next_due(&self) -> Option<Instant> {
         self.scheduler.next_due()

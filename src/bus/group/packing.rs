@@ -1,0 +1,60 @@
+//! Making room in a full buffer: events that are not settled for long must not keep the batches that they came with.
+//!
+//! A batch counts until its last event is settled. Where a few events of many batches fail again and again, or wait behind one of
+//! their key that does, the buffer is full of what is settled already, and the group would read no further. So these events
+//! are copied out, and their batches let go.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rustc_hash::FxHashMap;
+
+use super::{
+    payload::{Held, Payload},
+    task::Task,
+};
+
+/// Between two looks through what waits: it may be much.
+const PAUSE: Duration = Duration::from_millis(200);
+/// After one that found nothing to let go.
+const LONG_PAUSE: Duration = Duration::from_secs(1);
+
+impl Task {
+    /// Lets go of batches of which less than half is left, if there is no room.
+    pub(super) fn pack(&mut self, now: Instant) {
+        if self.watch.gauges.buffer.room() > 0 || now < self.pack_at {
+            return;
+        }
+        let mut left: FxHashMap<*const Held, usize> = FxHashMap::default();
+        for payload in self.dispatch.payloads() {
+            *left.entry(Arc::as_ptr(&payload.held)).or_default() += payload.cost();
+        }
+        let buffer = Arc::clone(&self.watch.gauges.buffer);
+        let mut copied = 0;
+        for payload in self.dispatch.payloads() {
+            let is_sparse = left
+                .get(&Arc::as_ptr(&payload.held))
+                .is_some_and(|left| left * 2 < payload.held.bytes());
+            if is_sparse && let Some(alone) = payload.alone(&buffer) {
+                *payload = alone;
+                copied += 1;
+            }
+        }
+        tracing::debug!(group = %self.identity.group, copied, "made room in the buffer");
+        self.pack_at = now + if copied > 0 { PAUSE } else { LONG_PAUSE };
+    }
+
+    /// When to look again.
+    pub(super) fn pack_due(&self) -> Option<Instant> {
+        (self.watch.gauges.buffer.room() == 0).then_some(self.pack_at)
+    }
+}
+
+impl Payload {
+    /// What the event counts for by itself.
+    fn cost(&self) -> usize {
+        self.item().cost()
+    }
+}
