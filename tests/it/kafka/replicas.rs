@@ -3,6 +3,7 @@
 #![expect(clippy::print_stderr, reason = "what was measured, for those who look")]
 
 mod checker;
+mod consumer;
 mod creation;
 mod load;
 
@@ -13,11 +14,12 @@ use std::{
 
 use nix::sys::signal::Signal;
 use tidings::proto::tidings::v1::{Waiting, subscribe_request::Frame as Sent, subscribe_response::Frame};
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::timeout};
 
 use self::{
-    checker::Checker,
-    load::{Consumer, KEYS, Publisher, consume},
+    checker::{Checker, Counts},
+    consumer::{Acks, Consumer, consume},
+    load::{KEYS, Publisher},
 };
 use crate::harness::{SOON, Server, clients::Subscription, eventually, kafka::Broker};
 
@@ -25,6 +27,9 @@ const SESSION: Duration = Duration::from_secs(2);
 /// Beside the session: a second as promised, and what a machine needs that is busy with other tests.
 const LEEWAY: Duration = Duration::from_secs(3);
 const KILLS: usize = 20;
+/// What a crash may repeat at most: the acks of a second, and of a commit that was on its way, which takes a while.
+const REPEATED: usize = 1_500;
+const REPEATED_FOR: Duration = Duration::from_secs(3);
 
 const CONFIG: &str = "
     [log.kafka.properties]
@@ -38,10 +43,17 @@ struct Fleet {
     consuming: Vec<(Server, JoinHandle<()>)>,
     checker: Arc<Checker>,
     publisher: Publisher,
+    acks: Acks,
+    /// The consumers that there have been.
+    added: usize,
 }
 
 impl Fleet {
     async fn start(publishing: Server, replicas: usize) -> Self {
+        Self::start_acking(Acks::InOrder, publishing, replicas).await
+    }
+
+    async fn start_acking(acks: Acks, publishing: Server, replicas: usize) -> Self {
         let checker = Arc::<Checker>::default();
         let publisher = Publisher::start(&publishing, &checker);
         let mut fleet = Self {
@@ -49,6 +61,8 @@ impl Fleet {
             consuming: Vec::new(),
             checker,
             publisher,
+            acks,
+            added: 0,
         };
         for _ in 0..replicas {
             fleet.add().await;
@@ -61,8 +75,26 @@ impl Fleet {
 
     async fn add(&mut self) {
         let server = self.publishing.replica().await;
-        let consumer = consume(&server, &self.checker);
+        let consumer = Consumer::new(self.added, Arc::clone(&self.checker), self.acks);
+        let consumer = consume(&server, consumer);
         self.consuming.push((server, consumer));
+        self.added += 1;
+    }
+
+    /// Waits until the replica that was added last has its share.
+    async fn shares(&self) {
+        let has_some = async || self.checker.is_served(self.added - 1).then_some(());
+        eventually(SOON, "a delivery to the new replica", has_some).await;
+    }
+
+    /// Kills a replica, and says how long the others took to take over.
+    async fn kill(&mut self, index: usize) -> Duration {
+        let (mut server, consumer) = self.consuming.remove(index);
+        server.kill().await;
+        let took = self.progress(SESSION + LEEWAY).await;
+        consumer.await.expect("the consumer ended well");
+        self.checker.assert_no_fault();
+        took
     }
 
     /// Waits until what is published from now on is delivered, of each key, and says how long that took.
@@ -74,13 +106,16 @@ impl Fleet {
     }
 
     /// Everything that was published has been delivered, and nothing was wrong on the way.
-    async fn finish(self) {
+    async fn finish(self) -> Counts {
         self.publisher.stop().await;
         let is_complete = async || self.checker.is_complete().then_some(());
-        eventually(SOON, "everything that was published", is_complete).await;
+        // Its own deadline would not say how much is missing.
+        let complete = timeout(SOON, eventually(2 * SOON, "everything that was published", is_complete)).await;
+        let counts = self.checker.counts();
+        eprintln!("{counts}");
+        assert!(complete.is_ok() && counts.lost == 0, "{counts}");
         self.checker.assert_no_fault();
-        let (total, again) = (self.checker.total(), self.checker.again());
-        eprintln!("{total} events, {again} delivered more than once, 0 lost, 0 out of order");
+        counts
     }
 }
 
@@ -89,15 +124,31 @@ async fn twenty_killed_replicas_lose_nothing_and_the_others_take_over_in_time() 
     let mut fleet = Fleet::start(Server::start_with(CONFIG).await, 3).await;
     let mut longest = Duration::ZERO;
     for kill in 0..KILLS {
-        let (mut server, consumer) = fleet.consuming.remove(kill % 3);
-        server.kill().await;
-        longest = longest.max(fleet.progress(SESSION + LEEWAY).await);
-        consumer.await.expect("the consumer ended well");
-        fleet.checker.assert_no_fault();
+        longest = longest.max(fleet.kill(kill % 3).await);
         fleet.add().await;
     }
     eprintln!("{KILLS} kills, the others took over within {longest:?}");
     fleet.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_kills_of_one_of_two_replicas_repeat_no_more_than_was_not_committed_yet_of_acks_out_of_order() {
+    let server = Server::start_with(CONFIG).await;
+    let mut fleet = Fleet::start_acking(Acks::OutOfOrder, server, 2).await;
+    let mut longest = Duration::ZERO;
+    for kill in 0..KILLS {
+        fleet.shares().await;
+        fleet.progress(SOON).await;
+        longest = longest.max(fleet.kill(kill % 2).await);
+        fleet.add().await;
+    }
+    eprintln!("{KILLS} kills, the other took over within {longest:?}");
+    let counts = fleet.finish().await;
+    assert_eq!(counts.out_of_order, 0);
+    assert!(
+        counts.most_of_one <= REPEATED && counts.oldest_ack <= REPEATED_FOR,
+        "{counts}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -126,7 +177,7 @@ async fn a_replica_frozen_past_its_session_moves_nothing_when_it_returns() {
     let mut fleet = Fleet::start(Server::start_with(CONFIG).await, 1).await;
     let frozen = fleet.publishing.replica().await;
     let mut stream = frozen.subscribe(load::group_with_credit(20)).await;
-    let mut consumer = Consumer::new(usize::MAX, Arc::clone(&fleet.checker));
+    let mut consumer = Consumer::new(usize::MAX, Arc::clone(&fleet.checker), Acks::InOrder);
     // All that the credit is for: nothing else is on its way when it is frozen.
     let held = stream.deliveries(20).await;
     consumer.saw(&held);
