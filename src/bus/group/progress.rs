@@ -5,10 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::time::timeout;
+
 use super::{Frame, partitions::Owned, streams::Member, task::Task};
 use crate::{
     bus::delivery::{Credit, PartitionId, PartitionView},
-    error::Result,
     log::{Bounds, LogTime, TopicPartition},
 };
 
@@ -91,10 +92,14 @@ pub struct PartitionRow {
     pub oldest: Option<OldestUnacked>,
 }
 
+/// For the log to say where partitions end: heartbeats do not wait longer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Where the partitions end now.
 pub(super) struct Observation {
     partitions: Vec<(PartitionId, u64)>,
-    bounds: Result<Vec<Bounds>>,
+    /// `None` = the log did not say.
+    bounds: Option<Vec<Bounds>>,
 }
 
 impl Task {
@@ -133,14 +138,21 @@ impl Task {
             .collect();
         self.observing = Some(Box::pin(async move {
             let partitions: Vec<TopicPartition> = asked.iter().map(|(.., partition)| partition.clone()).collect();
-            let bounds = log.bounds(&partitions).await;
+            let is_reachable = log.health().borrow().is_ok();
+            let bounds = match is_reachable {
+                true => timeout(PATIENCE, log.bounds(&partitions))
+                    .await
+                    .ok()
+                    .and_then(Result::ok),
+                false => None,
+            };
             let partitions = asked.into_iter().map(|(id, serial, _)| (id, serial)).collect();
             Observation { partitions, bounds }
         }));
     }
 
     pub(super) fn observed(&mut self, observation: Observation) {
-        if let Ok(bounds) = observation.bounds {
+        if let Some(bounds) = observation.bounds {
             for ((id, serial), bounds) in observation.partitions.into_iter().zip(bounds) {
                 let owned = self.owned.get_mut(&id).filter(|owned| owned.serial == serial);
                 if let Some(owned) = owned.filter(|owned| bounds.end > owned.end) {
