@@ -6,20 +6,22 @@ mod checker;
 mod consumer;
 mod creation;
 mod load;
+mod witness;
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use futures_util::future::join_all;
 use nix::sys::signal::Signal;
-use tidings::proto::tidings::v1::{Waiting, subscribe_request::Frame as Sent, subscribe_response::Frame};
 use tokio::{task::JoinHandle, time::timeout};
 
 use self::{
     checker::{Checker, Counts},
     consumer::{Acks, Consumer, consume},
     load::{KEYS, Publisher},
+    witness::Witness,
 };
 use crate::harness::{SOON, Server, clients::Subscription, eventually, kafka::Broker};
 
@@ -27,6 +29,8 @@ const SESSION: Duration = Duration::from_secs(2);
 /// Beside the session: a second as promised, and what a machine needs that is busy with other tests.
 const LEEWAY: Duration = Duration::from_secs(3);
 const KILLS: usize = 20;
+/// How long the broker is away.
+const LONG: Duration = Duration::from_secs(30);
 /// What a crash may repeat at most: the acks of a second, and of a commit that was on its way, which takes a while.
 const REPEATED: usize = 1_500;
 const REPEATED_FOR: Duration = Duration::from_secs(3);
@@ -213,27 +217,46 @@ async fn follow_until_stale(stream: &mut Subscription, consumer: &mut Consumer, 
     checker.stale_acks() > 0
 }
 
+/// Two that consume under load, five of three other groups, and three readers, on three replicas.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_outlive_half_a_minute_without_a_broker() {
     let mut broker = Broker::start(&[]).await;
     let fleet = Fleet::start(Server::start_on(&broker, CONFIG).await, 2).await;
-    let mut watching = fleet.consuming[0].0.subscribe(load::watching()).await;
-    broker.stop().await;
-    let mut beats = 0;
-    while beats < 30 {
-        let beat = watching.heartbeat().await;
-        beats += usize::from(beat.waiting() == Waiting::LogUnavailable);
+    fleet.shares().await;
+    let servers = [&fleet.publishing, &fleet.consuming[0].0, &fleet.consuming[1].0];
+    witness::publish(servers[0]).await;
+    let mut of_groups = Vec::new();
+    for (group, server) in [("audit", 0), ("audit", 1), ("mail", 1), ("mail", 2), ("search", 2)] {
+        of_groups.push(Witness::of_group(group, servers[server]).await);
     }
+    let readers = join_all(servers.map(Witness::of_reader)).await;
+    broker.stop().await;
+    let have_heard = async || {
+        assert!(
+            of_groups.iter().chain(&readers).all(Witness::is_open),
+            "no stream has ended"
+        );
+        // A heartbeat comes each second, to those who did not ask for it each ten.
+        let is_told = of_groups.iter().all(|witness| witness.outages() >= 30)
+            && readers.iter().all(|reader| reader.outages() >= 2)
+            && (0..fleet.added).all(|consumer| fleet.checker.outages(consumer) >= 2);
+        is_told.then_some(())
+    };
+    eventually(2 * LONG, "heartbeats without a broker on all streams", have_heard).await;
+    let witnesses: Vec<&Witness> = of_groups.iter().chain(&readers).collect();
+    let before: Vec<usize> = witnesses.iter().map(|witness| witness.events()).collect();
     broker.start_again().await;
     fleet.progress(SOON).await;
-    let back = |frame| match frame {
-        Frame::Heartbeat(beat) => (beat.waiting() != Waiting::LogUnavailable).then_some(()),
-        _ => None,
+    let go_on = async || {
+        // A replica that is back last has its partitions later than the others.
+        witness::publish(servers[0]).await;
+        let mut all = witnesses.iter().zip(&before);
+        all.all(|(witness, before)| witness.events() > *before).then_some(())
     };
-    watching.until("a heartbeat that the log is back", back).await;
-    watching.send(Sent::Close(Default::default()));
+    eventually(SOON, "events on all streams", go_on).await;
     assert!(
-        fleet.consuming.iter().all(|(_, consumer)| !consumer.is_finished()),
+        witnesses.iter().all(|witness| witness.is_open())
+            && fleet.consuming.iter().all(|(_, consumer)| !consumer.is_finished()),
         "no stream has ended"
     );
     fleet.finish().await;

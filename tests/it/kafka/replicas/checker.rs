@@ -38,6 +38,8 @@ struct Seen {
     again_acked: HashMap<usize, Vec<Duration>>,
     /// Consumers that were sent something.
     served: HashSet<usize>,
+    /// How often each consumer was told that the log is away.
+    outages: HashMap<usize, usize>,
     again: usize,
     stale: usize,
     disorder: Vec<String>,
@@ -122,6 +124,15 @@ impl Checker {
     /// The consumer's stream broke: its server is gone.
     pub(super) fn ended(&self, number: usize) {
         self.lock().ended.insert(number, Instant::now());
+    }
+
+    /// The consumer was told that the log is away.
+    pub(super) fn outage(&self, number: usize) {
+        *self.lock().outages.entry(number).or_default() += 1;
+    }
+
+    pub(super) fn outages(&self, number: usize) -> usize {
+        self.lock().outages.get(&number).copied().unwrap_or(0)
     }
 
     pub(super) fn is_served(&self, number: usize) -> bool {

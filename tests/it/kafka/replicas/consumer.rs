@@ -7,7 +7,7 @@ use std::{
 };
 
 use tidings::proto::tidings::v1::{
-    Ack, AckResult, Deliveries, Delivery, subscribe_request::Frame as Sent, subscribe_response::Frame,
+    Ack, AckResult, Deliveries, Delivery, Waiting, subscribe_request::Frame as Sent, subscribe_response::Frame,
 };
 use tokio::{task::JoinHandle, time::interval};
 use tonic::transport::Channel;
@@ -104,6 +104,7 @@ impl Consumer {
                 let lost = assignment.lost.iter().filter_map(|lost| lost.partition.as_ref());
                 lost.for_each(|lost| self.checker.lost((self.who.0, lost.partition)));
             }
+            Frame::Heartbeat(beat) if beat.waiting() == Waiting::LogUnavailable => self.checker.outage(self.who.0),
             _ => {}
         }
     }

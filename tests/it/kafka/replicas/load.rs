@@ -82,13 +82,3 @@ pub(super) fn group_with_credit(events: i64) -> Open {
         ..group()
     }
 }
-
-/// A stream that only looks on: it has no credit, and a heartbeat each second.
-pub(super) fn watching() -> Open {
-    Open {
-        group: "watching".to_owned(),
-        credit: None,
-        heartbeat_interval: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
-        ..open("watching")
-    }
-}
