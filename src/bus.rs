@@ -45,10 +45,7 @@ pub use start::{End, Gap, GapReason, Start};
 pub use subscribe::{OnConflict, OpenOptions};
 
 use crate::{
-    bus::{
-        dead_letters::DeadLetters, delivery::Credit, feed::Feeds, groups::Groups, matching::Names, notes::TriesTable,
-        table::Table,
-    },
+    bus::{dead_letters::DeadLetters, delivery::Credit, feed::Feeds, groups::Groups, matching::Names, notes::Notes},
     convention::routes::Routes,
     error::{Error, Reason, Result},
     log::Log,
@@ -106,8 +103,7 @@ struct Inner {
     feeds: Feeds,
     groups: Groups,
     names: watch::Receiver<Names>,
-    /// What became of events, where that does not fit into the notes of commits.
-    tries: Arc<TriesTable>,
+    notes: Arc<Notes>,
     dead_letters: DeadLetters,
     publish_bytes: Arc<Semaphore>,
     streams: Arc<Semaphore>,
@@ -133,7 +129,7 @@ impl Bus {
             feeds: Feeds::new(Arc::clone(&log), settings.feed_bytes, tasks.clone()),
             groups,
             names: matching::follow(&log, &settings.dead_letter_topic, (&tasks, &draining)),
-            tries: Table::start(Arc::clone(&log), &followers, &ended),
+            notes: Notes::start(Arc::clone(&log), &followers, &ended),
             dead_letters,
             publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),
             streams: Arc::new(Semaphore::new(settings.streams)),

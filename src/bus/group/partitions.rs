@@ -13,14 +13,7 @@ use super::{
     task::{RETRY, Task},
 };
 use crate::{
-    bus::{
-        dead_letters::Store,
-        delivery::PartitionId,
-        feed::FeedReader,
-        groups::OnGap,
-        notes::{self, Remembered},
-        start::Gap,
-    },
+    bus::{dead_letters::Store, delivery::PartitionId, feed::FeedReader, groups::OnGap, notes::Remembered, start::Gap},
     error::{Reason, Result},
     log::{Assigned, Bounds, Change, Log, LogTime, Release, TopicPartition},
 };
@@ -100,7 +93,7 @@ impl Task {
 
     /// Asks the log where the assigned partitions begin and end; `started` goes on.
     pub(super) fn begin(&mut self, assigned: Vec<Assigned>) {
-        let (log, tries) = (Arc::clone(&self.bus.log), Arc::clone(&self.bus.tries));
+        let (log, notes) = (Arc::clone(&self.bus.log), Arc::clone(&self.bus.notes));
         let (letters, group) = (Arc::clone(&self.letters), self.identity.group.clone());
         self.serial += 1;
         let serial = self.serial;
@@ -109,7 +102,8 @@ impl Task {
         self.starting.push(Box::pin(async move {
             let partitions: Vec<TopicPartition> = assigned.iter().map(|assigned| assigned.partition.clone()).collect();
             let known = match known(&*log, &letters, &partitions).await {
-                Ok(bounds) => notes::read(&tries, &group, &assigned)
+                Ok(bounds) => notes
+                    .read(&group, &assigned)
                     .await
                     .map(|notes| bounds.into_iter().zip(notes).collect()),
                 Err(error) => Err(error),
