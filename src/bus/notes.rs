@@ -48,6 +48,8 @@ pub(super) struct Noted {
 #[derive(Default)]
 pub(super) struct Written {
     pub(super) commits: Vec<Commit>,
+    /// The rows that are of no use once these are committed.
+    pub(super) unneeded: Vec<String>,
     /// The characters of the longest note.
     pub(super) longest: usize,
 }
@@ -79,7 +81,10 @@ impl Notes {
         let mut written = Written::default();
         for noted in all {
             let key = key(&noted.group, &noted.partition);
-            let note = self.note(noted, &key).await?;
+            let (note, has_more) = self.note(noted, &key).await?;
+            if !has_more && self.more.known(&key).is_some() {
+                written.unneeded.push(key);
+            }
             written.longest = written.longest.max(note.len());
             written.commits.push(Commit {
                 partition: noted.partition.clone(),
@@ -90,7 +95,8 @@ impl Notes {
         Ok(written)
     }
 
-    async fn note(&self, noted: &Noted, key: &str) -> Result<String> {
+    /// A note, and whether there is more in the table.
+    async fn note(&self, noted: &Noted, key: &str) -> Result<(String, bool)> {
         let budget = self.budget.load(Ordering::Relaxed);
         let mut note = Note {
             settled: noted.settled.clone(),
@@ -100,7 +106,7 @@ impl Notes {
         let encoded = note::encode(noted.offset, &note, budget);
         let fits = encoded.rest.is_empty() && !encoded.is_cut;
         if fits || budget < note::SHORTEST {
-            return Ok(encoded.text);
+            return Ok((encoded.text, false));
         }
         // Another replica's clock may have been ahead.
         let least = self.more.known(key).map_or(0, |known| known.version + 1);
@@ -111,7 +117,7 @@ impl Notes {
         };
         self.more.put(key, &Kept { version, more }).await?;
         note.overflow = Some(version);
-        Ok(note::encode(noted.offset, &note, budget).text)
+        Ok((note::encode(noted.offset, &note, budget).text, true))
     }
 
     /// The log does not take notes as long as this one. `false` if it has none: there is nothing to be left out.
@@ -135,6 +141,14 @@ impl Notes {
             _ => {}
         }
         true
+    }
+
+    /// Removes rows that no note names any more.
+    pub(super) async fn remove(&self, unneeded: &[String]) -> Result<()> {
+        for key in unneeded {
+            self.more.remove(key).await?;
+        }
+        Ok(())
     }
 
     /// What the notes of assigned partitions say. A note that is none of ours says nothing.

@@ -3,6 +3,7 @@
 mod broken;
 mod given_up;
 mod leases;
+mod overflow;
 mod sparse;
 
 use std::time::{Duration, Instant};

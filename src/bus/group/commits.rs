@@ -243,8 +243,23 @@ async fn commit(
             Err(error) if error.reason() == Reason::RequestTooLarge && notes.shorten(written.longest, &error) => {
                 written = notes.write(&noted).await?;
             }
-            done => return done,
+            Err(error) => return Err(error),
+            Ok(()) => {
+                remove_unneeded(member, notes, &written.unneeded).await;
+                break;
+            }
         }
     }
     Ok(())
+}
+
+/// What did not fit into earlier notes is of no use any more. A partition that may be another replica's by now is left to it; and
+/// what cannot be removed now is removed with a later commit.
+async fn remove_unneeded(member: &dyn Member, notes: &Notes, unneeded: &[String]) {
+    if unneeded.is_empty() || !member.is_current() {
+        return;
+    }
+    if let Err(error) = notes.remove(unneeded).await {
+        tracing::warn!(%error, "cannot remove what did not fit into notes");
+    }
 }
