@@ -2,6 +2,7 @@
 
 pub(crate) mod letters;
 mod command;
+mod denied;
 mod storing;
 
 use tidings::{
