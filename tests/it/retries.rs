@@ -3,6 +3,7 @@
 mod broken;
 mod given_up;
 mod leases;
+mod left_topics;
 mod overflow;
 mod sparse;
 
