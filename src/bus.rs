@@ -18,7 +18,9 @@ mod table;
 mod rules;
 mod sieve;
 mod notes;
+mod resets;
 mod group;
+mod observe;
 pub mod delivery;
 mod feed;
 pub mod dead_letters;
@@ -38,14 +40,28 @@ pub use group::{
     Opened, PartitionProgress, PartitionRow, Refusal, Subscription, Waiting,
 };
 pub use groups::{GroupInfo, GroupPartition, GroupSettings, OnGap, Undecodable};
+pub use observe::{Count, Fill, HeldUp, Levels, Observed, ObservedGroup, Tally};
 pub use publish::{HandedOver, NewEvents, PublishError, Run, RunState, Written};
 pub use read::{ReadEvents, ReadFrame, ReadOptions, ReadSession};
+pub use resets::{
+    Applied, ApplyReset, PartitionMove, PlanReset, ResetInfo, ResetPlan, ResetState, Target, UndoReset, Whose,
+};
 pub use rules::{DeliveryRule, DeliveryRules, RetryOverride};
 pub use start::{End, Gap, GapReason, Start};
 pub use subscribe::{OnConflict, OpenOptions};
 
 use crate::{
-    bus::{dead_letters::DeadLetters, delivery::Credit, feed::Feeds, groups::Groups, matching::Names, notes::Notes},
+    bus::{
+        dead_letters::DeadLetters,
+        delivery::Credit,
+        feed::Feeds,
+        groups::Groups,
+        matching::Names,
+        notes::Notes,
+        observe::Watched,
+        resets::{MovesTable, ResetsTable},
+        table::Table,
+    },
     convention::routes::Routes,
     error::{Error, Reason, Result},
     log::Log,
@@ -79,6 +95,8 @@ pub struct Settings {
     /// Whether publishing or subscribing to an unknown topic creates it.
     pub auto_create: bool,
     pub default_partitions: i32,
+    /// The most groups of which `Bus::observe` tells one by one.
+    pub metric_groups: usize,
     /// How long streams may settle what they have when the bus stops.
     pub drain_timeout: Duration,
 }
@@ -102,8 +120,14 @@ struct Inner {
     settings: Settings,
     feeds: Feeds,
     groups: Groups,
+    /// What is told of groups to whoever watches.
+    watched: Watched,
     names: watch::Receiver<Names>,
     notes: Arc<Notes>,
+    /// Plans, and resets.
+    resets: Arc<ResetsTable>,
+    /// Where the last reset has put each partition.
+    moves: Arc<MovesTable>,
     dead_letters: DeadLetters,
     publish_bytes: Arc<Semaphore>,
     streams: Arc<Semaphore>,
@@ -128,8 +152,11 @@ impl Bus {
         Self(Arc::new(Inner {
             feeds: Feeds::new(Arc::clone(&log), settings.feed_bytes, tasks.clone()),
             groups,
+            watched: Watched::new(settings.metric_groups),
             names: matching::follow(&log, &settings.dead_letter_topic, (&tasks, &draining)),
             notes: Notes::start(Arc::clone(&log), &followers, &ended),
+            resets: Table::start(Arc::clone(&log), &followers, &ended),
+            moves: Table::start(Arc::clone(&log), &followers, &ended),
             dead_letters,
             publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),
             streams: Arc::new(Semaphore::new(settings.streams)),

@@ -8,6 +8,7 @@ mod subscribe;
 mod read;
 mod topics;
 mod groups;
+mod resets;
 mod dead_letters;
 mod info;
 mod bench;
@@ -50,6 +51,7 @@ async fn dispatch(command: ClientCommand, global: &Global, output: &mut Output) 
         ClientCommand::Subscribe(subscribe) => subscribe::run(subscribe, &connect().await?, output).await,
         ClientCommand::Topics(command) => topics::run(command, &connect().await?, output).await,
         ClientCommand::Groups(command) => groups::run(command, &connect().await?, output).await,
+        ClientCommand::Resets(command) => resets::run(command, &connect().await?, output).await,
         ClientCommand::DeadLetters(command) => dead_letters::run(command, &connect().await?, output).await,
         ClientCommand::Info => info::run(&connect().await?, output).await,
         ClientCommand::Bench(command) => bench::run(command, &connect().await?, output).await,

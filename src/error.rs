@@ -30,11 +30,21 @@ pub enum Reason {
     TopicNotFound,
     GroupNotFound,
     DeadLetterNotFound,
+    PlanNotFound,
+    ResetNotFound,
     TopicExists,
     /// The group has other settings.
     GroupConflict,
     /// The group has members, and what was asked needs it empty.
     GroupInUse,
+    /// What a plan stands on has changed, or its time is over; the resource is a fresh one.
+    PlanStale,
+    /// The plan was applied already, by another request.
+    PlanApplied,
+    /// The group's offsets are being moved.
+    ResetActive,
+    /// A later reset has moved the group.
+    ResetSuperseded,
     /// A request before this one failed, so this one was not tried.
     PrecedingFailed,
     /// Whoever asked, or the bus itself, may not do it.

@@ -10,6 +10,7 @@ mod offsets;
 mod dead_letters;
 mod system;
 mod health;
+mod asked;
 mod deadline;
 mod page;
 mod size;

@@ -5,6 +5,7 @@
 pub mod cli;
 pub mod server;
 pub mod grpc;
+pub mod telemetry;
 pub mod bus;
 pub mod convention;
 pub mod filter;

@@ -18,6 +18,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 pub use headers::{Headers, HeadersBuilder};
@@ -91,6 +92,9 @@ pub trait Log: Send + Sync + 'static {
 
     /// What a group has committed in partitions, in the order asked; `None` = nothing.
     async fn committed(&self, group: &Group, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>>;
+
+    /// Whether somebody is in the group, of this process or another. What changes at this moment may be missed.
+    async fn has_members(&self, group: &Group) -> Result<bool>;
 
     /// Commits for a group that has no members; with members it is `GROUP_IN_USE` and nothing moves. Durable on return.
     async fn commit(&self, group: &Group, commits: Vec<Commit>) -> Result<()>;
@@ -171,7 +175,7 @@ pub struct Commit {
 }
 
 /// Milliseconds since 1970 by the log's clock, as Kafka's record timestamps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LogTime(pub i64);
 
 impl LogTime {
@@ -182,7 +186,7 @@ impl LogTime {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TopicPartition {
     pub topic: Topic,
     pub partition: i32,

@@ -7,7 +7,7 @@ mod connections;
 mod ops;
 mod parts;
 
-use std::{future::Future, net::SocketAddr, path::Path, time::Duration};
+use std::{future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -20,6 +20,7 @@ use crate::{
     error::{Error, Reason, Result},
     grpc::{DeadlineLayer, Health, Services, in_our_words},
     log::embedded,
+    telemetry::Metrics,
 };
 
 /// After the streams had their time to settle: for what is still on its way.
@@ -35,7 +36,9 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> Resul
     let (serving, is_serving) = watch::channel(true);
     let stopping = CancellationToken::new();
     let stopped = CancellationToken::new();
-    tasks.spawn(ops::serve(ops, bus.health(), is_serving.clone(), stopped.clone()));
+    let metrics = Arc::new(Metrics::of(&bus, log_name)?);
+    let health = (bus.health(), is_serving.clone());
+    tasks.spawn(ops::serve(ops, metrics, health, stopped.clone()));
     tasks.spawn(ops::follow_log(bus.health(), serving, stopping.clone()));
     let services = Services::new(bus.clone(), parts::request_limits(&config), log_name, tasks.clone());
     let routes = services.routes(Health::new(is_serving))?;

@@ -66,6 +66,11 @@ impl Feeds {
         Self { log, lives }
     }
 
+    /// Bytes of recent events, over all partitions.
+    pub(super) fn held(&self) -> usize {
+        self.lives.held()
+    }
+
     /// The partition is gone; one of the same name is another.
     pub(super) fn forget(&self, partition: &TopicPartition) {
         self.lives.forget(partition);

@@ -7,7 +7,9 @@
 //!
 //! The task ends a second after the last stream has left and everything acked is committed; then the membership is given up.
 
+mod identity;
 mod task;
+mod waking;
 mod streams;
 mod deliveries;
 mod membership;
@@ -15,6 +17,7 @@ mod partitions;
 mod leaving;
 mod reading;
 mod commits;
+mod moving;
 mod answers;
 mod ending;
 mod graves;
@@ -22,6 +25,8 @@ mod redrives;
 mod failing;
 mod gaps;
 mod progress;
+mod ends;
+mod gauges;
 mod outbox;
 mod buffer;
 mod payload;
@@ -31,25 +36,24 @@ use std::{sync::Arc, time::Duration};
 use bytestring::ByteString;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+pub(super) use gauges::Gauges;
 pub use outbox::Frames;
 pub use payload::Delivery;
 pub(super) use progress::GroupView;
 pub use progress::{Heartbeat, OldestUnacked, PartitionProgress, PartitionRow, Waiting};
 pub(super) use task::start;
 
+use identity::Identity;
 use payload::Payload;
 
 use super::{
-    delivery::{Credit, CreditMode, Doom, IdFault, IdRange, RetryPolicy, StreamId, Why},
-    feed::Item,
-    groups::{GroupRecord, GroupSettings, OnGap, Undecodable},
+    delivery::{Credit, CreditMode, IdFault, IdRange, RetryPolicy, StreamId},
+    groups::{GroupRecord, GroupSettings},
     start::Gap,
 };
 use crate::{
     error::{Error, Result},
-    filter::Filter,
     log::TopicPartition,
-    name::Group,
 };
 
 /// What a stream gets.
@@ -67,6 +71,12 @@ pub enum Frame {
         settings: GroupSettings,
         /// As in force.
         retry: RetryPolicy,
+    },
+    /// The group's offsets were moved: what was outstanding of these is void.
+    ResetApplied {
+        reset_id: String,
+        /// Where the group stands now.
+        positions: Vec<(TopicPartition, i64)>,
     },
     /// No delivery follows; acks count for so long.
     Drain(Duration),
@@ -268,33 +278,6 @@ impl Control {
     async fn send(&self, command: Command) {
         // The task ends only after it has ended this stream.
         let _ = self.commands.send(command).await;
-    }
-}
-
-/// What the task needs to know of the group.
-struct Identity {
-    group: Group,
-    record: Arc<GroupRecord>,
-}
-
-impl Identity {
-    /// What is no event becomes a dead letter, if the group wants that.
-    fn doom_of(&self, item: &Item) -> Option<Box<Doom>> {
-        let fault = item.fault.as_ref()?;
-        (self.record.settings.undecodable == Undecodable::DeadLetter).then(|| {
-            Box::new(Doom {
-                detail: format!("{}: {}", fault.field, fault.rule).into(),
-                ..Doom::of(Why::Undecodable)
-            })
-        })
-    }
-
-    fn filter(&self) -> Option<Filter> {
-        self.record.settings.filter.clone()
-    }
-
-    fn on_gap(&self) -> OnGap {
-        self.record.settings.on_gap
     }
 }
 

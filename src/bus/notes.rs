@@ -12,10 +12,12 @@ use std::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    Inner,
     delivery::{
         Tries,
-        note::{self, More, Note, Tried},
+        note::{self, Above, More, Note, Tried},
     },
+    resets::{self, Again, Standing},
     table::{Row, Table},
 };
 use crate::{
@@ -40,6 +42,8 @@ pub(super) struct Noted {
     pub(super) group: Group,
     pub(super) partition: TopicPartition,
     pub(super) offset: i64,
+    /// Of the last reset that moved it.
+    pub(super) epoch: u64,
     pub(super) settled: Vec<Range<i64>>,
     pub(super) tries: Vec<(i64, Tries)>,
 }
@@ -57,7 +61,13 @@ pub(super) struct Written {
 /// What was committed of a partition above its offset.
 #[derive(Debug, Default)]
 pub(super) struct Remembered {
+    /// Of the last reset that moved it.
+    pub(super) epoch: u64,
     pub(super) settled: Vec<Range<i64>>,
+    /// Settled further above, and not in the note.
+    pub(super) passed: Vec<Range<i64>>,
+    /// What the reset sends again.
+    pub(super) again: Option<Again>,
     pub(super) tries: Vec<(i64, Tries)>,
 }
 
@@ -99,6 +109,7 @@ impl Notes {
     async fn note(&self, noted: &Noted, key: &str) -> Result<(String, bool)> {
         let budget = self.budget.load(Ordering::Relaxed);
         let mut note = Note {
+            epoch: noted.epoch,
             settled: noted.settled.clone(),
             tries: noted.tries.iter().copied().map(tried).collect(),
             ..Note::default()
@@ -112,7 +123,11 @@ impl Notes {
         let least = self.more.known(key).map_or(0, |known| known.version + 1);
         let version = u64::try_from(LogTime::now().0).unwrap_or(0).max(least);
         let more = More {
-            settled: encoded.is_cut.then(|| (noted.offset, noted.settled.clone())),
+            above: encoded.is_cut.then(|| Above {
+                epoch: noted.epoch,
+                committed: noted.offset,
+                settled: noted.settled.clone(),
+            }),
             tries: encoded.rest,
         };
         self.more.put(key, &Kept { version, more }).await?;
@@ -145,14 +160,11 @@ impl Notes {
 
     /// Removes rows that no note names any more.
     pub(super) async fn remove(&self, unneeded: &[String]) -> Result<()> {
-        for key in unneeded {
-            self.more.remove(key).await?;
-        }
-        Ok(())
+        self.more.remove_all(unneeded).await
     }
 
     /// What the notes of assigned partitions say. A note that is none of ours says nothing.
-    pub(super) async fn read(&self, group: &Group, assigned: &[Assigned]) -> Result<Vec<Remembered>> {
+    async fn read(&self, group: &Group, assigned: &[Assigned]) -> Result<Vec<Remembered>> {
         let mut all = Vec::with_capacity(assigned.len());
         for Assigned { partition, committed } in assigned {
             let decoded = committed.as_ref().and_then(decode);
@@ -161,8 +173,10 @@ impl Notes {
                 continue;
             };
             let mut remembered = Remembered {
+                epoch: note.epoch,
                 settled: note.settled,
                 tries: note.tries.into_iter().map(remembered).collect(),
+                ..Remembered::default()
             };
             if let Some(version) = note.overflow {
                 let kept = self.more.newest(&key(group, partition)).await?;
@@ -180,13 +194,48 @@ impl Notes {
 impl Remembered {
     fn add(&mut self, offset: i64, more: &More) {
         self.tries.extend(more.tries.iter().copied().map(remembered));
-        if let Some((committed, runs)) = &more.settled {
+        // A reset has moved the partition since, if it is of another epoch.
+        if let Some(above) = more.above.as_ref().filter(|above| above.epoch == self.epoch) {
             // All below is settled where it was written.
-            self.settled.push(offset..*committed);
-            self.settled.extend(runs.iter().cloned());
+            self.settled.push(offset..above.committed);
+            self.settled.extend(above.settled.iter().cloned());
             self.settled.retain(|run| !run.is_empty());
         }
     }
+
+    /// Where the group stands that has committed this offset.
+    pub(super) fn standing(&self, committed: i64) -> Standing {
+        Standing::new(committed, self.settled.iter().chain(&self.passed).cloned())
+    }
+}
+
+/// What is known of assigned partitions: from their notes, and from resets.
+pub(super) async fn read(bus: &Inner, group: &Group, assigned: &[Assigned]) -> Result<Vec<Remembered>> {
+    let mut all = bus.notes.read(group, assigned).await?;
+    if all.iter().any(|remembered| remembered.epoch > 0) {
+        bus.moves.catch_up().await?;
+    }
+    for (remembered, assigned) in all.iter_mut().zip(assigned) {
+        if let Some(last) = bus.moves.known(&resets::key(group, &assigned.partition)) {
+            remembered.passed = last.passed(remembered.epoch).to_vec();
+            remembered.again = last.again(remembered.epoch);
+        }
+    }
+    Ok(all)
+}
+
+/// The note of a partition that a reset has just moved.
+pub(super) fn of_epoch(offset: i64, epoch: u64) -> String {
+    let note = Note {
+        epoch,
+        ..Note::default()
+    };
+    note::encode(offset, &note, BUDGET).text
+}
+
+/// The epoch of the last reset that moved a partition, as its note says.
+pub(super) fn epoch(committed: &Committed) -> u64 {
+    note::decode(committed.offset, &committed.note).map_or(0, |note| note.epoch)
 }
 
 fn decode(committed: &Committed) -> Option<(i64, Note)> {
@@ -222,6 +271,7 @@ fn remembered(tried: Tried) -> (i64, Tries) {
 
 impl Row for Kept {
     const TOPIC: &'static str = "tidings.control";
+    const PREFIX: &'static str = "tries/";
 
     fn supersedes(&self, known: &Self) -> bool {
         self.version >= known.version

@@ -118,7 +118,7 @@ impl Inner {
     }
 }
 
-fn named<'a>(
+pub(super) fn named<'a>(
     positions: &'a [(TopicPartition, i64)],
     partitions: &[TopicPartition],
     field: &str,

@@ -97,7 +97,7 @@ impl Bus {
 
 impl Inner {
     /// The group's task, started if it does not run.
-    async fn running(self: &Arc<Self>, group: &Group, record: &Arc<GroupRecord>) -> Result<group::Handle> {
+    pub(super) async fn running(self: &Arc<Self>, group: &Group, record: &Arc<GroupRecord>) -> Result<group::Handle> {
         if let Some(handle) = self.groups.active.get(group) {
             // A change of the group may have been cut off after it was written.
             handle.replace(Arc::clone(record)).await;

@@ -4,6 +4,8 @@
 //! the place of the one before. A row that is not known is looked for up to the log's end before it is said not to exist:
 //! another replica may have written it a moment ago.
 
+mod follow;
+
 use std::{
     collections::BTreeMap,
     ops::Bound,
@@ -12,7 +14,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use tokio::{sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -30,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) trait Row: Send + Sync + Sized + 'static {
     /// The internal topic.
     const TOPIC: &'static str;
+
+    /// How the keys of these rows begin, where rows of several kinds share the topic.
+    const PREFIX: &'static str = "";
 
     fn to_bytes(&self) -> Vec<u8>;
 
@@ -65,7 +69,7 @@ impl<R: Row> Table<R> {
             rows: Mutex::default(),
             reached: watch::Sender::new(0),
         });
-        tasks.spawn(follow(Arc::clone(&table), stop.clone()));
+        tasks.spawn(follow::follow(Arc::clone(&table), stop.clone()));
         table
     }
 
@@ -87,6 +91,14 @@ impl<R: Row> Table<R> {
         Ok(self.known(key))
     }
 
+    /// All that is known now; ask `catch_up` first.
+    pub(super) fn all(&self) -> Vec<(String, Arc<R>)> {
+        let rows = self.lock();
+        rows.iter()
+            .map(|(key, kept)| (key.clone(), Arc::clone(&kept.row)))
+            .collect()
+    }
+
     /// By key, those after `after`, at most `count`.
     pub(super) async fn list(&self, after: Option<&str>, count: usize) -> Result<Vec<(String, Arc<R>)>> {
         self.catch_up().await?;
@@ -103,7 +115,7 @@ impl<R: Row> Table<R> {
 
     /// Writes a row, durably. Returns the row that holds then: another one if somebody was first.
     pub(super) async fn put(&self, key: &str, row: &R) -> Result<Arc<R>> {
-        let mut offset = self.write(key, Some(row)).await?;
+        let mut offset = self.write(vec![(key, Some(row))]).await?;
         loop {
             self.reach(offset + 1).await?;
             let holds = self
@@ -113,7 +125,7 @@ impl<R: Row> Table<R> {
             match holds {
                 Some((holds, false)) => return Ok(holds),
                 // Compaction keeps the last, so that must be the one that holds.
-                Some((holds, true)) => offset = self.write(key, Some(&holds)).await?,
+                Some((holds, true)) => offset = self.write(vec![(key, Some(&holds))]).await?,
                 None => {
                     let text = format!("write {key} to {}: it was removed meanwhile", R::TOPIC);
                     return Err(Error::new(Reason::LogUnavailable, text).retry_after(RETRY));
@@ -122,34 +134,57 @@ impl<R: Row> Table<R> {
         }
     }
 
+    /// Writes several rows at once, durably. Each may have been superseded already: ask what holds.
+    pub(super) async fn put_all(&self, rows: &[(String, R)]) -> Result<()> {
+        let rows = rows.iter().map(|(key, row)| (key.as_str(), Some(row)));
+        let last = self.write(rows.collect()).await?;
+        self.reach(last + 1).await
+    }
+
     /// Removes a row, durably.
     pub(super) async fn remove(&self, key: &str) -> Result<()> {
-        let offset = self.write(key, None).await?;
+        let offset = self.write(vec![(key, None)]).await?;
         self.reach(offset + 1).await
     }
 
-    async fn write(&self, key: &str, row: Option<&R>) -> Result<i64> {
+    /// Removes several rows at once.
+    pub(super) async fn remove_all(&self, keys: &[String]) -> Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let last = self
+            .write(keys.iter().map(|key| (key.as_str(), None)).collect())
+            .await?;
+        self.reach(last + 1).await
+    }
+
+    /// Writes rows, `None` = removes them, and tells where the last one lies.
+    async fn write(&self, rows: Vec<(&str, Option<&R>)>) -> Result<i64> {
         self.ensure_topic().await?;
-        let new = NewRecord {
+        let first = rows.first().map_or("nothing", |(key, _)| *key).to_owned();
+        let new = rows.into_iter().map(|(key, row)| NewRecord {
             topic: self.topic.clone(),
             partition: Some(0),
             key: Some(Bytes::copy_from_slice(key.as_bytes())),
             value: row.map(|row| row.to_bytes().into()),
             headers: Headers::default(),
-        };
+        });
+        let new = new.collect();
         let failed = |reason, cause: &dyn std::fmt::Display| {
-            Error::new(reason, format!("write {key} to {}: {cause}", R::TOPIC)).retry_after(RETRY)
+            Error::new(reason, format!("write {first} to {}: {cause}", R::TOPIC)).retry_after(RETRY)
         };
-        let outcomes = self.log.append(vec![new]).await?.await;
-        match outcomes.into_iter().next() {
-            Some(Ok(placed)) => Ok(placed.offset),
-            Some(Err(unwritten)) => Err(failed(unwritten.error.reason(), &unwritten.error)),
-            None => Err(failed(Reason::Internal, &"the log gave no answer")),
+        let mut last = Err(failed(Reason::Internal, &"the log gave no answer"));
+        for outcome in self.log.append(new).await?.await {
+            match outcome {
+                Ok(placed) => last = Ok(placed.offset),
+                Err(unwritten) => return Err(failed(unwritten.error.reason(), &unwritten.error)),
+            }
         }
+        last
     }
 
     /// Waits until everything is known that was written before this call.
-    async fn catch_up(&self) -> Result<()> {
+    pub(super) async fn catch_up(&self) -> Result<()> {
         if self.log.partitions(&self.topic).await?.is_none() {
             return Ok(());
         }
@@ -188,6 +223,9 @@ impl<R: Row> Table<R> {
         let Some(key) = record.key.as_ref().and_then(|key| std::str::from_utf8(key).ok()) else {
             return tracing::warn!(topic = R::TOPIC, offset, "a record's key is no text");
         };
+        if !key.starts_with(R::PREFIX) {
+            return;
+        }
         let Some(value) = &record.value else {
             self.lock().remove(key);
             return;
@@ -222,50 +260,5 @@ impl<R: Row> Table<R> {
     /// Nothing panics while it holds this lock, so a poisoned one is whole.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Kept<R>>> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Learns what all replicas write, until `stop`.
-async fn follow<R: Row>(table: Arc<Table<R>>, stop: CancellationToken) {
-    let mut metadata = table.log.metadata();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = read_on(&table) => {}
-        }
-        // The topic does not exist yet, or the log is away: try again when topics change, or after a while.
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = metadata.changed() => {}
-            () = tokio::time::sleep(RETRY) => {}
-        }
-    }
-}
-
-/// Reads from where reading ended before, until it fails.
-async fn read_on<R: Row>(table: &Table<R>) {
-    match table.log.partitions(&table.topic).await {
-        Ok(Some(_)) => {}
-        Ok(None) => {
-            // One that is made anew begins anew.
-            table.lock().clear();
-            table.reached.send_replace(0);
-            return;
-        }
-        Err(_) => return,
-    }
-    let Ok(bounds) = table.log.bounds(&[table.partition()]).await else {
-        return;
-    };
-    let mut next = (*table.reached.borrow()).max(bounds[0].start);
-    if next > bounds[0].end {
-        // It was deleted and made anew.
-        next = bounds[0].start;
-        table.lock().clear();
-    }
-    table.reached.send_replace(next);
-    let mut reader = table.log.read(&table.partition(), next, None);
-    while let Some(Ok(batch)) = reader.next().await {
-        table.learn_all(&batch);
     }
 }

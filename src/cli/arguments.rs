@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use super::{
     bench::BenchCommand, dead_letters::DeadLettersCommand, groups::GroupsCommand, publish::Publish, read::Read,
-    subscribe::Subscribe, topics::TopicsCommand,
+    resets::ResetsCommand, subscribe::Subscribe, topics::TopicsCommand,
 };
 
 /// Tidings: an event bus. CloudEvents in and out over gRPC, on a durable log.
@@ -93,6 +93,9 @@ pub enum ClientCommand {
     /// Groups: list, show
     #[command(subcommand)]
     Groups(GroupsCommand),
+    /// Resets of groups: plan, apply, undo, list, show
+    #[command(subcommand)]
+    Resets(ResetsCommand),
     /// Dead letters: list, show, redrive, discard
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
@@ -173,6 +176,12 @@ mod tests {
             "topics create t --partitions 3 --retention 7d --retention-bytes 1GiB --compact",
             "topics delete t --yes",
             "groups show g",
+            "resets plan g --to -70 --topic t --partition t/0 --reason r",
+            "resets plan g --to 2026-01-01T00:00:00Z --reason r",
+            "resets apply p --reason r --request-id q",
+            "resets undo p --reason r --dry-run",
+            "resets list --group g --max 3",
+            "resets show p",
             "dead-letters list --group g --topic t --why too-large --state parked --max 5",
             "dead-letters show 00000000000000ab --payload",
             "dead-letters redrive --group g a b --dry-run",
@@ -205,6 +214,9 @@ mod tests {
             "topics create t --partitions 0",
             "topics create t --retention 7",
             "bench publish --unary --streams 2",
+            "resets plan g --to now --reason r",
+            "resets plan g --to latest",
+            "resets apply p",
             "dead-letters list",
             "dead-letters discard --group g a",
             "dead-letters list --group g --state lost",

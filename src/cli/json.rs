@@ -24,6 +24,14 @@ impl Named for v1::Group {
     const NAME: &'static str = "tidings.v1.Group";
 }
 
+impl Named for v1::ResetPlan {
+    const NAME: &'static str = "tidings.v1.ResetPlan";
+}
+
+impl Named for v1::Reset {
+    const NAME: &'static str = "tidings.v1.Reset";
+}
+
 impl Named for v1::DeadLetter {
     const NAME: &'static str = "tidings.v1.DeadLetter";
 }

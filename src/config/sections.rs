@@ -102,6 +102,7 @@ pub struct Limits {
 pub struct Telemetry {
     pub log_level: LogLevel,
     pub log_format: LogFormat,
+    pub max_metric_groups: u32,
 }
 
 /// The least severe log lines that are written.
@@ -214,6 +215,11 @@ pub(super) fn telemetry(reader: &mut Reader) -> Telemetry {
     Telemetry {
         log_level: reader.take("telemetry.log_level"),
         log_format: reader.take("telemetry.log_format"),
+        max_metric_groups: reader.take_if(
+            "telemetry.max_metric_groups",
+            |count: u32| count <= 100_000,
+            "at most 100000",
+        ),
     }
 }
 

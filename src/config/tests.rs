@@ -26,6 +26,7 @@ fn the_defaults_are_what_the_manual_says() {
         (config.telemetry.log_level, config.telemetry.log_format),
         (LogLevel::Info, LogFormat::Text)
     );
+    assert_eq!(config.telemetry.max_metric_groups, 1_000);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod failing;
 mod filter;
 mod frames;
 mod groups;
+mod resets;
 mod topic;
 mod dead_letters;
 
@@ -24,6 +25,7 @@ pub(super) use self::{
     frames::{FrameParts, Messages, Oversized, read_events, subscribe_response, wire_credit},
     groups::group,
     open::{credit, id_ranges, open, read_options},
+    resets::{plan_reset, reset, reset_plan},
     topic::{settings_over, topic_info},
 };
 

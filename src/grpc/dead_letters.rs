@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::{
-    Services,
+    Services, asked,
     convert::{self, Shown, dead_letter},
     deadline::bounded,
     page::{Page, token},
@@ -18,11 +18,6 @@ use crate::{
         dead_letter_service_server::DeadLetterService,
     },
 };
-
-/// Who calls, as long as nobody has to say so.
-const ANONYMOUS: &str = "anonymous";
-const LONGEST_REQUEST_ID: usize = 128;
-const LONGEST_REASON: usize = 1_000;
 
 #[tonic::async_trait]
 impl DeadLetterService for Services {
@@ -107,19 +102,11 @@ impl DeadLetterService for Services {
 
 /// The request as it is kept.
 fn asked(id: String, reason: String) -> Result<Asked> {
-    let most = |text: &str, most: usize, field: &str| match text.chars().count() > most {
-        true => Err(convert::invalid(field, format!("has at most {most} characters"))),
-        false => Ok(()),
-    };
-    most(&id, LONGEST_REQUEST_ID, "request_id")?;
-    most(&reason, LONGEST_REASON, "reason")?;
-    let id = if id.is_empty() {
-        uuid::Uuid::now_v7().simple().to_string()
-    } else {
-        id
-    };
-    let by = ANONYMOUS.to_owned();
-    Ok(Asked { id, by, reason })
+    Ok(Asked {
+        id: asked::request_id(id)?,
+        by: asked::ANONYMOUS.to_owned(),
+        reason: asked::reason(reason)?,
+    })
 }
 
 fn letters(group: &Group, infos: &[LetterInfo]) -> Vec<DeadLetter> {

@@ -1,12 +1,22 @@
-//! OffsetService: looking at groups.
+//! OffsetService: looking at groups, and moving them.
 
 use tonic::{Request, Response, Status};
 
-use super::{Services, convert, deadline::bounded, page::Page};
+use super::{
+    Services,
+    asked::{self, ANONYMOUS},
+    convert,
+    deadline::bounded,
+    page::Page,
+};
 use crate::{
+    bus::{ApplyReset, UndoReset},
     name::Group,
     proto::tidings::v1::{
-        GetGroupRequest, GetGroupResponse, ListGroupsRequest, ListGroupsResponse, offset_service_server::OffsetService,
+        ApplyResetRequest, ApplyResetResponse, GetGroupRequest, GetGroupResponse, GetResetPlanRequest,
+        GetResetPlanResponse, GetResetRequest, GetResetResponse, ListGroupsRequest, ListGroupsResponse,
+        ListResetsRequest, ListResetsResponse, PlanResetRequest, PlanResetResponse, UndoResetRequest,
+        UndoResetResponse, offset_service_server::OffsetService,
     },
 };
 
@@ -40,5 +50,96 @@ impl OffsetService for Services {
         });
         let group = convert::group(&info.await?, self.bus().replica_id(), true);
         Ok(Response::new(GetGroupResponse { group: Some(group) }))
+    }
+
+    async fn plan_reset(&self, request: Request<PlanResetRequest>) -> Result<Response<PlanResetResponse>, Status> {
+        let (metadata, _, mut request) = request.into_parts();
+        let planned = bounded(&metadata, self.limits().publish_timeout, async {
+            let reason = asked::reason(std::mem::take(&mut request.reason))?;
+            let asked = convert::plan_reset(request, reason, ANONYMOUS)?;
+            self.bus().plan_reset(asked).await
+        });
+        let plan = Some(convert::reset_plan(&planned.await?));
+        Ok(Response::new(PlanResetResponse { plan }))
+    }
+
+    async fn get_reset_plan(
+        &self,
+        request: Request<GetResetPlanRequest>,
+    ) -> Result<Response<GetResetPlanResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let found = bounded(&metadata, self.limits().publish_timeout, async {
+            self.bus().reset_plan(&request.plan_id).await
+        });
+        let plan = Some(convert::reset_plan(&found.await?));
+        Ok(Response::new(GetResetPlanResponse { plan }))
+    }
+
+    async fn apply_reset(&self, request: Request<ApplyResetRequest>) -> Result<Response<ApplyResetResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let applied = bounded(&metadata, self.limits().publish_timeout, async {
+            let apply = ApplyReset {
+                plan_id: request.plan_id,
+                hash: request.hash.to_vec(),
+                reason: asked::reason(request.reason)?,
+                request_id: asked::request_id(request.request_id)?,
+                by: ANONYMOUS.to_owned(),
+            };
+            self.bus().apply_reset(apply).await
+        });
+        let reset = Some(convert::reset(&applied.await?));
+        Ok(Response::new(ApplyResetResponse { reset }))
+    }
+
+    async fn undo_reset(&self, request: Request<UndoResetRequest>) -> Result<Response<UndoResetResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let undone = bounded(&metadata, self.limits().publish_timeout, async {
+            let undo = UndoReset {
+                reset_id: request.reset_id,
+                reason: asked::reason(request.reason)?,
+                request_id: asked::request_id(request.request_id)?,
+                by: ANONYMOUS.to_owned(),
+            };
+            if request.validate_only {
+                return Ok((self.bus().plan_undo(&undo).await?, None));
+            }
+            let (plan, reset) = self.bus().undo_reset(undo).await?;
+            Ok((plan, Some(reset)))
+        });
+        let (plan, reset) = undone.await?;
+        Ok(Response::new(UndoResetResponse {
+            plan: Some(convert::reset_plan(&plan)),
+            reset: reset.as_ref().map(convert::reset),
+        }))
+    }
+
+    async fn get_reset(&self, request: Request<GetResetRequest>) -> Result<Response<GetResetResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let found = bounded(&metadata, self.limits().publish_timeout, async {
+            self.bus().reset(&request.reset_id).await
+        });
+        let reset = Some(convert::reset(&found.await?));
+        Ok(Response::new(GetResetResponse { reset }))
+    }
+
+    async fn list_resets(&self, request: Request<ListResetsRequest>) -> Result<Response<ListResetsResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let listed = bounded(&metadata, self.limits().publish_timeout, async {
+            let page = Page::new(request.page_size, &request.page_token)?;
+            let group = (!request.group.is_empty())
+                .then(|| Group::new(&request.group))
+                .transpose()?;
+            let mut resets = self
+                .bus()
+                .resets(group.as_ref(), page.after.as_deref(), page.size + 1)
+                .await?;
+            let next_page_token = page.cut(&mut resets, |reset| &reset.plan.id);
+            Ok((resets, next_page_token))
+        });
+        let (resets, next_page_token) = listed.await?;
+        Ok(Response::new(ListResetsResponse {
+            resets: resets.iter().map(convert::reset).collect(),
+            next_page_token,
+        }))
     }
 }

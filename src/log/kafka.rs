@@ -188,6 +188,10 @@ impl Log for KafkaLog {
         self.offsets.committed(group, partitions).await
     }
 
+    async fn has_members(&self, group: &Group) -> Result<bool> {
+        self.offsets.has_members(group).await
+    }
+
     async fn commit(&self, group: &Group, commits: Vec<Commit>) -> Result<()> {
         self.offsets.commit(group, commits).await
     }

@@ -1,18 +1,28 @@
-//! The ops listener: /livez and /readyz for whoever keeps the process running.
+//! The ops listener: /livez and /readyz for whoever keeps the process running, /metrics for whoever watches it.
 
 use std::{future::IntoFuture as _, sync::Arc};
 
-use axum::{Router, http::StatusCode, routing::get};
-use tokio::{net::TcpListener, sync::watch};
+use axum::{
+    Router,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use tokio::{net::TcpListener, sync::watch, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
+
+use crate::{
+    error::{Error, Reason},
+    telemetry::{self, Metrics},
+};
 
 type LogHealth = watch::Receiver<Result<(), Arc<str>>>;
 
 /// Serves until `stop`, which comes after the drain: who asks while the server drains is told so.
 pub(super) async fn serve(
     listener: TcpListener,
-    log: LogHealth,
-    serving: watch::Receiver<bool>,
+    metrics: Arc<Metrics>,
+    (log, serving): (LogHealth, watch::Receiver<bool>),
     stop: CancellationToken,
 ) {
     let readyz = move || {
@@ -21,7 +31,8 @@ pub(super) async fn serve(
     };
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))
-        .route("/readyz", get(readyz));
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(move || told(Arc::clone(&metrics))));
     let served = axum::serve(listener, router).into_future();
     tokio::select! {
         served = served => {
@@ -30,6 +41,18 @@ pub(super) async fn serve(
             }
         }
         () = stop.cancelled() => {}
+    }
+}
+
+/// With thousands of groups that takes a while, in which no worker of the runtime is held up.
+async fn told(metrics: Arc<Metrics>) -> Response {
+    let broken = |error| Err(Error::new(Reason::Internal, format!("tell the metrics: {error}")));
+    match spawn_blocking(move || metrics.text()).await.unwrap_or_else(broken) {
+        Ok(text) => ([(CONTENT_TYPE, telemetry::TEXT)], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "cannot tell the metrics");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
     }
 }
 

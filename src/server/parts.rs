@@ -95,6 +95,7 @@ pub(super) fn bus_settings(config: &Config) -> Settings {
         },
         auto_create: config.topics.auto_create,
         default_partitions: i32::try_from(config.topics.default_partitions).unwrap_or(i32::MAX),
+        metric_groups: count(config.telemetry.max_metric_groups),
         drain_timeout: config.server.drain_timeout,
     }
 }

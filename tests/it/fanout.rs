@@ -89,6 +89,9 @@ impl Log for Counting {
     async fn committed(&self, group: &Group, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>> {
         self.log.committed(group, partitions).await
     }
+    async fn has_members(&self, group: &Group) -> Result<bool> {
+        self.log.has_members(group).await
+    }
     async fn commit(&self, group: &Group, commits: Vec<Commit>) -> Result<()> {
         self.log.commit(group, commits).await
     }
@@ -132,6 +135,7 @@ fn settings() -> Settings {
         after_dead_letter: AfterDeadLetter::Continue,
         auto_create: true,
         default_partitions: 1,
+        metric_groups: 1,
         drain_timeout: Duration::from_secs(1),
     }
 }

@@ -241,7 +241,8 @@ impl Watchdog {
     fn of(server: &Child) -> Self {
         let id = server.id().expect("it was just started");
         let killing = tokio::spawn(async move {
-            tokio::time::sleep(LONGEST).await;
+            let never = std::future::pending::<()>();
+            let _ = tokio::time::timeout(LONGEST, never).await;
             // It may have ended by itself.
             let _ = signal::kill(Pid::from_raw(id.cast_signed()), Signal::SIGKILL);
         });

@@ -25,8 +25,9 @@ use crate::{
     },
 };
 
-/// How long a topic that matches may take from its creation to the delivery of its first event.
-pub(crate) const JOINS_WITHIN: Duration = Duration::from_secs(5);
+/// How long a topic that matches may take from its creation to the delivery of its first event: 5 s as promised, and what a
+/// machine needs that is busy with other tests. Where it is only found by asking again after a while, it takes longer.
+pub(crate) const JOINS_WITHIN: Duration = Duration::from_secs(15);
 
 pub(crate) fn matching(group: &str, topics: &[&str]) -> Open {
     Open {

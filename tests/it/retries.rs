@@ -1,6 +1,6 @@
 //! Events that fail: how long they wait, what they hold up, what is remembered of them, and when they are given up.
 
-mod broken;
+pub(crate) mod broken;
 mod given_up;
 mod leases;
 mod left_topics;
@@ -22,7 +22,7 @@ use crate::harness::{
 };
 
 /// A server with the orders in one partition.
-async fn with_one_partition(config: &str) -> Server {
+pub(crate) async fn with_one_partition(config: &str) -> Server {
     let server = Server::start_with(config).await;
     let settings = TopicSettings {
         partitions: Some(1),
@@ -36,12 +36,12 @@ async fn with_one_partition(config: &str) -> Server {
     server
 }
 
-fn seconds(seconds: f64) -> Option<prost_types::Duration> {
+pub(crate) fn seconds(seconds: f64) -> Option<prost_types::Duration> {
     prost_types::Duration::try_from(Duration::from_secs_f64(seconds)).ok()
 }
 
 /// No jitter to speak of: the same delay each time.
-fn every(delay: f64) -> Retry {
+pub(crate) fn every(delay: f64) -> Retry {
     Retry {
         initial: seconds(delay),
         factor: 1.0,
@@ -58,7 +58,7 @@ fn retrying(retry: Retry) -> Open {
     }
 }
 
-fn nack(delivery: &Delivery, delay: Option<prost_types::Duration>) -> Sent {
+pub(crate) fn nack(delivery: &Delivery, delay: Option<prost_types::Duration>) -> Sent {
     Sent::Nack(Nack {
         delivery_ids: vec![delivery.id],
         delay,
@@ -66,7 +66,7 @@ fn nack(delivery: &Delivery, delay: Option<prost_types::Duration>) -> Sent {
     })
 }
 
-fn to_dead_letters(delivery: &Delivery, reason: &str) -> Sent {
+pub(crate) fn to_dead_letters(delivery: &Delivery, reason: &str) -> Sent {
     Sent::Nack(Nack {
         delivery_ids: vec![delivery.id],
         action: Action::DeadLetter.into(),
@@ -76,7 +76,7 @@ fn to_dead_letters(delivery: &Delivery, reason: &str) -> Sent {
 }
 
 /// Acks, and waits until that is committed.
-async fn commit(stream: &mut Subscription, deliveries: &[Delivery]) {
+pub(crate) async fn commit(stream: &mut Subscription, deliveries: &[Delivery]) {
     stream.send(Sent::Ack(Ack {
         delivery_ids: deliveries.iter().map(|delivery| delivery.id).collect(),
         sequence: 1,

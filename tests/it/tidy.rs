@@ -35,6 +35,8 @@ const ONLY_IN: [(&[&str], &[&str]); 11] = [
             "opentelemetry",
             "opentelemetry_sdk",
             "opentelemetry_otlp",
+            "opentelemetry_prometheus",
+            "prometheus",
             "tracing_subscriber",
         ],
         &["telemetry"],

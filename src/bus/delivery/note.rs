@@ -25,7 +25,7 @@ use self::{
 };
 use crate::log::LogTime;
 
-pub use record::More;
+pub use record::{Above, More};
 
 /// No note that says anything may have to be shorter.
 pub const SHORTEST: usize = 37;

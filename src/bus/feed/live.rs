@@ -68,6 +68,11 @@ impl Lives {
         }
     }
 
+    /// Bytes that all rings hold.
+    pub(super) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
     /// The partition's feed, if it has what comes at `next`, or if there is none and one may be started.
     pub(super) fn covering(&self, partition: &TopicPartition, next: i64, may_start: bool) -> Option<Arc<Live>> {
         let live = lock(&self.feeds).get(partition).and_then(Weak::upgrade);

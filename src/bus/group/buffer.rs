@@ -26,9 +26,13 @@ impl Buffer {
         })
     }
 
+    pub(super) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
     /// How much more may be read; 0 = nothing, until `freed`.
     pub(super) fn room(&self) -> usize {
-        self.limit.saturating_sub(self.held.load(Ordering::Relaxed))
+        self.limit.saturating_sub(self.held())
     }
 
     /// Whether dead letters may be loaded: the other half is for what comes from topics.

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use super::{
     Ending, StreamKey,
     partitions::Owned,
-    task::{RETRY, Task, log_failure},
+    task::{RETRY, Task},
 };
 use crate::{
     bus::{
@@ -177,7 +177,6 @@ impl Task {
 
     pub(super) fn committed(&mut self, committed: Committed) {
         let under_way = std::mem::take(&mut self.commits.under_way);
-        log_failure(&self.identity.group, "cannot commit", &committed.result);
         match committed.result {
             Ok(()) => {
                 self.commits.failed = None;
@@ -193,6 +192,7 @@ impl Task {
                 self.tell_committed();
             }
             Err(error) => {
+                tracing::warn!(group = %self.identity.group, %error, "cannot commit");
                 self.commits.failed = Some(Instant::now());
                 self.commits.changes += under_way.max(1);
                 self.commits.letters.extend(committed.letters);
@@ -219,6 +219,7 @@ impl Task {
                     group: self.identity.group.clone(),
                     partition: (*owned.partition).clone(),
                     offset: view.committed,
+                    epoch: owned.epoch,
                     settled: self.dispatch.settled_runs(*id),
                     tries: self.dispatch.tries(*id),
                 });

@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    Delivery,
+    Delivery, Payload,
+    partitions::Owned,
     streams::Member,
     task::{Task, UNREAD},
 };
-use crate::bus::delivery::StreamId;
+use crate::bus::delivery::{Sending, StreamId};
 
 impl Task {
     /// Sends what may be sent.
@@ -32,13 +33,7 @@ impl Task {
             if member.pending.is_empty() {
                 touched.push(stream);
             }
-            member.pending.push(Delivery {
-                id: sending.id,
-                attempt: sending.attempt,
-                failures: sending.failures,
-                partition: Arc::clone(&partition.partition),
-                payload: sending.payload.clone(),
-            });
+            member.pending.push(delivery(&sending, partition));
             member.pending.len() < MAX_ROUND
         });
         let any = !touched.is_empty();
@@ -98,6 +93,17 @@ impl Task {
         member.delivered -= recalled.len() as u64;
         self.dispatch.no_room(id);
         self.dispatch.recall(id, recalled.iter().map(|delivery| delivery.id));
+    }
+}
+
+fn delivery(sending: &Sending<'_, Payload>, partition: &Owned) -> Delivery {
+    Delivery {
+        id: sending.id,
+        attempt: sending.attempt,
+        failures: sending.failures,
+        partition: Arc::clone(&partition.partition),
+        reset: partition.reset_of(sending.payload),
+        payload: sending.payload.clone(),
     }
 }
 

@@ -12,8 +12,15 @@ const LINGER: Duration = Duration::from_secs(1);
 impl Task {
     /// Whether the last stream has left, a while ago, and nothing is under way.
     pub(super) fn is_over(&mut self, now: Instant) -> bool {
-        if !self.members.is_empty() || !self.graves.may_end() || !self.commits.is_idle() {
+        if !self.members.is_empty()
+            || !self.graves.may_end()
+            || !self.commits.is_idle()
+            || self.moves.in_flight.is_some()
+        {
             self.linger_until = None;
+            return false;
+        }
+        if self.identity.record.reset.is_some() && self.drain_until.is_none() {
             return false;
         }
         let is_of_use = self.drain_until.is_none() && self.failed_at.is_none() && !self.owned.is_empty();

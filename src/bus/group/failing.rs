@@ -28,6 +28,9 @@ impl Task {
             Action::Retry(delay) => Nack::Retry { delay, words },
         };
         let settled = self.dispatch.nack(key.id, ranges, &nack, &moment(Instant::now()));
+        if matches!(nack, Nack::Retry { .. }) {
+            self.watch.tally.failures.add(settled.count);
+        }
         self.commits.changes += settled.count;
         self.answer(key, settled, sequence);
     }
@@ -68,6 +71,7 @@ impl Task {
             let key = member.key;
             let words = self.words(key, ByteString::from_static("its lease was over"));
             let expired = self.dispatch.expire(id, &words, &moment(now));
+            self.watch.tally.failures.add(expired);
             self.commits.changes += expired;
             if expired > 0 {
                 let (group, client) = (&self.identity.group, &words.client_id);
@@ -105,6 +109,7 @@ impl Task {
     pub(super) fn abandon(&mut self, key: StreamKey) {
         let (held, _) = self.dispatch.outstanding(key.id);
         let words = self.words(key, ByteString::from_static("its stream broke"));
+        self.watch.tally.abandons.add(held);
         self.commits.changes += held;
         self.dispatch.abandon(key.id, &words, &moment(Instant::now()));
     }

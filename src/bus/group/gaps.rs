@@ -1,6 +1,6 @@
 //! Events that should come next and are gone: the group goes on behind them, or fails, as its settings say.
 
-use super::{Frame, task::Task};
+use super::{Frame, partitions::Cause, task::Task};
 use crate::{
     bus::{delivery::PartitionId, groups::OnGap, start::Gap},
     log::{Assigned, Committed, Log, TopicPartition},
@@ -26,7 +26,7 @@ impl Task {
             };
             self.unassign(id);
             self.owned.remove(&id);
-            return self.begin(vec![assigned]);
+            return self.begin(vec![assigned], Cause::Moved);
         }
         owned.must_commit = true;
         self.park(id, self.bus.feeds.reader(gap.partition.clone(), gap.to, None));

@@ -160,6 +160,7 @@ impl Task {
         let (group, reason) = (&self.identity.group, burial.why.reason.name());
         let (topic, partition) = (&burial.source.topic, burial.source.partition);
         tracing::warn!(%group, %topic, partition, offset = burial.offset, %letter, reason, "an event is a dead letter");
+        self.watch.tally.dead_letters(burial.why.reason).add(1);
         self.commits.changes += usize::from(self.dispatch.bury(burial.entry, burial.id, burial.offset));
     }
 }

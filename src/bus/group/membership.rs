@@ -64,6 +64,9 @@ impl Task {
             return;
         }
         let before = std::mem::replace(&mut self.identity.record, record);
+        if self.identity.record.epoch > before.epoch {
+            self.fence();
+        }
         if before.settings == self.identity.record.settings {
             return;
         }

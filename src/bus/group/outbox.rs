@@ -12,7 +12,10 @@ use futures_util::Stream;
 use tokio::sync::{Notify, mpsc};
 
 use super::{Delivery, Ending, Frame, Signal, StreamKey};
-use crate::error::{Error, Result};
+use crate::{
+    bus::observe::Tally,
+    error::{Error, Result},
+};
 
 /// Deliveries beyond this many bytes or events wait in the group, where any stream can get them.
 const ROOM_BYTES: usize = 256 * 1024;
@@ -24,6 +27,7 @@ pub(super) struct Outbox {
     state: Mutex<State>,
     read: Notify,
     signals: mpsc::UnboundedSender<Signal>,
+    tally: Arc<Tally>,
 }
 
 struct State {
@@ -42,7 +46,7 @@ struct State {
 }
 
 impl Outbox {
-    pub(super) fn new(signals: mpsc::UnboundedSender<Signal>) -> Arc<Self> {
+    pub(super) fn new(signals: mpsc::UnboundedSender<Signal>, tally: Arc<Tally>) -> Arc<Self> {
         let state = State {
             frames: VecDeque::new(),
             bytes: 0,
@@ -58,6 +62,7 @@ impl Outbox {
             state: Mutex::new(state),
             read: Notify::new(),
             signals,
+            tally,
         })
     }
 
@@ -229,6 +234,9 @@ impl Stream for Frames {
             return state.poll_end(context);
         };
         drop(state);
+        if let Frame::Deliveries(deliveries) = &frame {
+            self.outbox.tally.sent(deliveries);
+        }
         self.outbox.read.notify_waiters();
         Poll::Ready(Some(Ok(frame)))
     }

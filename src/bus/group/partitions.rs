@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    ops::Range,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,11 +10,19 @@ use std::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    AssignmentChange, Frame, LossReason,
+    AssignmentChange, Frame, LossReason, Payload,
     task::{RETRY, Task},
 };
 use crate::{
-    bus::{dead_letters::Store, delivery::PartitionId, feed::FeedReader, groups::OnGap, notes::Remembered, start::Gap},
+    bus::{
+        dead_letters::Store,
+        delivery::PartitionId,
+        feed::FeedReader,
+        groups::OnGap,
+        notes::{self, Remembered},
+        resets::Again,
+        start::Gap,
+    },
     error::{Reason, Result},
     log::{Assigned, Bounds, Change, Log, LogTime, Release, TopicPartition},
 };
@@ -22,6 +31,12 @@ use crate::{
 pub(super) struct Owned {
     pub(super) partition: Arc<TopicPartition>,
     pub(super) serial: u64,
+    /// Of the last reset that moved it.
+    pub(super) epoch: u64,
+    /// Settled before that, and to stay so: in order.
+    pub(super) passed: Vec<Range<i64>>,
+    /// What it sends again.
+    pub(super) again: Option<Again>,
     /// What the log has as committed.
     pub(super) durable: i64,
     /// The version of what it knows above that, in the note.
@@ -42,14 +57,58 @@ pub(super) struct Owned {
 }
 
 impl Owned {
+    fn new(partition: &TopicPartition, serial: u64, remembered: &Remembered) -> Self {
+        let stop = CancellationToken::new();
+        Self {
+            partition: Arc::new(partition.clone()),
+            serial,
+            epoch: remembered.epoch,
+            passed: remembered.passed.clone(),
+            again: remembered.again.clone(),
+            durable: 0,
+            noted: 0,
+            must_commit: false,
+            end: 0,
+            changed: 0,
+            times: VecDeque::new(),
+            parked: None,
+            releasing: None,
+            _stop_on_drop: stop.clone().drop_guard(),
+            stop,
+        }
+    }
+
+    /// Settled before a reset put the group below it, and to stay so.
+    pub(super) fn is_passed(&self, offset: i64) -> bool {
+        let at = self.passed.partition_point(|run| run.end <= offset);
+        self.passed.get(at).is_some_and(|run| run.start <= offset)
+    }
+
+    /// The reset that an event is sent again by; `None` = it is sent as ever.
+    pub(super) fn reset_of(&self, event: &Payload) -> Option<Arc<str>> {
+        let again = self.again.as_ref()?;
+        let is_again = event.redriven().is_none() && event.item().offset < again.below;
+        is_again.then(|| Arc::clone(&again.reset_id))
+    }
+
     pub(super) fn is_releasing(&self) -> bool {
         self.releasing.is_some()
     }
 }
 
+/// Why the group begins with partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The log assigned them.
+    Assigned,
+    /// They are ours still: a reset has moved them, or they were made anew.
+    Moved,
+}
+
 /// Partitions that were assigned, and their bounds.
 pub(super) struct Started {
     serial: u64,
+    cause: Cause,
     assigned: Vec<Assigned>,
     known: Result<Vec<(Bounds, Remembered)>>,
 }
@@ -64,7 +123,7 @@ impl Task {
         match change {
             // This membership, for the topics of before, is about to be given up.
             Some(Change::Assigned(_)) if self.rejoin_when_released => {}
-            Some(Change::Assigned(assigned)) => self.begin(assigned),
+            Some(Change::Assigned(assigned)) => self.begin(assigned, Cause::Assigned),
             Some(Change::Revoked { partitions, release }) => self.revoke(&partitions, release),
             Some(Change::Lost(partitions)) => self.lose(&partitions, LossReason::Rebalanced),
             Some(Change::Deleted(partitions)) => self.lose(&partitions, LossReason::TopicDeleted),
@@ -92,8 +151,8 @@ impl Task {
     }
 
     /// Asks the log where the assigned partitions begin and end; `started` goes on.
-    pub(super) fn begin(&mut self, assigned: Vec<Assigned>) {
-        let (log, notes) = (Arc::clone(&self.bus.log), Arc::clone(&self.bus.notes));
+    pub(super) fn begin(&mut self, assigned: Vec<Assigned>, cause: Cause) {
+        let bus = Arc::clone(&self.bus);
         let (letters, group) = (Arc::clone(&self.letters), self.identity.group.clone());
         self.serial += 1;
         let serial = self.serial;
@@ -101,9 +160,8 @@ impl Task {
             .extend(assigned.iter().map(|assigned| (assigned.partition.clone(), serial)));
         self.starting.push(Box::pin(async move {
             let partitions: Vec<TopicPartition> = assigned.iter().map(|assigned| assigned.partition.clone()).collect();
-            let known = match known(&*log, &letters, &partitions).await {
-                Ok(bounds) => notes
-                    .read(&group, &assigned)
+            let known = match known(&*bus.log, &letters, &partitions).await {
+                Ok(bounds) => notes::read(&bus, &group, &assigned)
                     .await
                     .map(|notes| bounds.into_iter().zip(notes).collect()),
                 Err(error) => Err(error),
@@ -113,6 +171,7 @@ impl Task {
             }
             Started {
                 serial,
+                cause,
                 assigned,
                 known,
             }
@@ -122,23 +181,28 @@ impl Task {
     pub(super) fn started(&mut self, started: Started) {
         let Started {
             serial,
+            cause,
             assigned,
             known,
         } = started;
         let known = match known {
             Ok(known) => known,
-            Err(error) => return self.begin_again(assigned, serial, error.reason()),
+            Err(error) => return self.begin_again(assigned, (serial, cause), error.reason()),
         };
         let mut gained = Vec::new();
         for (assigned, known) in assigned.into_iter().zip(known) {
             if self.is_pending(&assigned, serial) {
                 self.pending.remove(&assigned.partition);
-                gained.push(assigned.partition.clone());
+                if cause == Cause::Assigned {
+                    gained.push(assigned.partition.clone());
+                }
                 self.take_up(assigned, known, serial);
             }
         }
         tracing::debug!(group = %self.identity.group, partitions = gained.len(), "partitions assigned");
-        self.tell_assignment(gained, Vec::new(), Duration::ZERO);
+        if !gained.is_empty() || cause == Cause::Assigned {
+            self.tell_assignment(gained, Vec::new(), Duration::ZERO);
+        }
     }
 
     /// What was asked for may have left meanwhile.
@@ -147,12 +211,12 @@ impl Task {
     }
 
     /// The bounds could not be had. One missing topic must not hold the others up: each is asked for alone.
-    fn begin_again(&mut self, mut assigned: Vec<Assigned>, serial: u64, reason: Reason) {
+    fn begin_again(&mut self, mut assigned: Vec<Assigned>, (serial, cause): (u64, Cause), reason: Reason) {
         assigned.retain(|assigned| self.is_pending(assigned, serial));
         match reason {
             // If it is gone for good, the log says so with a change of its own, and nobody asks any more.
-            Reason::TopicNotFound => assigned.into_iter().for_each(|one| self.begin(vec![one])),
-            _ => self.begin(assigned),
+            Reason::TopicNotFound => assigned.into_iter().for_each(|one| self.begin(vec![one], cause)),
+            _ => self.begin(assigned, cause),
         }
     }
 
@@ -166,27 +230,17 @@ impl Task {
         // A topic that was made anew has other events at these offsets.
         let is_anew = from < committed;
         let remembered = if is_anew { Remembered::default() } else { remembered };
+        if self.fence_assigned(&assigned.partition, remembered.epoch, remembered.standing(from)) {
+            return;
+        }
+        let mut owned = Owned::new(&assigned.partition, serial, &remembered);
         let id = self.resume(&assigned.partition, from, remembered);
         self.parked.push_back(id);
-        let stop = CancellationToken::new();
         self.version += 1;
-        self.owned.insert(
-            id,
-            Owned {
-                partition: Arc::new(assigned.partition.clone()),
-                serial,
-                durable: committed,
-                noted: 0,
-                must_commit: gap.is_some(),
-                end: bounds.end,
-                changed: self.version,
-                times: VecDeque::new(),
-                parked: Some(self.bus.feeds.reader(assigned.partition, from, None)),
-                releasing: None,
-                _stop_on_drop: stop.clone().drop_guard(),
-                stop,
-            },
-        );
+        (owned.durable, owned.end, owned.changed) = (committed, bounds.end, self.version);
+        owned.must_commit = gap.is_some();
+        owned.parked = Some(self.bus.feeds.reader(assigned.partition, from, None));
+        self.owned.insert(id, owned);
         if let Some(gap) = gap {
             self.commits.changes += 1;
             self.tell_gap(&gap);

@@ -63,12 +63,19 @@ pub struct Delivery {
     /// How often it was nacked.
     pub failures: u32,
     pub partition: Arc<TopicPartition>,
+    /// What put the group below it, if it was sent before that.
+    pub(super) reset: Option<Arc<str>>,
     pub(super) payload: Payload,
 }
 
 impl Delivery {
     pub fn item(&self) -> &Item {
         self.payload.item()
+    }
+
+    /// The reset that sends it again; `None` = it is not sent again by one.
+    pub fn reset_id(&self) -> Option<&str> {
+        self.reset.as_deref()
     }
 
     /// The redrive that sent it; `None` = it comes from its topic.

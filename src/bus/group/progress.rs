@@ -5,12 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::time::timeout;
-
-use super::{Frame, partitions::Owned, streams::Member, task::Task};
+use super::{
+    Frame,
+    ends::{Ends, observe},
+    partitions::Owned,
+    streams::Member,
+    task::Task,
+};
 use crate::{
     bus::delivery::{Credit, PartitionId, PartitionView},
-    log::{Bounds, LogTime, TopicPartition},
+    log::{LogTime, TopicPartition},
 };
 
 /// How far a partition has come.
@@ -92,16 +96,6 @@ pub struct PartitionRow {
     pub oldest: Option<OldestUnacked>,
 }
 
-/// For the log to say where partitions end: heartbeats do not wait longer.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Where the partitions end now.
-pub(super) struct Observation {
-    partitions: Vec<(PartitionId, u64)>,
-    /// `None` = the log did not say.
-    bounds: Option<Vec<Bounds>>,
-}
-
 impl Task {
     /// Once all that there is was sent, each stream is told so, once.
     pub(super) fn tell_caught_up(&mut self) {
@@ -118,7 +112,7 @@ impl Task {
         self.uncaught = 0;
     }
 
-    fn is_caught_up(&self) -> bool {
+    pub(super) fn is_caught_up(&self) -> bool {
         let at_end = |(id, owned): (&PartitionId, &Owned)| {
             self.dispatch.partition(*id).is_none_or(|view| view.next >= owned.end)
         };
@@ -134,31 +128,17 @@ impl Task {
         let asked: Vec<_> = self
             .owned
             .iter()
-            .map(|(id, owned)| (*id, owned.serial, (*owned.partition).clone()))
+            .map(|(id, owned)| ((*id, owned.serial), (*owned.partition).clone()))
             .collect();
-        self.observing = Some(Box::pin(async move {
-            let partitions: Vec<TopicPartition> = asked.iter().map(|(.., partition)| partition.clone()).collect();
-            let is_reachable = log.health().borrow().is_ok();
-            let bounds = match is_reachable {
-                true => timeout(PATIENCE, log.bounds(&partitions))
-                    .await
-                    .ok()
-                    .and_then(Result::ok),
-                false => None,
-            };
-            let partitions = asked.into_iter().map(|(id, serial, _)| (id, serial)).collect();
-            Observation { partitions, bounds }
-        }));
+        self.observing = Some(Box::pin(observe(log, asked)));
     }
 
-    pub(super) fn observed(&mut self, observation: Observation) {
-        if let Some(bounds) = observation.bounds {
-            for ((id, serial), bounds) in observation.partitions.into_iter().zip(bounds) {
-                let owned = self.owned.get_mut(&id).filter(|owned| owned.serial == serial);
-                if let Some(owned) = owned.filter(|owned| bounds.end > owned.end) {
-                    self.version += 1;
-                    (owned.end, owned.changed) = (bounds.end, self.version);
-                }
+    pub(super) fn observed(&mut self, ends: Ends) {
+        for ((id, serial), end) in ends {
+            let owned = self.owned.get_mut(&id).filter(|owned| owned.serial == serial);
+            if let Some(owned) = owned.filter(|owned| end > owned.end) {
+                self.version += 1;
+                (owned.end, owned.changed) = (end, self.version);
             }
         }
         self.send_heartbeats(Instant::now());
@@ -214,25 +194,34 @@ impl Task {
     }
 
     fn waiting(&self, id: usize) -> Waiting {
-        let left = self.dispatch.credit_left(id);
-        let window_full = |(id, owned): (&PartitionId, &Owned)| {
-            self.dispatch.partition(*id).is_some_and(|view| view.next < owned.end) && !self.dispatch.wants_more(*id)
-        };
         if self.bus.log.health().borrow().is_err() {
             Waiting::LogUnavailable
         } else if self.owned.is_empty() {
             Waiting::NoPartitions
-        } else if left.events <= 0 || left.bytes.is_some_and(|bytes| bytes <= 0) {
+        } else if self.has_spent_credit(id) {
             Waiting::NoCredit
         } else if self.is_caught_up() {
             Waiting::CaughtUp
-        } else if self.owned.iter().any(window_full) {
+        } else if self.is_window_full() {
             Waiting::WindowFull
-        } else if self.buffer.room() == 0 {
+        } else if self.watch.gauges.buffer.room() == 0 {
             Waiting::Limit
         } else {
             Waiting::Nothing
         }
+    }
+
+    pub(super) fn has_spent_credit(&self, id: usize) -> bool {
+        let left = self.dispatch.credit_left(id);
+        left.events <= 0 || left.bytes.is_some_and(|bytes| bytes <= 0)
+    }
+
+    /// Whether a partition has more, and is not read on before its oldest event is settled.
+    pub(super) fn is_window_full(&self) -> bool {
+        let is_full = |(id, owned): (&PartitionId, &Owned)| {
+            self.dispatch.partition(*id).is_some_and(|view| view.next < owned.end) && !self.dispatch.wants_more(*id)
+        };
+        self.owned.iter().any(is_full)
     }
 
     fn oldest(&self, now: Instant) -> Option<OldestUnacked> {

@@ -36,7 +36,7 @@ pub(super) struct ReadDone {
 impl Task {
     /// Reads on where there is room, the partition first that has waited longest.
     pub(super) fn read_on(&mut self) {
-        let room = self.buffer.room();
+        let room = self.watch.gauges.buffer.room();
         if room == 0 || self.drain_until.is_some() || self.members.is_empty() {
             return;
         }
@@ -111,9 +111,13 @@ impl Task {
         }
         self.commits.changes += sifted.hidden();
         let (batch, passing) = sifted.passing();
-        let held = Held::new(Arc::clone(batch), None, &self.buffer);
+        let held = Held::new(Arc::clone(batch), None, &self.watch.gauges.buffer);
         for index in passing {
             let item = &batch.items[index];
+            if owned.is_passed(item.offset) {
+                self.commits.changes += 1;
+                continue;
+            }
             self.dispatch.arrive(
                 id,
                 Arrival {

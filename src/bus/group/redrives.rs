@@ -79,7 +79,7 @@ impl Redrives {
 impl Task {
     /// Keys are freed whose dead letters are settled; letters that are to be sent again are loaded, as far as there is room.
     pub(super) fn redrive(&mut self) {
-        let has_room = self.buffer.has_room_for_letters();
+        let has_room = self.watch.gauges.buffer.has_room_for_letters();
         if !self.redrives.look || self.redrives.loading.is_some() || !has_room || self.drain_until.is_some() {
             return;
         }
@@ -184,7 +184,11 @@ impl Task {
         let ids: Vec<LetterId> = letters.iter().map(|loaded| loaded.id).collect();
         let records: Vec<Record> = letters.into_iter().map(|loaded| loaded.letter.record).collect();
         let batch = feed::decode(&owned.partition, records.clone());
-        let held = Held::new(Arc::new(batch), Some(Redriven { request, records }), &self.buffer);
+        let held = Held::new(
+            Arc::new(batch),
+            Some(Redriven { request, records }),
+            &self.watch.gauges.buffer,
+        );
         for (index, letter) in ids.into_iter().enumerate() {
             let payload = Payload {
                 held: Arc::clone(&held),

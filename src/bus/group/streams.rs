@@ -94,7 +94,7 @@ impl Task {
             id,
             serial: self.serial,
         };
-        let outbox = Outbox::new(self.handle.signals.clone());
+        let outbox = Outbox::new(self.handle.signals.clone(), Arc::clone(&self.watch.tally));
         let member = Member::new(key, Arc::clone(&outbox), stream);
         tracing::info!(group = %self.identity.group, stream = %member.stream_id, client = %member.client_id, "stream opened");
         let first_heartbeat = member.last_frame + member.heartbeat_interval;
@@ -129,16 +129,16 @@ impl Task {
     }
 
     pub(super) fn ack(&mut self, key: StreamKey, ranges: &[IdRange], sequence: u64) {
-        let places = if sequence == 0 {
-            Places::Unwanted
-        } else {
-            Places::Wanted
+        let places = match sequence {
+            0 => Places::Unwanted,
+            _ => Places::Wanted,
         };
         if !self.is_member(key) {
             return;
         }
         let mut settled = self.dispatch.ack(key.id, ranges, places);
         settled.faults.truncate(MAX_FAULTS);
+        self.watch.tally.acks.add(settled.count);
         self.commits.changes += settled.count;
         self.commits
             .letters

@@ -16,15 +16,17 @@ use tokio::{sync::mpsc, time::sleep_until};
 
 use super::{
     Command, Handle, Identity, Payload, Signal,
-    buffer::Buffer,
     commits::Commits,
+    ends::Ends,
+    gauges::Watch,
     graves::Graves,
     membership::next_change,
+    moving::Moves,
     partitions::{Owned, Started},
-    progress::Observation,
     reading::ReadDone,
     redrives::Redrives,
     streams::Member,
+    waking::maybe,
 };
 use crate::{
     bus::{
@@ -69,13 +71,14 @@ pub(super) struct Task {
     pub(super) failed_at: Option<Gap>,
     /// The group's topics changed: join anew once nothing of the old ones is left.
     pub(super) rejoin_when_released: bool,
-    pub(super) observing: Option<BoxFuture<'static, Observation>>,
+    pub(super) observing: Option<BoxFuture<'static, Ends>>,
     pub(super) commits: Commits,
     /// The group's dead letters.
     pub(super) letters: Arc<Store>,
     pub(super) graves: Graves,
     pub(super) redrives: Redrives,
-    pub(super) buffer: Arc<Buffer>,
+    pub(super) moves: Moves,
+    pub(super) watch: Watch,
     pub(super) serial: u64,
     /// Streams that were not told yet that they have caught up.
     pub(super) uncaught: usize,
@@ -125,7 +128,7 @@ type Queues = (mpsc::Receiver<Command>, mpsc::UnboundedReceiver<Signal>);
 
 impl Task {
     fn new(bus: Arc<Inner>, (identity, letters): Known, (commands, signals): Queues, handle: Handle) -> Self {
-        let now = Instant::now();
+        let (now, watch) = (Instant::now(), Watch::begin(&bus, &identity.group));
         Self {
             dispatch: dispatch(&bus, &identity),
             identity,
@@ -148,7 +151,8 @@ impl Task {
             graves: Graves::default(),
             redrives: Redrives::new(letters.changes()),
             letters,
-            buffer: Buffer::new(bus.settings.group_buffer_bytes),
+            moves: Moves::default(),
+            watch,
             serial: 0,
             uncaught: 0,
             version: 0,
@@ -182,9 +186,10 @@ impl Task {
                 result = maybe(&mut self.commits.in_flight) => self.committed(result),
                 buried = maybe(&mut self.graves.writing) => self.buried(buried),
                 reloaded = maybe(&mut self.redrives.loading) => self.reloaded(reloaded),
+                moved = maybe(&mut self.moves.in_flight) => self.moved(moved),
                 Ok(()) = self.redrives.changes.changed() => self.redrives.look = true,
-                () = self.buffer.freed() => {}
-                observation = maybe(&mut self.observing) => self.observed(observation),
+                () = self.watch.gauges.buffer.freed() => {}
+                ends = maybe(&mut self.observing) => self.observed(ends),
                 () = draining.cancelled(), if self.drain_until.is_none() => self.drain(),
                 () = sleep_until(wake_at) => {}
             }
@@ -245,28 +250,8 @@ impl Task {
         self.release_partitions(now);
         self.end_drained(now);
         self.commit(now);
-    }
-
-    fn wake_at(&self) -> Instant {
-        let far = Instant::now() + Duration::from_secs(60);
-        [
-            Some(far),
-            self.dispatch.next_due(),
-            self.rejoin_at,
-            self.commit_at(),
-            self.drain_until
-                .filter(|_| self.members.values().any(|member| !member.finishing)),
-            self.release_at(),
-            self.unread_check,
-            self.linger_until,
-            self.lease_at(),
-            self.graves.retry_at(),
-            (!self.members.is_empty() && self.observing.is_none()).then_some(self.next_heartbeat),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-        .unwrap_or(far)
+        self.carry_out(now);
+        self.measure(now);
     }
 }
 
@@ -276,23 +261,4 @@ fn dispatch(bus: &Inner, identity: &Identity) -> Dispatch<Payload> {
     };
     let configured = bus.settings.delivery.of(&identity.group).retry;
     Dispatch::new(limits, identity.record.settings.retry.over(configured))
-}
-
-/// The result of a future that may not be there; it is gone once it is ready.
-async fn maybe<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
-    match future {
-        Some(running) => {
-            let result = running.await;
-            *future = None;
-            result
-        }
-        None => std::future::pending().await,
-    }
-}
-
-/// For the log lines of a group.
-pub(super) fn log_failure(group: &Group, what: &str, result: &Result<()>) {
-    if let Err(error) = result {
-        tracing::warn!(%group, %error, "{what}");
-    }
 }

@@ -22,6 +22,10 @@ use crate::{
 pub struct GroupInfo {
     pub name: Group,
     pub revision: u64,
+    /// Rises with each reset.
+    pub epoch: u64,
+    /// The reset that is being carried out.
+    pub active_reset: Option<String>,
     pub settings: GroupSettings,
     /// As in force.
     pub retry: RetryPolicy,
@@ -111,6 +115,8 @@ impl Inner {
         Ok(GroupInfo {
             name,
             revision: record.revision,
+            epoch: record.epoch,
+            active_reset: record.reset.as_ref().map(|reset| reset.id.clone()),
             settings: record.settings.clone(),
             retry,
             created: record.created,

@@ -9,11 +9,12 @@ use super::{OnConflict, OpenOptions};
 use crate::{
     bus::{
         Inner,
-        groups::{GroupRecord, GroupSettings},
+        groups::{GroupRecord, GroupSettings, OnGap, Undecodable},
+        rules::RetryOverride,
     },
     error::{Error, Reason, Result},
-    log::{Bounds, Commit, LogTime, TopicPartition},
-    name::{Group, Selectors},
+    log::{Bounds, Commit, TopicPartition},
+    name::{Group, Selector, Selectors, Topic},
 };
 
 /// How often another replica may be first before a change is given up.
@@ -41,12 +42,9 @@ impl Inner {
             }
             self.ensure_topics(wanted.topics.named()).await?;
             let changed = GroupRecord {
-                offset: 0,
                 revision: found.revision + 1,
                 settings: wanted,
-                created: found.created,
-                id: found.id,
-                start: None,
+                ..found.next()
             };
             found = self.groups.put(&options.group, &changed).await?;
             tracing::info!(group = %options.group, revision = found.revision, "group changed");
@@ -76,6 +74,31 @@ impl Inner {
         }
     }
 
+    /// Creates a group on topics that exist, which starts at these offsets.
+    pub(in crate::bus) async fn create_at(
+        &self,
+        group: &Group,
+        topics: &[Topic],
+        start: &[(TopicPartition, i64)],
+    ) -> Result<()> {
+        let topics = topics.iter().map(|topic| Selector::new(topic.as_str()));
+        let settings = GroupSettings {
+            topics: Selectors::new(topics.collect::<Result<_>>()?),
+            filter: None,
+            on_gap: OnGap::default(),
+            undecodable: Undecodable::default(),
+            retry: RetryOverride::default(),
+        };
+        let record = GroupRecord::first(settings, start.to_vec());
+        let found = self.groups.put(group, &record).await?;
+        self.finish_creation(group, Arc::clone(&found)).await?;
+        if found.id != record.id {
+            let text = format!("create group {group}: another replica has just created it");
+            return Err(Error::new(Reason::GroupConflict, text).resource("group", group.as_str()));
+        }
+        Ok(())
+    }
+
     async fn create_group(&self, options: &OpenOptions) -> Result<(Arc<GroupRecord>, bool)> {
         let group = &options.group;
         let Some(topics) = options.topics.clone() else {
@@ -83,20 +106,15 @@ impl Inner {
             return Err(Error::fault(Reason::RequestInvalid, "open.topics", rule));
         };
         self.ensure_topics(topics.named()).await?;
-        let record = GroupRecord {
-            offset: 0,
-            revision: 1,
-            start: Some(self.start_of(options, &topics).await?),
-            settings: GroupSettings {
-                topics,
-                filter: options.filter.clone(),
-                on_gap: options.on_gap.unwrap_or_default(),
-                undecodable: options.undecodable.unwrap_or_default(),
-                retry: options.retry,
-            },
-            created: LogTime::now(),
-            id: fastrand::u64(..),
+        let start = self.start_of(options, &topics).await?;
+        let settings = GroupSettings {
+            topics,
+            filter: options.filter.clone(),
+            on_gap: options.on_gap.unwrap_or_default(),
+            undecodable: options.undecodable.unwrap_or_default(),
+            retry: options.retry,
         };
+        let record = GroupRecord::first(settings, start);
         let found = self.groups.put(group, &record).await?;
         let is_created = found.id == record.id;
         let found = self.finish_creation(group, found).await?;
@@ -115,13 +133,7 @@ impl Inner {
             note: String::new(),
         };
         match self.log.commit(group, start.iter().map(commit).collect()).await {
-            Ok(()) => {
-                let started = GroupRecord {
-                    start: None,
-                    ..(*found).clone()
-                };
-                self.groups.put(group, &started).await
-            }
+            Ok(()) => self.groups.put(group, &found.next()).await,
             Err(error) if error.reason().is_retryable() => Err(error),
             // Another replica was faster and serves it already, or it cannot be begun: consumers that are none of ours are in
             // it, or a topic has gone.

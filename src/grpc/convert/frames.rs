@@ -50,6 +50,10 @@ pub(in crate::grpc) fn subscribe_response(frame: Frame, parts: &FrameParts) -> M
             settings,
             retry,
         } => Out::GroupChanged(group_changed(revision, &settings, &retry)),
+        Frame::ResetApplied { reset_id, positions } => Out::ResetApplied(wire::ResetApplied {
+            reset_id,
+            positions: positions.iter().map(|(at, offset)| position(at, *offset)).collect(),
+        }),
         Frame::Drain(deadline) => Out::Drain(wire::Drain {
             deadline: Some(crate::grpc::duration(deadline)),
         }),
@@ -153,6 +157,7 @@ fn delivery(delivery: &Delivery) -> wire::Delivery {
         log_time: Some(timestamp(item.log_time)),
         size: item.size,
         failures: delivery.failures,
+        reset_id: delivery.reset_id().unwrap_or_default().into(),
         redrive_id: delivery.redrive_id().unwrap_or_default().into(),
         fault: fault(item),
         ..Default::default()

@@ -22,13 +22,10 @@ pub(in crate::grpc) fn group(info: &GroupInfo, replica_id: &str, with_partitions
     wire::Group {
         name: info.name.to_string(),
         kind: wire::Kind::Tidings.into(),
-        state: if info.streams > 0 {
-            wire::State::Active
-        } else {
-            wire::State::Empty
-        }
-        .into(),
+        state: state(info).into(),
         revision: info.revision,
+        epoch: info.epoch,
+        active_reset_id: info.active_reset.clone().unwrap_or_default(),
         topics: info.settings.topics.iter().map(ToString::to_string).collect(),
         on_gap: frames::on_gap(info.settings.on_gap).into(),
         undecodable: failing::wire_undecodable(info.settings.undecodable).into(),
@@ -50,6 +47,14 @@ pub(in crate::grpc) fn group(info: &GroupInfo, replica_id: &str, with_partitions
         create_time: Some(timestamp(info.created)),
         last_commit_time: info.last_commit.map(timestamp),
         ..Default::default()
+    }
+}
+
+fn state(info: &GroupInfo) -> wire::State {
+    match info.streams {
+        _ if info.active_reset.is_some() => wire::State::Resetting,
+        0 => wire::State::Empty,
+        _ => wire::State::Active,
     }
 }
 

@@ -142,6 +142,11 @@ impl Log for EmbeddedLog {
         partitions.iter().map(committed).collect()
     }
 
+    async fn has_members(&self, group: &Group) -> Result<bool> {
+        self.check_open()?;
+        Ok(self.groups.with(group, |running| running.coordinator.has_members()))
+    }
+
     async fn commit(&self, group: &Group, commits: Vec<Commit>) -> Result<()> {
         self.check_open()?;
         self.groups.commit(group, None, commits).await

@@ -96,6 +96,18 @@ impl Offsets {
         Ok(partitions.iter().map(of).collect())
     }
 
+    /// Whether the cluster knows of members; those of the KIP-848 protocol it does not tell of this way.
+    pub(super) async fn has_members(&self, group: &Group) -> Result<bool> {
+        self.cluster.check_open()?;
+        let (probe, id) = (Arc::clone(&self.probe), self.cluster.names.group_id(group));
+        let ask = move || {
+            let list = probe.fetch_group_list(Some(&id), TIMEOUT)?;
+            Ok(list.groups().iter().any(|group| !group.members().is_empty()))
+        };
+        let answer = settled(ask, |answer| answer.as_ref().is_err_and(is_settling)).await?;
+        answer.map_err(|error| failed(&format!("ask who is in group {group}"), &error))
+    }
+
     /// Commits for a group without members: the cluster refuses it where there are some.
     pub(super) async fn commit(&self, group: &Group, commits: Vec<Commit>) -> Result<()> {
         if commits.is_empty() {

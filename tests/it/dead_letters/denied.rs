@@ -93,6 +93,10 @@ impl Log for Denying {
         self.log.join(group, topics).await
     }
 
+    async fn has_members(&self, group: &Group) -> Result<bool> {
+        self.log.has_members(group).await
+    }
+
     async fn committed(&self, group: &Group, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>> {
         self.log.committed(group, partitions).await
     }

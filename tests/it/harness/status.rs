@@ -17,6 +17,17 @@ pub(crate) fn reason(status: &Status) -> (Code, String) {
     (status.code(), info.reason)
 }
 
+/// The reason alone.
+pub(crate) fn reason_of(status: &Status) -> String {
+    reason(status).1
+}
+
+/// The name of the thing that is missing or in the way.
+pub(crate) fn resource(status: &Status) -> String {
+    let info = status.get_details_resource_info().expect("a resource");
+    info.resource_name
+}
+
 /// The fields that a bad request is told of.
 pub(crate) fn fields(status: &Status) -> Vec<String> {
     let violations = status

@@ -23,6 +23,7 @@ use crate::{
         kafka::Broker,
         status::{has_retry_info, reason, refused},
     },
+    metrics::shows,
     server::get,
 };
 
@@ -54,6 +55,21 @@ async fn a_server_started_before_its_brokers_says_so_and_serves_once_they_are_th
         1,
         "what was refused was not written later"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_whose_brokers_are_away_shows_it_in_its_metrics() {
+    let mut broker = Broker::start(&[]).await;
+    let server = Server::start_on(&broker, "[topics]\ndefault_partitions = 1\n").await;
+    publish_within(&server, SOON).await.expect("published");
+    let mut stream = server.subscribe(open("billing")).await;
+    stream.deliveries(1).await;
+    let unavailable = "tidings_group_waiting{group=\"billing\",reason=\"log_unavailable\"}";
+    shows(&server, [("tidings_log_reachable", 1.0), (unavailable, 0.0)]).await;
+    broker.kill().await;
+    shows(&server, [("tidings_log_reachable", 0.0), (unavailable, 1.0)]).await;
+    broker.start_again().await;
+    shows(&server, [("tidings_log_reachable", 1.0), (unavailable, 0.0)]).await;
 }
 
 #[tokio::test]

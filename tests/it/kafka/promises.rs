@@ -86,7 +86,6 @@ mod on_mock {
         }
         groups {
             a_lone_member_gets_all_partitions_with_what_was_committed,
-            members_share_and_partitions_move_once_released,
             a_leaving_member_gives_its_partitions_to_the_others,
         }
         changing_groups {

@@ -6,6 +6,7 @@ mod checker;
 mod consumer;
 mod creation;
 mod load;
+mod resets;
 mod witness;
 
 use std::{

@@ -8,7 +8,7 @@ use super::*;
 use crate::harness::{wire::Connection, within};
 
 /// A client that has got so many events when its connection breaks.
-async fn break_over(server: &Server, events: usize) -> Vec<Delivery> {
+pub(crate) async fn break_over(server: &Server, events: usize) -> Vec<Delivery> {
     let connection = Connection::open(server).await;
     let mut call = connection.call("/tidings.v1.SubscriberService/Subscribe", &[]).await;
     call.send(&SubscribeRequest {

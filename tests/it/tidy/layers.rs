@@ -25,7 +25,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ),
     // Of `log` only its values, which the bus gives and takes: ONLY_IN in tests/it/tidy.rs keeps the trait from it.
     ("grpc", &["bus", "proto", "filter", "event", "log", "name", "error"]),
-    ("telemetry", &["error"]),
+    ("telemetry", &["bus", "error"]),
     ("bus", &["convention", "filter", "event", "log", "name", "error"]),
     ("convention", &["event", "log", "name", "error"]),
     ("proto", &["event", "error"]),

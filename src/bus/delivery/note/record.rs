@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 1 | lowest offset | tries | CRC-32 of all before, LE
-//! 2 | committed offset | form of what is settled | settled, as in a note | tries | CRC-32 of all before, LE
+//! 2 | committed offset | epoch | form of what is settled | settled, as in a note | tries | CRC-32 of all before, LE
 //! ```
 
 use std::ops::Range;
@@ -24,21 +24,33 @@ const BITMAP: u64 = 2;
 /// What did not fit into a note.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct More {
-    /// All that is settled, from the offset on that was committed with the note; `None` = that is in the note.
-    pub settled: Option<(i64, Vec<Range<i64>>)>,
+    /// `None` = what is settled is in the note.
+    pub above: Option<Above>,
     /// In order of their offsets; others than those of the note.
     pub tries: Vec<Tried>,
+}
+
+/// All that is settled above the committed offset.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Above {
+    /// That of the note.
+    pub epoch: u64,
+    /// The offset that was committed with the note.
+    pub committed: i64,
+    /// As in a note.
+    pub settled: Vec<Range<i64>>,
 }
 
 impl More {
     /// Within the bounds of a note; what is not is left out. Tries alone may lie anywhere, up to `SPAN` apart.
     pub fn to_bytes(&self) -> Vec<u8> {
         let lowest = || self.tries.iter().map(|tries| tries.offset).min().unwrap_or_default();
-        let origin = self.settled.as_ref().map_or_else(lowest, |(committed, _)| *committed);
-        let mut bytes = vec![if self.settled.is_some() { ALL } else { TRIES }];
+        let origin = self.above.as_ref().map_or_else(lowest, |above| above.committed);
+        let mut bytes = vec![if self.above.is_some() { ALL } else { TRIES }];
         put(&mut bytes, origin.cast_unsigned());
-        if let Some((_, runs)) = &self.settled {
-            let settled = settled::write(origin, runs, usize::MAX);
+        if let Some(above) = &self.above {
+            put(&mut bytes, above.epoch);
+            let settled = settled::write(origin, &above.settled, usize::MAX);
             let form = settled.form.map_or(NOTHING, |form| match form {
                 Form::Runs => RUNS,
                 Form::Bitmap => BITMAP,
@@ -61,12 +73,16 @@ impl More {
         }
         let mut cursor = Cursor::new(rest);
         let origin = cursor.number()?.cast_signed();
-        let settled = match version {
-            ALL => Some((origin, read_settled(&mut cursor, origin)?)),
+        let above = match version {
+            ALL => Some(Above {
+                epoch: cursor.number()?,
+                committed: origin,
+                settled: read_settled(&mut cursor, origin)?,
+            }),
             _ => None,
         };
         let tries = tries::read(&mut cursor, origin)?;
-        Some(Self { settled, tries })
+        Some(Self { above, tries })
     }
 }
 

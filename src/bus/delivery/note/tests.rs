@@ -95,7 +95,7 @@ fn what_failed_most_stays_beside_the_widest_bitmap() {
     assert!(read.tries.iter().all(|tries| tries.failures == 6));
     assert_eq!(read.tries.len() + encoded.rest.len(), all.len());
     let more = More {
-        settled: None,
+        above: None,
         tries: encoded.rest,
     };
     assert_eq!(More::from_bytes(&more.to_bytes()), Some(more));
@@ -252,8 +252,9 @@ proptest! {
         is_cut in any::<bool>(),
         at in any::<prop::sample::Index>(),
     ) {
-        let settled = is_cut.then_some((committed, note.settled));
-        let more = More { settled, tries: note.tries };
+        let Note { settled, tries, epoch, .. } = note;
+        let above = is_cut.then_some(Above { epoch, committed, settled });
+        let more = More { above, tries };
         let mut bytes = more.to_bytes();
         prop_assert_eq!(More::from_bytes(&bytes), Some(more));
         let at = at.index(bytes.len());

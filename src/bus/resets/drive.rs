@@ -1,0 +1,118 @@
+//! Carrying a reset out: waiting for the owners of partitions, becoming one where there is none, finishing once all are moved.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    moved::key,
+    row::{Applied, MovedPartition},
+};
+use crate::{
+    bus::{
+        Inner, draining,
+        groups::{ActiveReset, GroupRecord},
+        notes,
+    },
+    error::{Reason, Result},
+    log::{LogTime, TopicPartition},
+    name::Group,
+};
+
+/// Between two looks at whether somebody serves the group, and whether all is done: the owner that finishes it says so.
+const LOOK: Duration = Duration::from_millis(500);
+
+impl Inner {
+    /// Waits until a reset is carried out, and sees to it that somebody does.
+    pub(super) async fn drive(self: &Arc<Self>, group: &Group, id: &str) -> Result<()> {
+        let mut changes = self.groups.changes();
+        loop {
+            let Some(record) = self.record_with(group, id).await? else {
+                return Ok(());
+            };
+            if self.groups.active.get(group).is_none() && !self.log.has_members(group).await? {
+                self.serve(group, &record).await?;
+            }
+            tokio::select! {
+                () = self.draining.cancelled() => return Err(draining()),
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(LOOK) => self.finish_if_done(group).await,
+            }
+        }
+    }
+
+    /// Owners move partitions, whether they have streams or not; so a group without members gets one for a while.
+    async fn serve(self: &Arc<Self>, group: &Group, record: &Arc<GroupRecord>) -> Result<()> {
+        let _one_at_a_time = self.groups.active.lock(group).await;
+        let handle = self.running(group, record).await?;
+        handle.replace(Arc::clone(record)).await;
+        Ok(())
+    }
+
+    /// After the owner of partitions has moved them: the last of all finishes.
+    pub(in crate::bus) async fn finish_if_done(&self, group: &Group) {
+        let finish = async {
+            let Some(record) = self.groups.newest(group).await? else {
+                return Ok(());
+            };
+            let Some(reset) = record.reset.clone() else {
+                return Ok(());
+            };
+            match self.is_moved(group, &record, &reset).await? {
+                true => self.finish(group, &record, &reset).await,
+                false => Ok(()),
+            }
+        };
+        let finished: Result<()> = finish.await;
+        if let Err(error) = finished {
+            // Whoever was asked for the reset finishes it, or who is asked for the next one.
+            tracing::warn!(%group, %error, "cannot finish a reset");
+        }
+    }
+
+    /// The group's record, if this reset is not finished.
+    async fn record_with(&self, group: &Group, id: &str) -> Result<Option<Arc<GroupRecord>>> {
+        let record = self.groups.newest(group).await?;
+        Ok(record.filter(|record| record.reset.as_ref().is_some_and(|reset| reset.id == id)))
+    }
+
+    /// Whether the note of every partition that is moved has the epoch.
+    async fn is_moved(&self, group: &Group, record: &GroupRecord, reset: &ActiveReset) -> Result<bool> {
+        // Nobody moves what was deleted, or what is no longer the group's.
+        let mut partitions = self.existing_partitions(&record.settings.topics).await?;
+        partitions.retain(|partition| reset.target(partition).is_some());
+        let committed = self.log.committed(group, &partitions).await?;
+        let epochs = committed
+            .iter()
+            .map(|committed| committed.as_ref().map_or(0, notes::epoch));
+        Ok(epochs.min().is_none_or(|least| least >= record.epoch))
+    }
+
+    /// All is moved: what was done is kept for good, and the group has no reset any more.
+    async fn finish(&self, group: &Group, record: &GroupRecord, reset: &ActiveReset) -> Result<()> {
+        let row = self.reset_row(&reset.id, Reason::ResetNotFound).await?;
+        self.moves.catch_up().await?;
+        let moved = |(partition, _): &(TopicPartition, i64)| {
+            let moved = self
+                .moves
+                .known(&key(group, partition))
+                .filter(|moved| moved.reset_id == reset.id)?;
+            Some(MovedPartition {
+                partition: partition.clone(),
+                before: moved.before.clone(),
+                after: moved.after.clone(),
+            })
+        };
+        let done = Applied {
+            finished: Some(LogTime::now()),
+            partitions: reset.moves.iter().filter_map(moved).collect(),
+            ..Applied::accepted(reset, record.epoch)
+        };
+        self.note(&row.plan, done).await?;
+        let finished = GroupRecord {
+            reset: None,
+            ..record.next()
+        };
+        self.groups.put(group, &finished).await?;
+        tracing::info!(%group, reset = reset.id, epoch = record.epoch, "reset finished");
+        Ok(())
+    }
+}

@@ -1,0 +1,168 @@
+//! What a move did to one partition: where the group stood before and where it was put, in `tidings.control`, durable before
+//! the commit that makes it true.
+
+use std::{cmp::Ordering, ops::Range, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use super::standing::Standing;
+use crate::{
+    bus::{
+        groups::ActiveReset,
+        table::{Row, Table},
+    },
+    error::{Error, Reason, Result},
+    log::{LogTime, TopicPartition},
+    name::Group,
+};
+
+pub(in crate::bus) type MovesTable = Table<Moved>;
+
+/// The last move of a partition. It is what the partition's note means by its epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::bus) struct Moved {
+    pub(in crate::bus) reset_id: String,
+    pub(in crate::bus) epoch: u64,
+    pub(in crate::bus) before: Standing,
+    /// What is settled here above the offset is not sent, whatever the note says.
+    pub(in crate::bus) after: Standing,
+    /// The move that it takes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::bus) undone: Option<Undone>,
+    pub(in crate::bus) time_ms: i64,
+}
+
+/// Where the group stood before a move that is taken back, and where that had put it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::bus) struct Undone {
+    before: Standing,
+    moved_to: i64,
+}
+
+impl Moved {
+    /// The move of a partition that stands at `before`; `last` = the move before this one, which may have been a try of the same
+    /// reset that was not committed.
+    pub(in crate::bus) fn by(
+        (reset, epoch): (&ActiveReset, u64),
+        (target, before): (i64, Standing),
+        last: Option<&Self>,
+    ) -> Self {
+        let undone = match last {
+            Some(last) if last.reset_id == reset.id => last.undone.clone(),
+            Some(last) if reset.undoes.as_deref() == Some(&last.reset_id) => Some(Undone {
+                before: last.before.clone(),
+                moved_to: last.after.offset,
+            }),
+            _ => None,
+        };
+        let after = match &undone {
+            Some(Undone {
+                before: stood,
+                moved_to,
+            }) => stood.restored(*moved_to, &before),
+            None => Standing::new(target, []),
+        };
+        Self {
+            reset_id: reset.id.clone(),
+            epoch,
+            before,
+            after,
+            undone,
+            time_ms: LogTime::now().0,
+        }
+    }
+
+    /// What stays settled of a partition whose note has this epoch. Where that is older, the move was tried and not committed:
+    /// all that was settled before it still is.
+    pub(in crate::bus) fn passed(&self, epoch: u64) -> &[Range<i64>] {
+        match self.epoch.cmp(&epoch) {
+            Ordering::Less => &[],
+            Ordering::Equal => &self.after.settled,
+            Ordering::Greater => &self.before.settled,
+        }
+    }
+
+    /// Which events of a partition whose note has this epoch are sent again by the move.
+    pub(in crate::bus) fn again(&self, epoch: u64) -> Option<Again> {
+        (self.epoch == epoch).then(|| Again {
+            reset_id: self.reset_id.as_str().into(),
+            below: self.before.top(),
+        })
+    }
+}
+
+/// Events below an offset were sent before a reset, which sends them again.
+#[derive(Clone, Debug)]
+pub(in crate::bus) struct Again {
+    pub(in crate::bus) reset_id: Arc<str>,
+    pub(in crate::bus) below: i64,
+}
+
+/// Under which key a partition's last move lies.
+pub(in crate::bus) fn key(group: &Group, partition: &TopicPartition) -> String {
+    format!("moved/{group}/{}/{}", partition.topic, partition.partition)
+}
+
+impl Row for Moved {
+    const TOPIC: &'static str = "tidings.control";
+    const PREFIX: &'static str = "moved/";
+
+    /// Of one reset there may be several tries: an owner may die before it commits, or return when it is none any more. What
+    /// one knew to be settled is not forgotten for what another knows.
+    fn supersedes(&self, known: &Self) -> bool {
+        self.epoch > known.epoch || (self.epoch == known.epoch && self.before.covers(&known.before))
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    fn from_bytes(bytes: &[u8], _offset: i64) -> Result<Self> {
+        let damaged = |error| Error::new(Reason::LogDamaged, format!("read a partition's move: {error}"));
+        serde_json::from_slice(bytes).map_err(damaged)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::Topic;
+
+    fn reset(id: &str, undoes: Option<&str>) -> ActiveReset {
+        let topic = Topic::new("t").expect("valid");
+        ActiveReset {
+            id: id.to_owned(),
+            request_id: String::new(),
+            reason: String::new(),
+            by: String::new(),
+            accepted_ms: 0,
+            undoes: undoes.map(str::to_owned),
+            moves: vec![(TopicPartition { topic, partition: 0 }, 5)],
+        }
+    }
+
+    #[test]
+    fn a_try_that_was_not_committed_hides_nothing_that_was_settled_before_it() {
+        let run = || std::iter::once(20..30);
+        let first = Moved::by((&reset("a", None), 1), (5, Standing::new(10, run())), None);
+        assert_eq!(first.after, Standing::new(5, []));
+        let undo = Moved::by((&reset("b", Some("a")), 2), (0, Standing::new(7, [])), Some(&first));
+        assert_eq!(undo.after, Standing::new(10, run()));
+        // It was committed, its note has epoch 2; the next was tried and not committed.
+        let tried = Moved::by((&reset("c", None), 3), (5, undo.after.clone()), Some(&undo));
+        for moved in [&undo, &tried] {
+            assert_eq!(moved.passed(2), run().collect::<Vec<_>>());
+            assert!(moved.passed(4).is_empty());
+        }
+        assert!(undo.again(2).is_some_and(|again| again.below == 7) && tried.again(2).is_none());
+    }
+
+    #[test]
+    fn an_undo_that_is_tried_again_is_still_one() {
+        let first = Moved::by((&reset("a", None), 1), (5, Standing::new(10, [])), None);
+        let by = |last: &Moved| Moved::by((&reset("b", Some("a")), 2), (0, Standing::new(7, [])), Some(last));
+        let tried = by(&first);
+        assert_eq!(by(&tried).after, tried.after);
+        assert!(by(&tried).supersedes(&tried) && !first.supersedes(&tried));
+    }
+}

@@ -1,0 +1,110 @@
+//! Targets as they are written on the command line.
+
+use crate::{
+    cli::words,
+    proto::tidings::v1::{Position, Positions, Target, TopicPartition, target::To},
+};
+
+pub(super) fn parse(text: &str) -> Result<Target, String> {
+    let to = match text {
+        "earliest" => To::Earliest(()),
+        "latest" => To::Latest(()),
+        _ => parse_other(text)?,
+    };
+    Ok(Target { to: Some(to) })
+}
+
+fn parse_other(text: &str) -> Result<To, String> {
+    if text.starts_with(['+', '-']) {
+        let shift = text.parse().map_err(|_| "+N or -N events".to_owned())?;
+        return Ok(To::ShiftBy(shift));
+    }
+    if let Some(group) = text.strip_prefix("group:") {
+        return Ok(To::CommittedBy(group.to_owned()));
+    }
+    if let Some(reset) = text.strip_prefix("undo:") {
+        return Ok(To::UndoResetId(reset.to_owned()));
+    }
+    if text.contains('/') {
+        let positions: Option<_> = text.split(',').map(position).collect();
+        let positions = positions.ok_or("positions such as orders/0/17, several with commas")?;
+        return Ok(To::Positions(Positions { positions }));
+    }
+    words::parse_time(text).map(To::Time).map_err(|rule| {
+        format!("earliest, latest, +N, -N, group:NAME, undo:RESET_ID, TOPIC/PARTITION/OFFSET, or {rule}")
+    })
+}
+
+fn position(text: &str) -> Option<Position> {
+    let (partition, offset) = text.rsplit_once('/')?;
+    let TopicPartition { topic, partition } = parse_partition(partition).ok()?;
+    let offset = offset.parse().ok()?;
+    Some(Position {
+        topic,
+        partition,
+        offset,
+    })
+}
+
+pub(super) fn parse_partition(text: &str) -> Result<TopicPartition, String> {
+    let parts = text
+        .rsplit_once('/')
+        .and_then(|(topic, partition)| Some((topic, partition.parse().ok()?)));
+    let (topic, partition) = parts.ok_or("a topic and a partition such as orders/0")?;
+    Ok(TopicPartition {
+        topic: topic.to_owned(),
+        partition,
+    })
+}
+
+pub(super) fn text(target: Option<&Target>) -> String {
+    match target.and_then(|target| target.to.as_ref()) {
+        None => "-".to_owned(),
+        Some(To::Earliest(())) => "earliest".to_owned(),
+        Some(To::Latest(())) => "latest".to_owned(),
+        Some(To::Time(time)) => time.to_string(),
+        Some(To::ShiftBy(events)) => format!("{events:+}"),
+        Some(To::Positions(Positions { positions })) => {
+            let texts: Vec<String> = positions.iter().map(words::position).collect();
+            texts.join(",")
+        }
+        Some(To::Snapshot(name)) => format!("snapshot:{name}"),
+        Some(To::CommittedBy(group)) => format!("group:{group}"),
+        Some(To::UndoResetId(id)) => format!("undo:{id}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_read_and_written_alike() {
+        for line in [
+            "earliest",
+            "latest",
+            "2026-01-31T12:00:00Z",
+            "+5",
+            "-70",
+            "orders/0/17,a.b/12/0",
+            "group:billing",
+            "undo:01a2",
+        ] {
+            assert_eq!(parse(line).map(|target| text(Some(&target))).as_deref(), Ok(line));
+        }
+        for bad in [
+            "",
+            "now",
+            "5",
+            "+",
+            "-x",
+            "orders/0",
+            "orders/x/1",
+            "orders/0/1,",
+            "2026",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+        assert!(parse_partition("orders").is_err() && parse_partition("orders/x").is_err());
+    }
+}
