@@ -57,7 +57,7 @@ use crate::{
         feed::Feeds,
         groups::Groups,
         matching::Names,
-        notes::TriesTable,
+        notes::Notes,
         observe::Watched,
         resets::{MovesTable, ResetsTable},
         table::Table,
@@ -123,8 +123,7 @@ struct Inner {
     /// What is told of groups to whoever watches.
     watched: Watched,
     names: watch::Receiver<Names>,
-    /// What became of events, where that does not fit into the notes of commits.
-    tries: Arc<TriesTable>,
+    notes: Arc<Notes>,
     /// Plans, and resets.
     resets: Arc<ResetsTable>,
     /// Where the last reset has put each partition.
@@ -155,7 +154,7 @@ impl Bus {
             groups,
             watched: Watched::new(settings.metric_groups),
             names: matching::follow(&log, &settings.dead_letter_topic, (&tasks, &draining)),
-            tries: Table::start(Arc::clone(&log), &followers, &ended),
+            notes: Notes::start(Arc::clone(&log), &followers, &ended),
             resets: Table::start(Arc::clone(&log), &followers, &ended),
             moves: Table::start(Arc::clone(&log), &followers, &ended),
             dead_letters,

@@ -115,7 +115,8 @@ pub struct Membership {
 #[async_trait]
 pub trait Member: Send + Sync {
     /// Commits, durably on return, each with its note (which replaces the one before). Refused with `GROUP_IN_USE`, nothing
-    /// moved, for partitions that this member no longer owns. Cancelled: it may or may not be done.
+    /// moved, for partitions that this member no longer owns; with `REQUEST_TOO_LARGE` where the log is told to take shorter
+    /// notes than one of these, while others may be done. Cancelled: it may or may not be done.
     async fn commit(&self, commits: Vec<Commit>) -> Result<()>;
 
     /// Has other topics from now on. What the member owns of those that stay remains its own all the while, whatever is in
@@ -159,7 +160,7 @@ pub struct Assigned {
 }
 
 /// Where a group stands in a partition: everything below `offset` is done. The note is text of at most 4,096 UTF-16 code
-/// units.
+/// units; a log may be told to take less.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
     pub offset: i64,

@@ -25,6 +25,7 @@ mod redrives;
 mod failing;
 mod gaps;
 mod progress;
+mod ends;
 mod gauges;
 mod outbox;
 mod buffer;

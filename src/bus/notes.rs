@@ -1,27 +1,41 @@
 //! What a commit carries beside its offset: acks out of order and failures, in its note, and in `tidings.control` what does not
 //! fit there.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Inner,
     delivery::{
         Tries,
-        note::{self, Note, Tried},
+        note::{self, Above, More, Note, Tried},
     },
     resets::{self, Again, Standing},
     table::{Row, Table},
 };
 use crate::{
     error::{Error, Reason, Result},
-    log::{Assigned, Commit, Committed, LogTime, TopicPartition},
+    log::{Assigned, Commit, Committed, Log, LogTime, TopicPartition},
     name::Group,
 };
 
-/// A log takes notes of 4,096 characters.
+/// A log takes notes of 4,096 characters, unless it is told to take less.
 const BUDGET: usize = 4_000;
 
-pub(super) type TriesTable = Table<MoreTries>;
+/// The notes of all groups.
+pub(super) struct Notes {
+    /// What did not fit, by group and partition.
+    more: Arc<Table<Kept>>,
+    /// Characters that a note has at most. Less than `note::SHORTEST`: the log takes none.
+    budget: AtomicUsize,
+}
 
 /// What is to be committed of a partition.
 pub(super) struct Noted {
@@ -32,6 +46,16 @@ pub(super) struct Noted {
     pub(super) epoch: u64,
     pub(super) settled: Vec<Range<i64>>,
     pub(super) tries: Vec<(i64, Tries)>,
+}
+
+/// Commits with their notes.
+#[derive(Default)]
+pub(super) struct Written {
+    pub(super) commits: Vec<Commit>,
+    /// The rows that are of no use once these are committed.
+    pub(super) unneeded: Vec<String>,
+    /// The characters of the longest note.
+    pub(super) longest: usize,
 }
 
 /// What was committed of a partition above its offset.
@@ -47,40 +71,157 @@ pub(super) struct Remembered {
     pub(super) tries: Vec<(i64, Tries)>,
 }
 
-/// Tries that did not fit into a note.
-pub(super) struct MoreTries {
+/// A row: what did not fit into the note that names this version.
+struct Kept {
     version: u64,
-    tries: Vec<Tried>,
+    more: More,
 }
 
-/// The commits, with their notes. What does not fit into one is durable in the table before this returns.
-pub(super) async fn write(table: &Arc<TriesTable>, noted: Vec<Noted>) -> Result<Vec<Commit>> {
-    let mut commits = Vec::with_capacity(noted.len());
-    for noted in noted {
+impl Notes {
+    /// Begins to read what did not fit into notes, and follows it until `ended`.
+    pub(super) fn start(log: Arc<dyn Log>, followers: &TaskTracker, ended: &CancellationToken) -> Arc<Self> {
+        Arc::new(Self {
+            more: Table::start(log, followers, ended),
+            budget: AtomicUsize::new(BUDGET),
+        })
+    }
+
+    /// The commits, with their notes. What does not fit into one is durable in the table before this returns.
+    pub(super) async fn write(&self, all: &[Noted]) -> Result<Written> {
+        let mut written = Written::default();
+        for noted in all {
+            let key = key(&noted.group, &noted.partition);
+            let (note, has_more) = self.note(noted, &key).await?;
+            if !has_more && self.more.known(&key).is_some() {
+                written.unneeded.push(key);
+            }
+            written.longest = written.longest.max(note.len());
+            written.commits.push(Commit {
+                partition: noted.partition.clone(),
+                offset: noted.offset,
+                note,
+            });
+        }
+        Ok(written)
+    }
+
+    /// A note, and whether there is more in the table.
+    async fn note(&self, noted: &Noted, key: &str) -> Result<(String, bool)> {
+        let budget = self.budget.load(Ordering::Relaxed);
         let mut note = Note {
             epoch: noted.epoch,
-            settled: noted.settled,
-            tries: noted.tries.into_iter().map(tried).collect(),
+            settled: noted.settled.clone(),
+            tries: noted.tries.iter().copied().map(tried).collect(),
             ..Note::default()
         };
-        let mut encoded = note::encode(noted.offset, &note, BUDGET);
-        if !encoded.rest.is_empty() {
-            let key = key(&noted.group, &noted.partition);
-            // Another replica's clock may have been ahead.
-            let least = table.known(&key).map_or(0, |known| known.version + 1);
-            let version = u64::try_from(LogTime::now().0).unwrap_or(0).max(least);
-            let tries = std::mem::take(&mut encoded.rest);
-            table.put(&key, &MoreTries { version, tries }).await?;
-            note.overflow = Some(version);
-            encoded = note::encode(noted.offset, &note, BUDGET);
+        let encoded = note::encode(noted.offset, &note, budget);
+        let fits = encoded.rest.is_empty() && !encoded.is_cut;
+        if fits || budget < note::SHORTEST {
+            return Ok((encoded.text, false));
         }
-        commits.push(Commit {
-            partition: noted.partition,
-            offset: noted.offset,
-            note: encoded.text,
-        });
+        // Another replica's clock may have been ahead.
+        let least = self.more.known(key).map_or(0, |known| known.version + 1);
+        let version = u64::try_from(LogTime::now().0).unwrap_or(0).max(least);
+        let more = More {
+            above: encoded.is_cut.then(|| Above {
+                epoch: noted.epoch,
+                committed: noted.offset,
+                settled: noted.settled.clone(),
+            }),
+            tries: encoded.rest,
+        };
+        self.more.put(key, &Kept { version, more }).await?;
+        note.overflow = Some(version);
+        Ok((note::encode(noted.offset, &note, budget).text, true))
     }
-    Ok(commits)
+
+    /// The log does not take notes as long as this one. `false` if it has none: there is nothing to be left out.
+    pub(super) fn shorten(&self, longest: usize, error: &Error) -> bool {
+        if longest == 0 {
+            return false;
+        }
+        // One that is as short as can be is refused: then none.
+        let budget = match longest > note::SHORTEST {
+            true => (longest / 2).max(note::SHORTEST),
+            false => 0,
+        };
+        let before = self.budget.fetch_min(budget, Ordering::Relaxed);
+        match budget {
+            0 => {
+                tracing::warn!(%error, "commits go without notes: a crash repeats acks out of order, and forgets failures")
+            }
+            _ if before > budget => {
+                tracing::warn!(%error, budget, "notes of commits are cut: what does not fit goes to tidings.control");
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// Removes rows that no note names any more.
+    pub(super) async fn remove(&self, unneeded: &[String]) -> Result<()> {
+        self.more.remove_all(unneeded).await
+    }
+
+    /// What the notes of assigned partitions say. A note that is none of ours says nothing.
+    async fn read(&self, group: &Group, assigned: &[Assigned]) -> Result<Vec<Remembered>> {
+        let mut all = Vec::with_capacity(assigned.len());
+        for Assigned { partition, committed } in assigned {
+            let decoded = committed.as_ref().and_then(decode);
+            let Some((offset, note)) = decoded else {
+                all.push(Remembered::default());
+                continue;
+            };
+            let mut remembered = Remembered {
+                epoch: note.epoch,
+                settled: note.settled,
+                tries: note.tries.into_iter().map(remembered).collect(),
+                ..Remembered::default()
+            };
+            if let Some(version) = note.overflow {
+                let kept = self.more.newest(&key(group, partition)).await?;
+                // A later one was written just before a commit that did not come to be: it knows no less.
+                if let Some(kept) = kept.filter(|kept| kept.version >= version) {
+                    remembered.add(offset, &kept.more);
+                }
+            }
+            all.push(remembered);
+        }
+        Ok(all)
+    }
+}
+
+impl Remembered {
+    fn add(&mut self, offset: i64, more: &More) {
+        self.tries.extend(more.tries.iter().copied().map(remembered));
+        // A reset has moved the partition since, if it is of another epoch.
+        if let Some(above) = more.above.as_ref().filter(|above| above.epoch == self.epoch) {
+            // All below is settled where it was written.
+            self.settled.push(offset..above.committed);
+            self.settled.extend(above.settled.iter().cloned());
+            self.settled.retain(|run| !run.is_empty());
+        }
+    }
+
+    /// Where the group stands that has committed this offset.
+    pub(super) fn standing(&self, committed: i64) -> Standing {
+        Standing::new(committed, self.settled.iter().chain(&self.passed).cloned())
+    }
+}
+
+/// What is known of assigned partitions: from their notes, and from resets.
+pub(super) async fn read(bus: &Inner, group: &Group, assigned: &[Assigned]) -> Result<Vec<Remembered>> {
+    let mut all = bus.notes.read(group, assigned).await?;
+    if all.iter().any(|remembered| remembered.epoch > 0) {
+        bus.moves.catch_up().await?;
+    }
+    for (remembered, assigned) in all.iter_mut().zip(assigned) {
+        if let Some(last) = bus.moves.known(&resets::key(group, &assigned.partition)) {
+            remembered.passed = last.passed(remembered.epoch).to_vec();
+            remembered.again = last.again(remembered.epoch);
+        }
+    }
+    Ok(all)
 }
 
 /// The note of a partition that a reset has just moved.
@@ -97,47 +238,9 @@ pub(super) fn epoch(committed: &Committed) -> u64 {
     note::decode(committed.offset, &committed.note).map_or(0, |note| note.epoch)
 }
 
-/// What the notes of assigned partitions say. A note that is none of ours says nothing.
-pub(super) async fn read(bus: &Inner, group: &Group, assigned: &[Assigned]) -> Result<Vec<Remembered>> {
-    let mut all = Vec::with_capacity(assigned.len());
-    for assigned in assigned {
-        let Assigned { partition, committed } = assigned;
-        let note = committed
-            .as_ref()
-            .and_then(|Committed { offset, note }| note::decode(*offset, note));
-        let note = note.unwrap_or_default();
-        let mut tries: Vec<(i64, Tries)> = note.tries.into_iter().map(remembered).collect();
-        if let Some(version) = note.overflow {
-            let more = bus.tries.newest(&key(group, partition)).await?;
-            // A later one was written just before a commit that did not come to be: it knows no less.
-            if let Some(more) = more.filter(|more| more.version >= version) {
-                tries.extend(more.tries.iter().copied().map(remembered));
-            }
-        }
-        all.push(Remembered {
-            epoch: note.epoch,
-            settled: note.settled,
-            tries,
-            ..Remembered::default()
-        });
-    }
-    if all.iter().any(|remembered| remembered.epoch > 0) {
-        bus.moves.catch_up().await?;
-    }
-    for (remembered, assigned) in all.iter_mut().zip(assigned) {
-        if let Some(last) = bus.moves.known(&resets::key(group, &assigned.partition)) {
-            remembered.passed = last.passed(remembered.epoch).to_vec();
-            remembered.again = last.again(remembered.epoch);
-        }
-    }
-    Ok(all)
-}
-
-impl Remembered {
-    /// Where the group stands that has committed this offset.
-    pub(super) fn standing(&self, committed: i64) -> Standing {
-        Standing::new(committed, self.settled.iter().chain(&self.passed).cloned())
-    }
+fn decode(committed: &Committed) -> Option<(i64, Note)> {
+    let Committed { offset, note } = committed;
+    Some((*offset, note::decode(*offset, note)?))
 }
 
 fn key(group: &Group, partition: &TopicPartition) -> String {
@@ -166,7 +269,7 @@ fn remembered(tried: Tried) -> (i64, Tries) {
     (tried.offset, tries)
 }
 
-impl Row for MoreTries {
+impl Row for Kept {
     const TOPIC: &'static str = "tidings.control";
     const PREFIX: &'static str = "tries/";
 
@@ -176,16 +279,16 @@ impl Row for MoreTries {
 
     fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.version.to_le_bytes().to_vec();
-        bytes.extend(note::tries_to_bytes(&self.tries));
+        bytes.extend(self.more.to_bytes());
         bytes
     }
 
     fn from_bytes(bytes: &[u8], _offset: i64) -> Result<Self> {
         let damaged = || Error::new(Reason::LogDamaged, "read what became of a group's events");
-        let (version, tries) = bytes.split_first_chunk().ok_or_else(damaged)?;
+        let (version, more) = bytes.split_first_chunk().ok_or_else(damaged)?;
         Ok(Self {
             version: u64::from_le_bytes(*version),
-            tries: note::tries_from_bytes(tries).ok_or_else(damaged)?,
+            more: More::from_bytes(more).ok_or_else(damaged)?,
         })
     }
 }

@@ -1,5 +1,7 @@
 //! Acks: what they settle, what becomes of wrong ones, when they are committed, and how streams end.
 
+mod twice;
+
 use std::collections::HashSet;
 
 use tidings::proto::tidings::v1::{

@@ -2,6 +2,7 @@
 
 pub(crate) mod letters;
 mod command;
+mod denied;
 mod storing;
 
 use tidings::{
@@ -210,6 +211,22 @@ async fn redriving_twice_redrives_once_and_a_restart_changes_nothing() {
         (Redriving, "again", "anonymous")
     );
     assert_eq!(server.states().await, [(id(&all[1]), Parked), (id(&all[0]), Redriving)]);
+}
+
+/// Nobody knows of it: it left nothing on the log.
+#[tokio::test]
+async fn a_request_that_moved_nothing_moves_what_is_there_when_it_is_repeated() {
+    let written = letter(1, "a", nacked());
+    let server = Server::with_letters(&[letter(2, "b", nacked())]).await;
+    let mut request = redrive(&[id(&written)]);
+    request.request_id = "early".to_owned();
+    let first = server.redrive(request.clone()).await.expect("nothing");
+    let not_found = vec![(id(&written), "NOT_FOUND".to_owned())];
+    assert_eq!((first.count, outcomes(&first.results)), (0, not_found));
+    let server = server.and_letters(std::slice::from_ref(&written)).await;
+    let second = server.redrive(request.clone()).await.expect("redriven");
+    assert_eq!((second.redrive_id.as_str(), second.count), ("early", 1));
+    assert_eq!(server.redrive(request).await.expect("the same answer"), second);
 }
 
 #[tokio::test]

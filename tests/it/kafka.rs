@@ -5,6 +5,7 @@ mod dead_letters;
 mod faults;
 mod graves;
 mod members;
+mod notes;
 mod patterns;
 mod producer;
 mod promises;

@@ -3,6 +3,8 @@
 pub(crate) mod broken;
 mod given_up;
 mod leases;
+mod left_topics;
+mod overflow;
 mod sparse;
 
 use std::time::{Duration, Instant};

@@ -136,18 +136,16 @@ pub(super) async fn follow(shared: Arc<Shared>, stop: CancellationToken) {
 async fn read_on(shared: &Shared) -> Duration {
     match shared.log.partitions(&shared.topic).await {
         Ok(Some(_)) => {}
-        Ok(None) => {
-            shared.forget();
-            return NOT_THERE;
-        }
-        Err(_) => return RETRY,
+        Ok(None) if shared.is_gone() => return NOT_THERE,
+        Ok(None) | Err(_) => return RETRY,
     }
     let Ok(bounds) = shared.log.bounds(&[shared.partition()]).await else {
         return RETRY;
     };
-    if *shared.reached.borrow() > bounds[0].end {
-        // It was deleted and made anew.
-        shared.forget();
+    match is_another(shared, bounds[0].end).await {
+        Ok(true) => shared.forget(),
+        Ok(false) => shared.trust(),
+        Err(_) => return RETRY,
     }
     let generation = shared.generation();
     let next = (*shared.reached.borrow()).max(bounds[0].start);
@@ -158,14 +156,42 @@ async fn read_on(shared: &Shared) -> Duration {
             Ok(batch) if shared.learn(&batch, generation) => {}
             Ok(_) => return Duration::ZERO,
             Err(error) => {
-                if matches!(error.reason(), Reason::TopicNotFound | Reason::PositionGone) {
-                    shared.forget();
+                match error.reason() {
+                    Reason::TopicNotFound => shared.doubt(),
+                    Reason::PositionGone => shared.forget(),
+                    _ => {}
                 }
                 return RETRY;
             }
         }
     }
     RETRY
+}
+
+/// Whether the topic was deleted and made anew since it was read.
+async fn is_another(shared: &Shared, end: i64) -> Result<bool> {
+    if *shared.reached.borrow() > end {
+        return Ok(true);
+    }
+    if !shared.is_in_doubt() {
+        return Ok(false);
+    }
+    // A letter lies where it lay only in the topic that it was read from.
+    let oldest = shared.index().all().next().map(|row| (row.id, row.at));
+    let Some((id, at)) = oldest else { return Ok(true) };
+    let mut reader = shared.log.read(&shared.partition(), at, Some(at + 1));
+    while let Some(batch) = reader.next().await {
+        match batch {
+            Ok(batch) => {
+                if let Some(found) = batch.records.iter().find_map(read) {
+                    return Ok(found.id != id);
+                }
+            }
+            Err(error) if error.reason() == Reason::PositionGone => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -79,7 +79,8 @@ impl Bus {
     }
 
     /// Moves what is parked of the selection; durable when it returns, and done even if the caller does not wait for it. Asked
-    /// again with the same id it finishes what it began, moves nothing else, and gives the same answer.
+    /// again with the same id it finishes what it began, moves nothing else, and gives the same answer. One that moved nothing
+    /// has left nothing on the log, so that asking in vain again and again fills no topic: it moves what is parked by then.
     pub async fn move_letters(&self, group: &Group, verb: Verb, selection: Selection, asked: Asked) -> Result<Moved> {
         let store = self.0.letters_of(group).await?;
         if self.0.draining.is_cancelled() {

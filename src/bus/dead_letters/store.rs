@@ -16,10 +16,10 @@ use super::{
     format::{self, Change, Request},
     index::{Index, Redriving, State},
     letter::{Letter, LetterId},
-    topic::Shared,
+    topic::{RETRY, Shared},
 };
 use crate::{
-    error::{Reason, Result},
+    error::{Error, Reason, Result},
     log::{LogTime, NewRecord, TopicPartition},
     name::Group,
 };
@@ -61,21 +61,27 @@ impl Store {
         &self.shared.group
     }
 
-    /// Waits until everything is known that was written before this call; at once if there is no topic.
+    /// Waits until everything is known that was written before this call; at once if there is no topic. `LOG_UNAVAILABLE`
+    /// while the log denies one that was there.
     pub async fn ready(&self) -> Result<()> {
         let shared = &self.shared;
         if shared.log.partitions(&shared.topic).await?.is_none() {
-            shared.forget();
-            return Ok(());
+            return self.denied();
         }
         match shared.log.bounds(&[shared.partition()]).await {
             Ok(bounds) => shared.reach(bounds[0].end).await,
-            Err(error) if error.reason() == Reason::TopicNotFound => {
-                shared.forget();
-                Ok(())
-            }
+            Err(error) if error.reason() == Reason::TopicNotFound => self.denied(),
             Err(error) => Err(error),
         }
+    }
+
+    /// The log says that there is no such topic: nothing is known if there never was one, or since that is certain.
+    fn denied(&self) -> Result<()> {
+        if *self.shared.reached.borrow() == 0 {
+            return Ok(());
+        }
+        let text = format!("read {}: it was there, and the log does not find it", self.shared.topic);
+        Err(Error::new(Reason::LogUnavailable, text).retry_after(RETRY))
     }
 
     /// Changes whenever something was learned.

@@ -7,7 +7,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -22,9 +22,12 @@ use crate::{
     name::{Group, Topic},
 };
 
-const RETRY: Duration = Duration::from_secs(1);
+pub(super) const RETRY: Duration = Duration::from_secs(1);
 /// For the log to give more of what is on it.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A topic that was there counts as deleted once the log has denied it for so long: brokers learn of topics one after the
+/// other, and one that has just started denies what others have.
+const GONE_AFTER: Duration = Duration::from_secs(5);
 
 pub(super) struct Shared {
     pub(super) log: Arc<dyn Log>,
@@ -35,6 +38,8 @@ pub(super) struct Shared {
     pub(super) reached: watch::Sender<i64>,
     /// Rises when the topic is found to be deleted: what was read of it before is not learned any more.
     generation: AtomicU64,
+    /// Since when the log denies the topic, although it was there.
+    denied: Mutex<Option<Instant>>,
     /// Somebody waits: look at the topic now.
     pub(super) wake: Notify,
 }
@@ -48,6 +53,7 @@ impl Shared {
             index: Mutex::default(),
             reached: watch::Sender::new(0),
             generation: AtomicU64::new(0),
+            denied: Mutex::default(),
             wake: Notify::new(),
         })
     }
@@ -86,6 +92,36 @@ impl Shared {
         Ok(())
     }
 
+    /// The log says that there is no such topic. Whether that is certain: then nothing is known any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.doubt();
+        let since = *self.denied();
+        if since.is_some_and(|since| since.elapsed() < GONE_AFTER) {
+            return false;
+        }
+        self.forget();
+        true
+    }
+
+    /// The log denies a topic that was there. Until it is clear whether it is another one, what is known of it stays, and
+    /// nobody is told that this is all.
+    pub(super) fn doubt(&self) {
+        if *self.reached.borrow() > 0 {
+            self.denied().get_or_insert_with(Instant::now);
+        }
+    }
+
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.denied().is_some()
+    }
+
+    /// It is clear which topic it is.
+    pub(super) fn trust(&self) {
+        if self.denied().take().is_some() {
+            self.reached.send_modify(|_| ());
+        }
+    }
+
     /// The topic was deleted: nothing is known.
     pub(super) fn forget(&self) {
         let mut index = self.index();
@@ -94,13 +130,15 @@ impl Shared {
             *index = Index::default();
             self.reached.send_replace(0);
         }
+        drop(index);
+        self.trust();
     }
 
     /// Waits until everything below is known, as long as there is progress.
     pub(super) async fn reach(&self, end: i64) -> Result<()> {
         let mut reached = self.reached.subscribe();
         self.wake.notify_one();
-        while *reached.borrow_and_update() < end {
+        while *reached.borrow_and_update() < end || self.is_in_doubt() {
             // The sender lives as long as `self`.
             if timeout(PATIENCE, reached.changed()).await.is_err() {
                 let text = format!("read {}: the log does not answer", self.topic);
@@ -154,7 +192,11 @@ impl Shared {
         }
     }
 
-    /// Nothing panics while it holds this lock, so a poisoned one is whole.
+    /// Nothing panics while it holds these locks, so poisoned ones are whole.
+    fn denied(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.denied.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn index(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }

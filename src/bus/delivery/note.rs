@@ -25,7 +25,10 @@ use self::{
 };
 use crate::log::LogTime;
 
-pub use record::{tries_from_bytes, tries_to_bytes};
+pub use record::{Above, More};
+
+/// No note that says anything may have to be shorter.
+pub const SHORTEST: usize = 37;
 
 const TAG: &str = "t1.";
 /// No log takes more.
@@ -49,7 +52,7 @@ pub struct Note {
     /// In order of their offsets, which are within the same bounds.
     pub tries: Vec<Tried>,
     pub epoch: u64,
-    /// The version of the record in the internal topic that holds the tries that are not here.
+    /// The version of the record in the internal topic that holds what is not here.
     pub overflow: Option<u64>,
 }
 
@@ -73,26 +76,31 @@ pub struct Encoded {
     pub text: String,
     /// Tried that did not fit, in order of their offsets: those that failed least.
     pub rest: Vec<Tried>,
+    /// Some of what is settled did not fit either.
+    pub is_cut: bool,
 }
 
 /// Writes a note in at most `budget` ASCII characters. What fits depends on neither `epoch` nor `overflow`: so one may encode,
 /// put the rest elsewhere, and encode again with the version it got there.
 ///
 /// What is out of the note's bounds is left out; so are settled offsets from the highest down where the budget is too small
-/// for a bitmap (2,771 characters are enough for any), and everything where it is below 37. They are delivered again.
+/// for a bitmap (2,771 characters are enough for any), and everything where it is below `SHORTEST`. The result says so.
 pub fn encode(committed: i64, note: &Note, budget: usize) -> Encoded {
     let tries = tries::in_order(committed, &note.tries);
     let characters = budget.min(MAX_TEXT).saturating_sub(TAG.len());
     let Some(room) = (characters * 3 / 4).checked_sub(FIXED) else {
-        let text = String::new();
-        return Encoded { text, rest: tries };
+        let (text, is_cut) = (String::new(), !note.settled.is_empty());
+        return Encoded {
+            text,
+            rest: tries,
+            is_cut,
+        };
     };
     let settled = settled::write(committed, &note.settled, room);
-    let taken = settled.as_ref().map_or(0, |(_, bytes)| bytes.len());
-    let (kept, rest) = tries::fit(committed, tries, room - taken);
+    let (kept, rest) = tries::fit(committed, tries, room - settled.bytes.len());
 
     let flag = |flag: u8, is_there: bool| if is_there { flag } else { 0 };
-    let form = settled.as_ref().map_or(0, |(form, _)| match form {
+    let form = settled.form.map_or(0, |form| match form {
         Form::Runs => RUNS,
         Form::Bitmap => BITMAP,
     });
@@ -104,7 +112,7 @@ pub fn encode(committed: i64, note: &Note, budget: usize) -> Encoded {
     if let Some(overflow) = note.overflow {
         put(&mut bytes, overflow);
     }
-    bytes.extend(settled.into_iter().flat_map(|(_, bytes)| bytes));
+    bytes.extend(settled.bytes);
     if !kept.is_empty() {
         tries::write(&mut bytes, committed, &kept);
     }
@@ -113,7 +121,8 @@ pub fn encode(committed: i64, note: &Note, budget: usize) -> Encoded {
     } else {
         sealed(committed, bytes)
     };
-    Encoded { text, rest }
+    let is_cut = settled.is_cut;
+    Encoded { text, rest, is_cut }
 }
 
 /// Reads a note that was committed with this offset; `None` if it is not one of ours.

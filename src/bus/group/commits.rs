@@ -13,9 +13,9 @@ use crate::{
     bus::{
         dead_letters::{LetterId, Store},
         delivery::{IdFault, PartitionId},
-        notes::{self, Noted, TriesTable},
+        notes::{Noted, Notes},
     },
-    error::Result,
+    error::{Reason, Result},
     log::{LogTime, Member},
 };
 
@@ -161,10 +161,10 @@ impl Task {
         self.commits.began = now;
         match self.member.clone() {
             Some(member) if !moved.is_empty() || !self.commits.letters.is_empty() => {
-                let (tries, store) = (Arc::clone(&self.bus.tries), Arc::clone(&self.letters));
+                let (notes, store) = (Arc::clone(&self.bus.notes), Arc::clone(&self.letters));
                 let letters = std::mem::take(&mut self.commits.letters);
                 self.commits.in_flight = Some(Box::pin(async move {
-                    let result = commit(&*member, (&tries, &store), commits, letters.clone()).await;
+                    let result = commit(&*member, (&notes, &store), commits, letters.clone()).await;
                     Committed { moved, letters, result }
                 }));
             }
@@ -231,16 +231,36 @@ impl Task {
 
 async fn commit(
     member: &dyn Member,
-    (tries, store): (&Arc<TriesTable>, &Store),
+    (notes, store): (&Notes, &Store),
     noted: Vec<Noted>,
     letters: Vec<LetterId>,
 ) -> Result<()> {
-    let commits = notes::write(tries, noted).await?;
+    let mut written = notes.write(&noted).await?;
     if !letters.is_empty() {
         store.done(letters).await?;
     }
-    match commits.is_empty() {
-        true => Ok(()),
-        false => member.commit(commits).await,
+    while !written.commits.is_empty() {
+        match member.commit(written.commits).await {
+            Err(error) if error.reason() == Reason::RequestTooLarge && notes.shorten(written.longest, &error) => {
+                written = notes.write(&noted).await?;
+            }
+            Err(error) => return Err(error),
+            Ok(()) => {
+                remove_unneeded(member, notes, &written.unneeded).await;
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What did not fit into earlier notes is of no use any more. A partition that may be another replica's by now is left to it; and
+/// what cannot be removed now is removed with a later commit.
+async fn remove_unneeded(member: &dyn Member, notes: &Notes, unneeded: &[String]) {
+    if unneeded.is_empty() || !member.is_current() {
+        return;
+    }
+    if let Err(error) = notes.remove(unneeded).await {
+        tracing::warn!(%error, "cannot remove what did not fit into notes");
     }
 }

@@ -5,11 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Frame, partitions::Owned, streams::Member, task::Task};
+use super::{
+    Frame,
+    ends::{Ends, observe},
+    partitions::Owned,
+    streams::Member,
+    task::Task,
+};
 use crate::{
     bus::delivery::{Credit, PartitionId, PartitionView},
-    error::Result,
-    log::{Bounds, LogTime, TopicPartition},
+    log::{LogTime, TopicPartition},
 };
 
 /// How far a partition has come.
@@ -91,12 +96,6 @@ pub struct PartitionRow {
     pub oldest: Option<OldestUnacked>,
 }
 
-/// Where the partitions end now.
-pub(super) struct Observation {
-    partitions: Vec<(PartitionId, u64)>,
-    bounds: Result<Vec<Bounds>>,
-}
-
 impl Task {
     /// Once all that there is was sent, each stream is told so, once.
     pub(super) fn tell_caught_up(&mut self) {
@@ -129,24 +128,17 @@ impl Task {
         let asked: Vec<_> = self
             .owned
             .iter()
-            .map(|(id, owned)| (*id, owned.serial, (*owned.partition).clone()))
+            .map(|(id, owned)| ((*id, owned.serial), (*owned.partition).clone()))
             .collect();
-        self.observing = Some(Box::pin(async move {
-            let partitions: Vec<TopicPartition> = asked.iter().map(|(.., partition)| partition.clone()).collect();
-            let bounds = log.bounds(&partitions).await;
-            let partitions = asked.into_iter().map(|(id, serial, _)| (id, serial)).collect();
-            Observation { partitions, bounds }
-        }));
+        self.observing = Some(Box::pin(observe(log, asked)));
     }
 
-    pub(super) fn observed(&mut self, observation: Observation) {
-        if let Ok(bounds) = observation.bounds {
-            for ((id, serial), bounds) in observation.partitions.into_iter().zip(bounds) {
-                let owned = self.owned.get_mut(&id).filter(|owned| owned.serial == serial);
-                if let Some(owned) = owned.filter(|owned| bounds.end > owned.end) {
-                    self.version += 1;
-                    (owned.end, owned.changed) = (bounds.end, self.version);
-                }
+    pub(super) fn observed(&mut self, ends: Ends) {
+        for ((id, serial), end) in ends {
+            let owned = self.owned.get_mut(&id).filter(|owned| owned.serial == serial);
+            if let Some(owned) = owned.filter(|owned| end > owned.end) {
+                self.version += 1;
+                (owned.end, owned.changed) = (end, self.version);
             }
         }
         self.send_heartbeats(Instant::now());

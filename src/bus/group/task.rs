@@ -17,12 +17,12 @@ use tokio::{sync::mpsc, time::sleep_until};
 use super::{
     Command, Handle, Identity, Payload, Signal,
     commits::Commits,
+    ends::Ends,
     gauges::Watch,
     graves::Graves,
     membership::next_change,
     moving::Moves,
     partitions::{Owned, Started},
-    progress::Observation,
     reading::ReadDone,
     redrives::Redrives,
     streams::Member,
@@ -71,7 +71,7 @@ pub(super) struct Task {
     pub(super) failed_at: Option<Gap>,
     /// The group's topics changed: join anew once nothing of the old ones is left.
     pub(super) rejoin_when_released: bool,
-    pub(super) observing: Option<BoxFuture<'static, Observation>>,
+    pub(super) observing: Option<BoxFuture<'static, Ends>>,
     pub(super) commits: Commits,
     /// The group's dead letters.
     pub(super) letters: Arc<Store>,
@@ -192,7 +192,7 @@ impl Task {
                 moved = maybe(&mut self.moves.in_flight) => self.moved(moved),
                 Ok(()) = self.redrives.changes.changed() => self.redrives.look = true,
                 () = self.watch.gauges.buffer.freed() => {}
-                observation = maybe(&mut self.observing) => self.observed(observation),
+                ends = maybe(&mut self.observing) => self.observed(ends),
                 () = draining.cancelled(), if self.drain_until.is_none() => self.drain(),
                 () = sleep_until(wake_at) => {}
             }

@@ -173,7 +173,7 @@ impl Offsets {
         let probe = Arc::clone(&self.probe);
         let ask = move || probe.offsets_for_times(asked.clone(), TIMEOUT);
         let answer = settled(ask, has_settling).await?;
-        let answer = answer.map_err(|error| failed("ask for offsets", &error))?;
+        let answer = answer.map_err(|error| not_found("ask for offsets", &error))?;
         let elements = answer.elements();
         let found: HashMap<(&str, i32), KafkaResult<i64>> = (elements.iter())
             .map(|element| {
@@ -189,13 +189,21 @@ impl Offsets {
                 match found.get(&(name.as_str(), number)) {
                     Some(Ok(offset)) => Ok(*offset),
                     Some(Err(error)) => {
-                        let error = failed(&format!("ask for offsets of {topic}/{number}"), error);
+                        let error = not_found(&format!("ask for offsets of {topic}/{number}"), error);
                         Err(error.resource("topic", topic.as_str()))
                     }
                     None => Err(unavailable(format!("ask for offsets of {topic}/{number}: no answer"))),
                 }
             })
             .collect()
+    }
+}
+
+/// While brokers are away, librdkafka does not know of partitions that exist; what is deleted, the catalog tells.
+fn not_found(doing: &str, error: &KafkaError) -> Error {
+    match error.rdkafka_error_code() {
+        Some(code @ (Code::UnknownPartition | Code::UnknownTopic)) => unavailable(format!("{doing}: {code}")),
+        _ => failed(doing, error),
     }
 }
 

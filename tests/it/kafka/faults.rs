@@ -27,6 +27,12 @@ use crate::{
     server::get,
 };
 
+/// Properties of a broker that has rules: what none is about is allowed.
+pub(super) const ACLS: [&str; 2] = [
+    "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "allow.everyone.if.no.acl.found=true",
+];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_started_before_its_brokers_says_so_and_serves_once_they_are_there() {
     let port = free_port();
@@ -158,11 +164,7 @@ async fn a_broker_whose_disk_is_full_is_never_taken_for_durable() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_acls_deny_is_refused_with_topic_or_group_and_operation() {
-    let broker = Broker::start(&[
-        "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "allow.everyone.if.no.acl.found=true",
-    ])
-    .await;
+    let broker = Broker::start(&ACLS).await;
     let server = Server::start_on(&broker, "[topics]\nauto_create = false\n").await;
     for topic in ["unwritable", "unreadable"] {
         create(&server, topic).await.expect("allowed so far");
@@ -250,7 +252,7 @@ fn free_port() -> u16 {
 }
 
 /// The rules of a topic, a group or the cluster.
-async fn allow_only(broker: &Broker, (resource, name): (&str, &str), operations: &[&str]) {
+pub(super) async fn allow_only(broker: &Broker, (resource, name): (&str, &str), operations: &[&str]) {
     let mut arguments = vec!["--add", "--allow-principal", "User:ANONYMOUS", "--force", resource];
     arguments.extend((!name.is_empty()).then_some(name));
     arguments.extend(operations.iter().flat_map(|operation| ["--operation", operation]));

@@ -16,23 +16,49 @@ pub(super) enum Form {
     Bitmap,
 }
 
-/// `None` if nothing is settled. What does not fit even into a bitmap is cut off.
-pub(super) fn write(committed: i64, runs: &[Range<i64>], room: usize) -> Option<(Form, Vec<u8>)> {
+/// Settled offsets as bytes.
+#[derive(Default)]
+pub(super) struct Written {
+    /// `None` if nothing is settled.
+    pub(super) form: Option<Form>,
+    pub(super) bytes: Vec<u8>,
+    /// Some did not fit even into a bitmap.
+    pub(super) is_cut: bool,
+}
+
+/// What does not fit even into a bitmap is cut off, from the highest offset down.
+pub(super) fn write(committed: i64, runs: &[Range<i64>], room: usize) -> Written {
     let end = end(committed);
     let mut bits = Bits::new(committed);
     for run in runs {
         bits.fill(run.start.max(committed)..run.end.min(end));
     }
     let mut bitmap = bits.to_bytes();
+    if bitmap.is_empty() {
+        return Written::default();
+    }
     let runs = write_runs(&bits, committed);
     if runs.len() < bitmap.len() + LENGTH && runs.len() <= room {
-        return (!bitmap.is_empty()).then_some((Form::Runs, runs));
+        let form = Some(Form::Runs);
+        let is_cut = false;
+        return Written {
+            form,
+            bytes: runs,
+            is_cut,
+        };
     }
+    let whole = bitmap.len();
     bitmap.truncate(room.saturating_sub(LENGTH));
     let mut bytes = Vec::new();
-    put(&mut bytes, bitmap.len() as u64);
-    bytes.extend(&bitmap);
-    (!bitmap.is_empty()).then_some((Form::Bitmap, bytes))
+    if !bitmap.is_empty() {
+        put(&mut bytes, bitmap.len() as u64);
+        bytes.extend(&bitmap);
+    }
+    Written {
+        form: (!bitmap.is_empty()).then_some(Form::Bitmap),
+        is_cut: bitmap.len() < whole,
+        bytes,
+    }
 }
 
 pub(super) fn read(cursor: &mut Cursor, committed: i64, form: Form) -> Option<Vec<Range<i64>>> {

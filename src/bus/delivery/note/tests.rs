@@ -94,7 +94,11 @@ fn what_failed_most_stays_beside_the_widest_bitmap() {
     assert!(read.tries.len() > 90, "{}", read.tries.len());
     assert!(read.tries.iter().all(|tries| tries.failures == 6));
     assert_eq!(read.tries.len() + encoded.rest.len(), all.len());
-    assert_eq!(tries_from_bytes(&tries_to_bytes(&encoded.rest)), Some(encoded.rest));
+    let more = More {
+        above: None,
+        tries: encoded.rest,
+    };
+    assert_eq!(More::from_bytes(&more.to_bytes()), Some(more));
 }
 
 #[test]
@@ -103,7 +107,7 @@ fn what_is_out_of_bounds_is_left_out() {
     let read = decode(100, &encode(100, &wide, BUDGET).text);
     assert_eq!(read, Some(note(&[100..101, 200..101 + SPAN], &[])));
     let small = encode(0, &note(&alternating(0), &[tries(1, 1, 1)]), 200);
-    assert!(small.text.len() <= 200 && small.rest.len() == 1);
+    assert!(small.text.len() <= 200 && small.rest.len() == 1 && small.is_cut);
     let settled = decode(0, &small.text).unwrap().settled;
     assert!(settled.len() > 400 && alternating(0).starts_with(&settled));
 }
@@ -196,11 +200,12 @@ proptest! {
         let mut all = [read.tries.clone(), encoded.rest.clone()].concat();
         all.sort_by_key(|tries| tries.offset);
         prop_assert_eq!(&all, &note.tries);
-        if budget > 2_771 {
-            prop_assert_eq!(&read.settled, &note.settled);
-        }
+        prop_assert!(budget <= 2_771 || !encoded.is_cut);
+        prop_assert_eq!(encoded.is_cut, read.settled != note.settled);
+        prop_assert!(budget >= SHORTEST || encoded.text.is_empty());
         let again = Note { epoch: u64::MAX, overflow: Some(u64::MAX), ..note };
-        prop_assert_eq!(encode(committed, &again, budget).rest, encoded.rest);
+        let again = encode(committed, &again, budget);
+        prop_assert_eq!((again.rest, again.is_cut), (encoded.rest, encoded.is_cut));
     }
 
     #[test]
@@ -224,7 +229,7 @@ proptest! {
         flags in 0..=ALL,
     ) {
         prop_assert_eq!(decode(committed, &text).filter(|_| !text.is_empty()), None);
-        prop_assert_eq!(tries_from_bytes(&bytes), None);
+        prop_assert_eq!(More::from_bytes(&bytes), None);
         if let Some(first) = bytes.first_mut() {
             *first = flags;
         }
@@ -235,18 +240,25 @@ proptest! {
             prop_assert!(note.tries.iter().all(|tries| (committed..=last).contains(&tries.offset)));
         }
         if let Some(first) = bytes.first_mut() {
-            *first = 1;
+            *first = 1 + flags % 2;
         }
         bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
-        let _ = tries_from_bytes(&bytes);
+        let _ = More::from_bytes(&bytes);
     }
 
     #[test]
-    fn records_of_tries_are_read_as_they_were_written((_, note) in any_note(1_500), at in any::<prop::sample::Index>()) {
-        let mut bytes = tries_to_bytes(&note.tries);
-        prop_assert_eq!(tries_from_bytes(&bytes), Some(note.tries));
+    fn records_of_more_are_read_as_they_were_written(
+        (committed, note) in any_note(1_500),
+        is_cut in any::<bool>(),
+        at in any::<prop::sample::Index>(),
+    ) {
+        let Note { settled, tries, epoch, .. } = note;
+        let above = is_cut.then_some(Above { epoch, committed, settled });
+        let more = More { above, tries };
+        let mut bytes = more.to_bytes();
+        prop_assert_eq!(More::from_bytes(&bytes), Some(more));
         let at = at.index(bytes.len());
         bytes[at] ^= 0x10;
-        prop_assert_eq!(tries_from_bytes(&bytes), None);
+        prop_assert_eq!(More::from_bytes(&bytes), None);
     }
 }

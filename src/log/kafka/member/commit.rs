@@ -51,6 +51,17 @@ impl Joined {
         Error::new(Reason::GroupInUse, text).resource("group", group.as_str())
     }
 
+    fn failed(&self, error: &KafkaError) -> Error {
+        if error.rdkafka_error_code() != Some(Code::OffsetMetadataTooLarge) {
+            return self.seat.failed("commit", error);
+        }
+        let group = &self.seat.group;
+        let text = format!(
+            "commit for group {group}: a note is longer than the brokers take; set offset.metadata.max.bytes to 4096 there"
+        );
+        Error::new(Reason::RequestTooLarge, text)
+    }
+
     fn unavailable(&self, error: impl std::fmt::Display) -> Error {
         fault::unavailable(format!("commit for group {}: {error}", self.seat.group))
     }
@@ -83,7 +94,7 @@ impl Member for Joined {
             };
             match done {
                 Err(error) if is_rebalancing(&error) => (),
-                done => return done.map_err(|error| self.seat.failed("commit", &error)),
+                done => return done.map_err(|error| self.failed(&error)),
             }
             pass = returned;
             sleep(PAUSE).await;
