@@ -53,19 +53,19 @@ impl Task {
             }
         }
         if any {
-            self.unread_check.get_or_insert(now + UNREAD);
+            self.looks.unread.get_or_insert(now + UNREAD);
         }
         any
     }
 
     /// From time to time: what a stream has not read for a while goes to streams that read.
     pub(super) fn recall_unread(&mut self, now: Instant) {
-        if self.unread_check.is_none_or(|at| now < at) {
+        if self.looks.unread.is_none_or(|at| now < at) {
             return;
         }
         let unread = |member: &Member| Some((member.key.id, member.outbox.unread_since()?));
         let unread: Vec<(StreamId, Instant)> = self.members.values().filter_map(unread).collect();
-        self.unread_check = (!unread.is_empty()).then_some(now + UNREAD);
+        self.looks.unread = (!unread.is_empty()).then_some(now + UNREAD);
         for (id, since) in unread {
             if now >= since + UNREAD && self.dispatch.others_eligible(id) {
                 self.take_back(id);

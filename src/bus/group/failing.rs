@@ -61,7 +61,7 @@ impl Task {
 
     /// What streams have had for too long goes to others.
     pub(super) fn expire_leases(&mut self, now: Instant) {
-        if now < self.lease_check {
+        if now < self.looks.leases {
             return;
         }
         for id in self.dispatch.overdue(now) {
@@ -78,7 +78,7 @@ impl Task {
                 tracing::warn!(%group, %client, events = expired, "leases are over, the events go to other streams");
             }
         }
-        self.lease_check = now + LEASE_CHECK;
+        self.looks.leases = now + LEASE_CHECK;
     }
 
     /// A delivery fits into no message to the client: it becomes a dead letter, or the stream ends for it.
@@ -102,7 +102,7 @@ impl Task {
 
     /// When leases are to be looked at.
     pub(super) fn lease_at(&self) -> Option<Instant> {
-        Some(self.dispatch.next_expiry()?.max(self.lease_check))
+        Some(self.dispatch.next_expiry()?.max(self.looks.leases))
     }
 
     /// The stream broke while it had events: each counts it.

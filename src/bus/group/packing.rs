@@ -24,7 +24,7 @@ const LONG_PAUSE: Duration = Duration::from_secs(1);
 impl Task {
     /// Lets go of batches of which less than half is left, if there is no room.
     pub(super) fn pack(&mut self, now: Instant) {
-        if self.watch.gauges.buffer.room() > 0 || now < self.pack_at {
+        if self.watch.gauges.buffer.room() > 0 || now < self.looks.buffer {
             return;
         }
         let mut left: FxHashMap<*const Held, usize> = FxHashMap::default();
@@ -43,12 +43,12 @@ impl Task {
             }
         }
         tracing::debug!(group = %self.identity.group, copied, "made room in the buffer");
-        self.pack_at = now + if copied > 0 { PAUSE } else { LONG_PAUSE };
+        self.looks.buffer = now + if copied > 0 { PAUSE } else { LONG_PAUSE };
     }
 
     /// When to look again.
     pub(super) fn pack_due(&self) -> Option<Instant> {
-        (self.watch.gauges.buffer.room() == 0).then_some(self.pack_at)
+        (self.watch.gauges.buffer.room() == 0).then_some(self.looks.buffer)
     }
 }
 

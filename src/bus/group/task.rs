@@ -26,7 +26,7 @@ use super::{
     reading::ReadDone,
     redrives::Redrives,
     streams::Member,
-    waking::maybe,
+    waking::{Looks, maybe},
 };
 use crate::{
     bus::{
@@ -85,12 +85,7 @@ pub(super) struct Task {
     /// Rises with each change of a partition's progress.
     pub(super) version: u64,
     pub(super) next_heartbeat: Instant,
-    /// When to look for streams that do not read.
-    pub(super) unread_check: Option<Instant>,
-    /// Leases are not looked at before.
-    pub(super) lease_check: Instant,
-    /// When the buffer may be looked through for what need not be kept.
-    pub(super) pack_at: Instant,
+    pub(super) looks: Looks,
     pub(super) rejoin_at: Option<Instant>,
     /// Dropped when the membership would be of no use.
     pub(super) joining: Option<BoxFuture<'static, Result<(Membership, Matching)>>>,
@@ -159,9 +154,7 @@ impl Task {
             uncaught: 0,
             version: 0,
             next_heartbeat: now,
-            unread_check: None,
-            lease_check: now,
-            pack_at: now,
+            looks: Looks::from(now),
             rejoin_at: Some(now),
             joining: None,
             matching: None,

@@ -6,6 +6,25 @@ use futures_util::future::BoxFuture;
 
 use super::task::Task;
 
+/// What is looked at from time to time, and not before.
+pub(super) struct Looks {
+    /// For streams that do not read.
+    pub(super) unread: Option<Instant>,
+    pub(super) leases: Instant,
+    /// Through the buffer, for what need not be kept.
+    pub(super) buffer: Instant,
+}
+
+impl Looks {
+    pub(super) fn from(now: Instant) -> Self {
+        Self {
+            unread: None,
+            leases: now,
+            buffer: now,
+        }
+    }
+}
+
 impl Task {
     pub(super) fn wake_at(&self) -> Instant {
         let far = Instant::now() + Duration::from_secs(60);
@@ -17,7 +36,7 @@ impl Task {
             self.drain_until
                 .filter(|_| self.members.values().any(|member| !member.finishing)),
             self.release_at(),
-            self.unread_check,
+            self.looks.unread,
             self.linger_until,
             self.lease_at(),
             self.graves.retry_at(),
