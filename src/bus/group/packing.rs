@@ -16,10 +16,10 @@ use super::{
     task::Task,
 };
 
-/// Between two looks through what waits: it may be much.
-const PAUSE: Duration = Duration::from_millis(200);
-/// After one that found nothing to let go.
-const LONG_PAUSE: Duration = Duration::from_secs(1);
+/// Between two looks through what waits.
+const PAUSE: Duration = Duration::from_millis(10);
+/// It may be much: looking takes at most one part in so many of the time.
+const SHARE: u32 = 20;
 
 impl Task {
     /// Lets go of batches of which less than half is left, if there is no room.
@@ -43,7 +43,7 @@ impl Task {
             }
         }
         tracing::debug!(group = %self.identity.group, copied, "made room in the buffer");
-        self.looks.buffer = now + if copied > 0 { PAUSE } else { LONG_PAUSE };
+        self.looks.buffer = now + PAUSE + now.elapsed() * SHARE;
     }
 
     /// When to look again.
