@@ -88,6 +88,8 @@ pub struct Settings {
     pub window: i64,
     pub commit_interval: Duration,
     pub commit_count: usize,
+    /// How long the plan of a reset may be applied.
+    pub plan_lifetime: Duration,
     pub delivery: DeliveryRules,
     /// Where the dead letters of a group lie.
     pub dead_letter_topic: TopicTemplate,

@@ -10,6 +10,7 @@ use crate::name::{Pattern, template::TopicTemplate};
 pub struct Delivery {
     pub commit_interval: Duration,
     pub commit_count: u32,
+    pub plan_lifetime: Duration,
     pub window: u32,
     pub lease: Duration,
     pub max_lease: Duration,
@@ -48,6 +49,11 @@ pub(super) fn read(reader: &mut Reader) -> Delivery {
             "longer than 0",
         ),
         commit_count: reader.take_if("delivery.commit_count", |count: u32| count > 0, "at least 1"),
+        plan_lifetime: reader.take_if(
+            "delivery.plan_lifetime",
+            |time: Duration| !time.is_zero(),
+            "longer than 0",
+        ),
         window: reader.take_if(
             "delivery.window",
             |window: u32| (1..=16_384).contains(&window),

@@ -87,6 +87,7 @@ pub(super) fn bus_settings(config: &Config) -> Settings {
         window: i64::from(delivery.window),
         commit_interval: delivery.commit_interval,
         commit_count: count(delivery.commit_count),
+        plan_lifetime: delivery.plan_lifetime,
         delivery: delivery_rules(delivery),
         dead_letter_topic: delivery.dead_letter_topic.clone(),
         after_dead_letter: match delivery.after_dead_letter {

@@ -116,6 +116,7 @@ fn settings() -> Settings {
         window: 1_000,
         commit_interval: Duration::from_secs(1),
         commit_count: 1_000,
+        plan_lifetime: Duration::from_secs(3_600),
         delivery: DeliveryRules {
             groups: Vec::new(),
             others: DeliveryRule {

@@ -4,16 +4,19 @@ use tidings::proto::{
     io::cloudevents::v1::{CloudEvent, cloud_event::Data},
     tidings::v1::{
         CreateTopicRequest, Gap, GapReason, GetTopicRequest, OnGap, Open, Position, Positions, ReadRequest, Start,
-        TopicSettings, read_response, start::At, subscribe_response::Frame,
+        TopicSettings, read_response, start::At, subscribe_response::Frame, target::To,
     },
 };
 use tonic::Code;
 
-use crate::harness::{
-    SOON, Server,
-    clients::{ORDERS, Subscription, ids, open, order, request},
-    eventually,
-    status::refused,
+use crate::{
+    harness::{
+        SOON, Server,
+        clients::{ORDERS, Subscription, ids, open, order, request},
+        eventually,
+        status::refused,
+    },
+    resets::{apply, applying, plan, to},
 };
 
 fn at(offset: i64) -> Option<Start> {
@@ -112,6 +115,26 @@ async fn a_group_that_asked_to_be_told_ends_with_position_gone() {
         let status = refused(ended, Code::OutOfRange, "POSITION_GONE");
         assert!(status.message().contains(ORDERS), "{}", status.message());
     }
+}
+
+#[tokio::test]
+async fn a_reset_takes_a_group_over_a_gap_that_it_would_fail_at() {
+    let server = forgetful().await;
+    let failing = |credit| Open {
+        on_gap: OnGap::Fail.into(),
+        credit,
+        ..open("group")
+    };
+    server.subscribe(failing(None)).await.close().await;
+    let (server, start) = forget(server).await;
+    let ended = server.open_refused(failing(None)).await;
+    refused(ended, Code::OutOfRange, "POSITION_GONE");
+    let made = plan(&server, to(To::Earliest(()))).await;
+    assert_eq!((made.gone, made.moves[0].to_offset), (0, start));
+    apply(&server, applying(&made)).await;
+    let mut stream = server.subscribe(failing(open("group").credit)).await;
+    let first = &stream.at_least(1).await[0];
+    assert_eq!(first.position.as_ref().expect("set").offset, start);
 }
 
 #[tokio::test]

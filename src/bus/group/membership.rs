@@ -66,6 +66,10 @@ impl Task {
         let before = std::mem::replace(&mut self.identity.record, record);
         if self.identity.record.epoch > before.epoch {
             self.fence();
+            if self.failed_at.take().is_some() {
+                // The partition that it failed at is not held any more: it is assigned anew, and moved.
+                self.retire_all();
+            }
         }
         if before.settings == self.identity.record.settings {
             return;

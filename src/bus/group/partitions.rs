@@ -222,6 +222,10 @@ impl Task {
 
     fn take_up(&mut self, assigned: Assigned, (bounds, remembered): (Bounds, Remembered), serial: u64) {
         let committed = assigned.committed.map_or(bounds.start, |committed| committed.offset);
+        // A reset helps also where the group would fail: what is gone is not what comes next any more.
+        if self.fence_assigned(&assigned.partition, remembered.epoch, remembered.standing(committed)) {
+            return;
+        }
         let gap = Gap::at(&assigned.partition, committed, bounds);
         if let Some(gap) = gap.as_ref().filter(|_| self.identity.on_gap() == OnGap::Fail) {
             return self.tell_gap(gap);
@@ -230,9 +234,6 @@ impl Task {
         // A topic that was made anew has other events at these offsets.
         let is_anew = from < committed;
         let remembered = if is_anew { Remembered::default() } else { remembered };
-        if self.fence_assigned(&assigned.partition, remembered.epoch, remembered.standing(from)) {
-            return;
-        }
         let mut owned = Owned::new(&assigned.partition, serial, &remembered);
         let id = self.resume(&assigned.partition, from, remembered);
         self.parked.push_back(id);

@@ -1,7 +1,5 @@
 //! Plans: what a reset would do, before anything is done. They are kept, so that what was seen is what is applied.
 
-use std::time::Duration;
-
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -18,8 +16,6 @@ use crate::{
     name::{Group, Selector, Selectors, Topic},
 };
 
-/// How long a plan may be applied.
-const LIFE: Duration = Duration::from_secs(60 * 60);
 /// Partitions whose first event is looked at at once.
 const AT_ONCE: usize = 32;
 
@@ -99,7 +95,7 @@ impl ResetPlan {
 }
 
 impl Bus {
-    /// Nothing is moved. The plan may be applied for an hour.
+    /// Nothing is moved. The plan may be applied for `Settings::plan_lifetime`.
     pub async fn plan_reset(&self, asked: PlanReset) -> Result<ResetPlan> {
         self.0.plan_reset(asked).await
     }
@@ -131,12 +127,13 @@ impl Inner {
             None => 0,
         };
         let now = LogTime::now();
+        let lifetime = i64::try_from(self.settings.plan_lifetime.as_millis()).unwrap_or(i64::MAX);
         Ok(ResetPlan {
             id: uuid::Uuid::now_v7().simple().to_string(),
             whose,
             moves,
             created: now,
-            expires: LogTime(now.0 + i64::try_from(LIFE.as_millis()).unwrap_or(0)),
+            expires: LogTime(now.0.saturating_add(lifetime)),
             epoch: record.as_ref().map_or(0, |record| record.epoch),
             revision: record.as_ref().map_or(0, |record| record.revision),
             streams,

@@ -4,8 +4,9 @@ use tidings::proto::tidings::v1::{
     ApplyResetRequest, OnConflict, OnGap, Open, PlanResetRequest, TopicPartition, target::To,
 };
 
-use super::{apply, applying, committed, group, plan, reset, to, try_apply, try_plan, with_events};
+use super::{apply, applying, committed, create, group, plan, reset, to, try_apply, try_plan, with_events};
 use crate::harness::{
+    Server,
     clients::{ORDERS, open},
     status::{fields, reason_of, resource},
 };
@@ -136,4 +137,18 @@ async fn a_plan_is_stale_once_the_group_has_changed_and_a_fresh_one_is_named() {
     assert_ne!(fresh.id, older.id);
     apply(&server, applying(&fresh)).await;
     assert_eq!(committed(&server).await, 3);
+}
+
+#[tokio::test]
+async fn a_plan_whose_time_is_over_is_refused_and_goes_with_the_next() {
+    let server = Server::start_with("[delivery]\nplan_lifetime = \"1ms\"\n").await;
+    create(&server, 1).await;
+    let _stream = server.subscribe(open("group")).await;
+    let old = plan(&server, to(To::Latest(()))).await;
+    // By then a millisecond is over.
+    group(&server).await;
+    let stale = try_apply(&server, applying(&old)).await.expect_err("its time is over");
+    assert_eq!(reason_of(&stale), "PLAN_STALE");
+    let gone = try_apply(&server, applying(&old)).await.expect_err("it is not kept");
+    assert_eq!(reason_of(&gone), "PLAN_NOT_FOUND");
 }

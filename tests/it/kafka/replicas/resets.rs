@@ -14,8 +14,9 @@ use crate::{
         SOON, Server,
         clients::{Subscription, ids, open},
         eventually,
+        status::{reason_of, resource},
     },
-    resets::{ack, apply, applying, create, group, numbers, plan, publish, reset, reset_applied, to, try_apply},
+    resets::{ack, applying, create, group, numbers, plan, publish, reset, reset_applied, to, try_apply},
 };
 
 const EVENTS: usize = 120;
@@ -234,12 +235,30 @@ async fn streams_of_all_replicas_hear_of_a_reset_and_get_their_share_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_frozen_past_its_session_moves_nothing_back_when_it_returns() {
+async fn a_reset_waits_for_a_frozen_replicas_session_and_nothing_moves_back_when_it_returns() {
     let mut trio = Trio::start().await;
     let before = trio.committed().await;
     trio.replicas[2].0.signal(Signal::SIGSTOP);
     let made = plan(&trio.replicas[0].0, to(To::Earliest(()))).await;
-    let done = apply(&trio.replicas[0].0, applying(&made)).await;
+    let (mut client, request) = (trio.replicas[0].0.groups(), applying(&made));
+    let asking = tokio::spawn(async move { client.apply_reset(request).await });
+    let accepted = async || (group(&trio.replicas[0].0).await.active_reset_id == made.id).then_some(());
+    eventually(SOON, "the reset to be accepted", accepted).await;
+    let second = plan(&trio.replicas[1].0, to(To::Latest(()))).await;
+    let refused = try_apply(&trio.replicas[1].0, applying(&second))
+        .await
+        .expect_err("one at a time");
+    assert_eq!(
+        (reason_of(&refused), resource(&refused)),
+        ("RESET_ACTIVE".to_owned(), made.id.clone())
+    );
+    let done = asking
+        .await
+        .expect("the call ended")
+        .expect("applied")
+        .into_inner()
+        .reset
+        .expect("a reset");
     assert_eq!(done.partitions.len(), before.len());
     trio.replicas[2].0.signal(Signal::SIGCONT);
     trio.complete().await;
