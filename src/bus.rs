@@ -19,6 +19,7 @@ mod rules;
 mod sieve;
 mod notes;
 mod resets;
+mod audit;
 mod group;
 mod observe;
 pub mod delivery;

@@ -26,6 +26,7 @@ mod log_alone;
 mod neighbours;
 mod process;
 mod report;
+mod resets;
 mod retries;
 mod stream;
 mod wire;
@@ -73,6 +74,9 @@ async fn main() -> Result<()> {
     }
     if is_wanted("retries") {
         retries::measure(&ground).await?;
+    }
+    if is_wanted("resets") {
+        resets::measure(&ground).await?;
     }
     if let Ground::Kafka(broker) = &ground {
         return kafka::measure(broker, is_wanted).await;

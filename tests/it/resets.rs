@@ -4,6 +4,7 @@ mod refused;
 mod targets;
 mod undo;
 
+use tidings::proto::io::cloudevents::v1::cloud_event::Data;
 use tidings::proto::tidings::v1::{
     Ack, ApplyResetRequest, CreateTopicRequest, Delivery, GetGroupRequest, GetResetRequest, Group, ListResetsRequest,
     PlanResetRequest, Reason, Reset, ResetApplied, ResetPlan, ResetState, Target, TopicSettings,
@@ -315,6 +316,25 @@ async fn resets_are_kept_and_listed_newest_first_after_a_restart_too() {
         .reset;
     assert_eq!(got, Some(second));
     assert_eq!(group(&server).await.epoch, 2);
+}
+
+#[tokio::test]
+async fn what_was_done_is_audited_with_who_and_why_and_what() {
+    let server = with_events(5).await;
+    let _stream = server.subscribe(open("group")).await;
+    let done = reset(&server, to(To::Latest(()))).await;
+    let audited = server.read_all("tidings.audit").await;
+    let [audited] = &audited[..] else { panic!("{audited:?}") };
+    let event = audited.event.as_ref().expect("an event");
+    assert_eq!(event.r#type, "tidings.groups.reset");
+    let Some(Data::TextData(data)) = &event.data else {
+        panic!("{event:?}")
+    };
+    let data: serde_json::Value = serde_json::from_str(data).expect("JSON");
+    assert_eq!(data["plan"]["id"], done.id);
+    assert_eq!(data["applied"]["reason"], "it has to be");
+    assert_eq!(data["applied"]["by"], "anonymous");
+    assert_eq!(data["applied"]["partitions"][0]["after"]["offset"], 5);
 }
 
 #[tokio::test]

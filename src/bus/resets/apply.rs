@@ -12,7 +12,9 @@ use super::{
 };
 use crate::{
     bus::{
-        Bus, Inner, draining,
+        Bus, Inner,
+        audit::Act,
+        draining,
         groups::{ActiveReset, GroupRecord},
     },
     error::{Error, Reason, Result},
@@ -170,12 +172,23 @@ impl Inner {
         self.note(plan, done).await
     }
 
-    /// Keeps what became of a plan, for good.
+    /// Keeps what became of a plan, for good; and audits it once it is done.
     pub(super) async fn note(&self, plan: &ResetPlan, applied: Applied) -> Result<()> {
+        let (by, reason, is_done) = (applied.by.clone(), applied.reason.clone(), applied.finished.is_some());
         let row = ResetRow {
             plan: plan.clone(),
             applied: Some(applied),
         };
+        if is_done {
+            let act = Act {
+                ty: "tidings.groups.reset",
+                subject: plan.group.as_str(),
+                by: &by,
+                reason: &reason,
+                details: &row,
+            };
+            self.audit(&act).await?;
+        }
         self.resets.put(&ResetRow::key(&plan.id), &row).await.map(|_| ())
     }
 }

@@ -238,13 +238,13 @@ async fn streams_of_all_replicas_hear_of_a_reset_and_get_their_share_again() {
 async fn a_reset_waits_for_a_frozen_replicas_session_and_nothing_moves_back_when_it_returns() {
     let mut trio = Trio::start().await;
     let before = trio.committed().await;
-    trio.replicas[2].0.signal(Signal::SIGSTOP);
     let made = plan(&trio.replicas[0].0, to(To::Earliest(()))).await;
+    let second = plan(&trio.replicas[1].0, to(To::Latest(()))).await;
+    trio.replicas[2].0.signal(Signal::SIGSTOP);
     let (mut client, request) = (trio.replicas[0].0.groups(), applying(&made));
     let asking = tokio::spawn(async move { client.apply_reset(request).await });
     let accepted = async || (group(&trio.replicas[0].0).await.active_reset_id == made.id).then_some(());
     eventually(SOON, "the reset to be accepted", accepted).await;
-    let second = plan(&trio.replicas[1].0, to(To::Latest(()))).await;
     let refused = try_apply(&trio.replicas[1].0, applying(&second))
         .await
         .expect_err("one at a time");

@@ -1,0 +1,91 @@
+//! The audit log: who did what, when and why, as CloudEvents in `tidings.audit`, for good. Nobody deletes there but who deletes the topic.
+
+use serde::Serialize;
+
+use super::Inner;
+use crate::{
+    convention,
+    error::{Error, Reason, Result},
+    event::{Data, Draft, Value},
+    log::{Cleanup, NewRecord, TopicSettings},
+    name::Topic,
+};
+
+/// Where it lies.
+const TOPIC: &str = "tidings.audit";
+
+/// Something that only some may do, and that was done.
+pub(super) struct Act<'a, T> {
+    /// The type of its event, such as `tidings.groups.reset`.
+    pub(super) ty: &'static str,
+    /// To what: a group's name.
+    pub(super) subject: &'a str,
+    pub(super) by: &'a str,
+    pub(super) reason: &'a str,
+    /// The event's data, as JSON.
+    pub(super) details: &'a T,
+}
+
+impl Inner {
+    /// Writes it down, durably. It may stand there twice if the caller tries again.
+    pub(super) async fn audit<T: Serialize>(&self, act: &Act<'_, T>) -> Result<()> {
+        tracing::info!(target: "audit", act = act.ty, subject = act.subject, by = act.by, reason = act.reason, "done");
+        let topic = Topic::new(TOPIC)?;
+        self.ensure_audit_topic(&topic).await?;
+        let record = self.audit_record(topic, act)?;
+        let outcomes = self.log.append(vec![record]).await?.await;
+        match outcomes.into_iter().next() {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(unwritten)) => Err(unwritten.error.repeated()),
+            None => Err(Error::new(
+                Reason::Internal,
+                "write to the audit log: the log gave no answer",
+            )),
+        }
+    }
+
+    fn audit_record<T: Serialize>(&self, topic: Topic, act: &Act<'_, T>) -> Result<NewRecord> {
+        let details = serde_json::to_string(act.details);
+        let details = details.map_err(|error| Error::new(Reason::Internal, format!("write down an act: {error}")))?;
+        let text = |name: &'static str, value: &str| (name.into(), Value::String(value.into()));
+        let draft = Draft {
+            id: uuid::Uuid::now_v7().simple().to_string().into(),
+            source: format!("/tidings/{}", self.replica_id).into(),
+            spec_version: "1.0".into(),
+            ty: act.ty.into(),
+            attributes: vec![
+                text("subject", act.subject),
+                text("datacontenttype", "application/json"),
+                text("principal", act.by),
+            ],
+            data: Data::Text(details.into()),
+        };
+        let event = draft
+            .check()
+            .map_err(|faults| Error::faults(Reason::Internal, faults))?;
+        let encoded = convention::encode(&event);
+        Ok(NewRecord {
+            topic,
+            partition: Some(0),
+            key: Some(act.subject.to_owned().into()),
+            value: encoded.value,
+            headers: encoded.headers,
+        })
+    }
+
+    async fn ensure_audit_topic(&self, topic: &Topic) -> Result<()> {
+        if self.log.partitions(topic).await?.is_some() {
+            return Ok(());
+        }
+        let settings = TopicSettings {
+            partitions: 1,
+            retention: None,
+            retention_bytes: None,
+            cleanup: Cleanup::Delete,
+        };
+        match self.log.create_topic(topic, settings).await {
+            Err(error) if error.reason() != Reason::TopicExists => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
