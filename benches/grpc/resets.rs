@@ -98,11 +98,11 @@ async fn reset(server: &Server, came: &mut mpsc::Receiver<u64>) -> Result<(Durat
     let started = Instant::now();
     let answer = async {
         client.apply_reset(request).await?;
-        Result::Ok(started.elapsed())
+        Result::<_>::Ok(started.elapsed())
     };
     let event = async {
         came.recv().await.ok_or("the streams have ended")?;
-        Result::Ok(started.elapsed())
+        Result::<_>::Ok(started.elapsed())
     };
     let (answered, first) = tokio::join!(answer, event);
     Ok((answered?, first?))
