@@ -1,5 +1,6 @@
 //! Resets: planned, applied to groups that run or do not, taken back; refused where that is right.
 
+mod command;
 mod refused;
 mod targets;
 mod undo;
