@@ -16,6 +16,8 @@ const TOPIC: &str = "tidings.audit";
 
 /// Something that only some may do, and that was done.
 pub(super) struct Act<'a, T> {
+    /// The event's: the same act has the same, however often it is written down.
+    pub(super) id: &'a str,
     /// The type of its event, such as `tidings.groups.reset`.
     pub(super) ty: &'static str,
     /// To what: a group's name.
@@ -49,7 +51,7 @@ impl Inner {
         let details = details.map_err(|error| Error::new(Reason::Internal, format!("write down an act: {error}")))?;
         let text = |name: &'static str, value: &str| (name.into(), Value::String(value.into()));
         let draft = Draft {
-            id: uuid::Uuid::now_v7().simple().to_string().into(),
+            id: act.id.into(),
             source: format!("/tidings/{}", self.replica_id).into(),
             spec_version: "1.0".into(),
             ty: act.ty.into(),

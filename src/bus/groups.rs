@@ -79,6 +79,11 @@ impl Groups {
         self.table.find(group.as_str()).await
     }
 
+    /// The group's record as far as it is known here.
+    pub(super) fn known(&self, group: &Group) -> Option<Arc<GroupRecord>> {
+        self.table.known(group.as_str())
+    }
+
     /// The group's record with everything that was written before this call.
     pub(super) async fn newest(&self, group: &Group) -> Result<Option<Arc<GroupRecord>>> {
         self.table.newest(group.as_str()).await

@@ -216,7 +216,11 @@ pub(super) async fn read(bus: &Inner, group: &Group, assigned: &[Assigned]) -> R
         bus.moves.catch_up().await?;
     }
     for (remembered, assigned) in all.iter_mut().zip(assigned) {
-        if let Some(last) = bus.moves.known(&resets::key(group, &assigned.partition)) {
+        let Some(last) = bus.moves.known(&resets::key(group, &assigned.partition)) else {
+            continue;
+        };
+        // One of a later epoch is a try of the reset that is being carried out, or is of a topic that was made anew since.
+        if last.epoch <= remembered.epoch || bus.is_carried_out(group, &last.reset_id).await? {
             remembered.passed = last.passed(remembered.epoch).to_vec();
             remembered.again = last.again(remembered.epoch);
         }

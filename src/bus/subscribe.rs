@@ -107,6 +107,10 @@ impl Inner {
         let letters = self.dead_letters.of(group)?;
         let handle = group::start(self, group, (Arc::clone(record), letters));
         self.groups.active.insert(group, handle.clone());
+        // What came before it was there was told to nobody.
+        if let Some(known) = self.groups.known(group) {
+            handle.replace(known).await;
+        }
         Ok(handle)
     }
 

@@ -136,9 +136,28 @@ impl<R: Row> Table<R> {
 
     /// Writes several rows at once, durably. Each may have been superseded already: ask what holds.
     pub(super) async fn put_all(&self, rows: &[(String, R)]) -> Result<()> {
-        let rows = rows.iter().map(|(key, row)| (key.as_str(), Some(row)));
-        let last = self.write(rows.collect()).await?;
-        self.reach(last + 1).await
+        let new = rows.iter().map(|(key, row)| (key.as_str(), Some(row)));
+        let mut last = self.write(new.collect()).await?;
+        loop {
+            self.reach(last + 1).await?;
+            // Compaction keeps the last, so that must be the one that holds.
+            let hidden: Vec<(&str, Arc<R>)> = {
+                let known = self.lock();
+                let hidden = |(key, _): &'_ (String, R)| {
+                    let kept = known.get(key).filter(|kept| kept.at < kept.last)?;
+                    Some(Arc::clone(&kept.row))
+                };
+                rows.iter()
+                    .filter_map(|row| Some((row.0.as_str(), hidden(row)?)))
+                    .collect()
+            };
+            if hidden.is_empty() {
+                return Ok(());
+            }
+            last = self
+                .write(hidden.iter().map(|(key, row)| (*key, Some(&**row))).collect())
+                .await?;
+        }
     }
 
     /// Removes a row, durably.

@@ -21,6 +21,7 @@ impl Task {
             return false;
         }
         if self.identity.record.reset.is_some() && self.drain_until.is_none() {
+            self.linger_until = None;
             return false;
         }
         let is_of_use = self.drain_until.is_none() && self.failed_at.is_none() && !self.owned.is_empty();

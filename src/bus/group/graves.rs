@@ -78,7 +78,8 @@ impl Graves {
 impl Task {
     /// Begins to write what is to become dead letters; `buried` goes on.
     pub(super) fn bury(&mut self, now: Instant) {
-        if self.graves.writing.is_some() || self.graves.retry_at().is_some_and(|at| now < at) {
+        let is_early = self.graves.retry_at().is_some_and(|at| now < at);
+        if self.graves.writing.is_some() || is_early || !self.moves.is_idle() {
             return;
         }
         let mut burials = self

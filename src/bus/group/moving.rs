@@ -55,10 +55,9 @@ pub(super) struct Carried {
 }
 
 impl Moves {
-    pub(super) fn retry_at(&self) -> Option<Instant> {
-        self.failed
-            .filter(|_| !self.waiting.is_empty())
-            .map(|failed| failed + RETRY)
+    /// Nothing is to be moved, or is being.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.in_flight.is_none()
     }
 }
 
@@ -66,14 +65,20 @@ impl Task {
     /// The group's record has a reset: the partitions that it moves are fenced. What was sent of them is void from now on.
     pub(super) fn fence(&mut self) {
         let record = Arc::clone(&self.identity.record);
-        let Some(reset) = record.reset.clone() else { return };
+        let Some(reset) = record.reset.clone() else {
+            // It was over before this replica heard of it: it moved nothing here.
+            if let Some(id) = &record.last_reset {
+                self.tell_reset(id, record.epoch, Vec::new());
+            }
+            return;
+        };
         let is_due = |owned: &Owned| !owned.is_releasing() && record.due(&owned.partition, owned.epoch).is_some();
         let due: Vec<PartitionId> = (self.owned.iter())
             .filter(|(_, owned)| is_due(owned))
             .map(|(id, _)| *id)
             .collect();
         if due.is_empty() {
-            return self.tell_reset(&reset, record.epoch, &[]);
+            return self.tell_reset(&reset.id, record.epoch, reset.moves.clone());
         }
         // What no client has read must not reach it any more.
         self.take_back_all();
@@ -86,6 +91,17 @@ impl Task {
         }
     }
 
+    /// When what could not be moved is tried again; whatever else holds it up wakes the task when it ends.
+    pub(super) fn move_at(&self) -> Option<Instant> {
+        let failed = self.moves.failed.filter(|_| !self.moves.waiting.is_empty())?;
+        (!self.is_held_up()).then_some(failed + RETRY)
+    }
+
+    /// Commits of before come first, and dead letters of before: their keys must be known to wait.
+    fn is_held_up(&self) -> bool {
+        self.moves.in_flight.is_some() || self.commits.in_flight.is_some() || self.graves.writing.is_some()
+    }
+
     /// A partition that was just assigned, if a reset moved the group and nobody has moved it there yet.
     pub(super) fn fence_assigned(&mut self, partition: &TopicPartition, epoch: u64, before: Standing) -> bool {
         let record = Arc::clone(&self.identity.record);
@@ -94,6 +110,12 @@ impl Task {
             self.wait_to_move(&record, partition.clone(), before);
         }
         is_due
+    }
+
+    /// The last of all that move partitions finishes the reset; so does who finds that nobody has.
+    pub(super) fn finish_reset(&self) {
+        let (bus, group) = (Arc::clone(&self.bus), self.identity.group.clone());
+        self.bus.tasks.spawn(async move { bus.finish_if_done(&group).await });
     }
 
     fn wait_to_move(&mut self, record: &GroupRecord, partition: TopicPartition, before: Standing) {
@@ -121,17 +143,18 @@ impl Task {
     /// Carries out what is due, once no commit of before is on its way; `moved` goes on.
     pub(super) fn carry_out(&mut self, now: Instant) {
         let is_early = self.moves.failed.is_some_and(|failed| now < failed + RETRY);
-        if self.moves.waiting.is_empty()
-            || self.moves.in_flight.is_some()
-            || self.commits.in_flight.is_some()
-            || is_early
-        {
+        if self.moves.waiting.is_empty() || self.is_held_up() || is_early {
             return;
         }
         let mut due = std::mem::take(&mut self.moves.waiting);
         // Who is not the owner any more leaves it to the next.
+        let told = due.first().map(|due| (Arc::clone(&due.reset), due.epoch));
         due.retain(|due| self.pending.get(&due.partition) == Some(&due.serial));
         let Some(member) = self.member.clone().filter(|_| !due.is_empty()) else {
+            // What was sent is void all the same.
+            if let Some((reset, epoch)) = told {
+                self.tell_reset(&reset.id, epoch, reset.moves.clone());
+            }
             return;
         };
         let (bus, group) = (Arc::clone(&self.bus), self.identity.group.clone());
@@ -155,9 +178,8 @@ impl Task {
         if let Some(Due { reset, epoch, .. }) = due.first() {
             let (reset, epoch) = (Arc::clone(reset), *epoch);
             tracing::info!(group = %self.identity.group, reset = reset.id, partitions = due.len(), "reset carried out");
-            self.tell_reset(&reset, epoch, &commits);
-            let (bus, group) = (Arc::clone(&self.bus), self.identity.group.clone());
-            self.bus.tasks.spawn(async move { bus.finish_if_done(&group).await });
+            self.tell_reset(&reset.id, epoch, positions(&reset, &commits));
+            self.finish_reset();
         }
         let still_ours = |(due, _): &(Due, Commit)| self.pending.get(&due.partition) == Some(&due.serial);
         let assigned = due
@@ -176,23 +198,27 @@ impl Task {
     }
 
     /// Each stream hears of a reset once, before the first event that is sent again.
-    fn tell_reset(&mut self, reset: &Arc<ActiveReset>, epoch: u64, commits: &[Commit]) {
+    fn tell_reset(&mut self, id: &str, epoch: u64, positions: Vec<(TopicPartition, i64)>) {
         if self.moves.told >= epoch {
             return;
         }
         self.moves.told = epoch;
-        let stands = |(partition, target): &(TopicPartition, i64)| {
-            let commit = commits.iter().find(|commit| commit.partition == *partition);
-            (partition.clone(), commit.map_or(*target, |commit| commit.offset))
-        };
-        let positions: Vec<_> = reset.moves.iter().map(stands).collect();
         for member in self.members.values_mut() {
             member.push(Frame::ResetApplied {
-                reset_id: reset.id.clone(),
+                reset_id: id.to_owned(),
                 positions: positions.clone(),
             });
         }
     }
+}
+
+/// Where partitions stand, as far as it is known; the others where they shall.
+fn positions(reset: &ActiveReset, commits: &[Commit]) -> Vec<(TopicPartition, i64)> {
+    let stands = |(partition, target): &(TopicPartition, i64)| {
+        let commit = commits.iter().find(|commit| commit.partition == *partition);
+        (partition.clone(), commit.map_or(*target, |commit| commit.offset))
+    };
+    reset.moves.iter().map(stands).collect()
 }
 
 /// Where the group stood is durable before it is put elsewhere.

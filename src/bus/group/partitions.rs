@@ -200,6 +200,9 @@ impl Task {
             }
         }
         tracing::debug!(group = %self.identity.group, partitions = gained.len(), "partitions assigned");
+        if self.identity.record.reset.is_some() && cause == Cause::Assigned && self.moves.is_idle() {
+            self.finish_reset();
+        }
         if !gained.is_empty() || cause == Cause::Assigned {
             self.tell_assignment(gained, Vec::new(), Duration::ZERO);
         }

@@ -246,8 +246,9 @@ impl Task {
         self.heartbeat(now);
         self.release_partitions(now);
         self.end_drained(now);
-        self.commit(now);
+        // First: what is fenced is in no commit that begins later.
         self.carry_out(now);
+        self.commit(now);
         self.measure(now);
     }
 }

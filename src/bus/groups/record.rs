@@ -33,6 +33,8 @@ pub(in crate::bus) struct GroupRecord {
     pub(in crate::bus) start: Option<Vec<(TopicPartition, i64)>>,
     /// The reset that made it this epoch, until every partition of it is moved.
     pub(in crate::bus) reset: Option<Arc<ActiveReset>>,
+    /// The one that was finished last.
+    pub(in crate::bus) last_reset: Option<String>,
 }
 
 /// A reset that was accepted: from now on it is carried out, whoever lives.
@@ -72,6 +74,7 @@ impl GroupRecord {
             id: fastrand::u64(..),
             start: Some(start),
             reset: None,
+            last_reset: None,
         }
     }
 
@@ -116,6 +119,8 @@ struct Stored {
     start: Option<Vec<Place>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reset: Option<ActiveReset>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_reset: Option<String>,
 }
 
 /// Topic, partition, offset.
@@ -150,6 +155,7 @@ impl Row for GroupRecord {
             id: self.id,
             start: self.start.as_ref().map(|start| start.iter().map(place).collect()),
             reset: self.reset.as_deref().cloned(),
+            last_reset: self.last_reset.clone(),
         };
         serde_json::to_vec(&stored).unwrap_or_default()
     }
@@ -175,6 +181,7 @@ impl Row for GroupRecord {
             id: stored.id,
             start: stored.start.map(at_places).transpose()?,
             reset: stored.reset.map(Arc::new),
+            last_reset: stored.last_reset,
         })
     }
 }
@@ -219,6 +226,7 @@ mod tests {
             id,
             start: start.map(|offset| vec![(partition(2), offset)]),
             reset: None,
+            last_reset: None,
         }
     }
 

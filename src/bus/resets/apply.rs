@@ -6,7 +6,6 @@ use super::{
     partition_move::PartitionMove,
     plan::{ResetPlan, Whose},
     row::{Applied, MovedPartition, ResetRow},
-    standing::Standing,
     target::Target,
     view::ResetInfo,
 };
@@ -72,6 +71,11 @@ impl Inner {
     /// From the record on, the reset is carried out by whoever lives.
     async fn accept(&self, plan: &ResetPlan, apply: &ApplyReset) -> Result<()> {
         for _ in 0..MOST_TRIES {
+            if let Some(applied) = &self.reset_row(&plan.id, Reason::PlanNotFound).await?.applied {
+                return check_same(&plan.id, &applied.request_id, apply);
+            }
+            // One that nobody has finished is finished now.
+            self.finish_if_done(&plan.group).await;
             let record = self.groups.newest(&plan.group).await?;
             let record = record.ok_or_else(|| Error::no_such_group(&plan.group))?;
             if let Some(active) = &record.reset {
@@ -161,8 +165,8 @@ impl Inner {
         }
         let moved = |one: &PartitionMove| MovedPartition {
             partition: one.partition.clone(),
-            before: Standing::new(one.from.unwrap_or(one.to), []),
-            after: Standing::new(one.to, []),
+            from: one.from.unwrap_or(one.to),
+            to: one.to,
         };
         let done = Applied {
             finished: Some(LogTime::now()),
@@ -181,6 +185,7 @@ impl Inner {
         };
         if is_done {
             let act = Act {
+                id: &plan.id,
                 ty: "tidings.groups.reset",
                 subject: plan.group.as_str(),
                 by: &by,

@@ -4,39 +4,64 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     moved::key,
-    row::{Applied, MovedPartition},
+    row::{Applied, MovedPartition, ResetState},
 };
+use tokio::time::{Instant, interval_at};
+
 use crate::{
     bus::{
         Inner, draining,
         groups::{ActiveReset, GroupRecord},
         notes,
     },
-    error::{Reason, Result},
+    error::{Error, Reason, Result},
     log::{LogTime, TopicPartition},
     name::Group,
 };
 
 /// Between two looks at whether somebody serves the group, and whether all is done: the owner that finishes it says so.
 const LOOK: Duration = Duration::from_millis(500);
+/// How often others may change the group meanwhile.
+const MOST_TRIES: usize = 10;
+
+/// How far a reset has come.
+enum Carried {
+    On,
+    Out,
+}
 
 impl Inner {
-    /// Waits until a reset is carried out, and sees to it that somebody does.
+    /// Waits until a reset is carried out, and sees to it that somebody does, also while the log is away for a while.
     pub(super) async fn drive(self: &Arc<Self>, group: &Group, id: &str) -> Result<()> {
         let mut changes = self.groups.changes();
+        let mut looks = interval_at(Instant::now() + LOOK, LOOK);
         loop {
-            let Some(record) = self.record_with(group, id).await? else {
-                return Ok(());
-            };
-            if self.groups.active.get(group).is_none() && !self.log.has_members(group).await? {
-                self.serve(group, &record).await?;
+            match self.see_to(group, id).await {
+                Ok(Carried::Out) => return Ok(()),
+                Err(error) if !error.reason().is_retryable() => return Err(error),
+                Ok(Carried::On) | Err(_) => {}
             }
             tokio::select! {
                 () = self.draining.cancelled() => return Err(draining()),
                 _ = changes.changed() => {}
-                () = tokio::time::sleep(LOOK) => self.finish_if_done(group).await,
+                _ = looks.tick() => self.finish_if_done(group).await,
             }
         }
+    }
+
+    async fn see_to(self: &Arc<Self>, group: &Group, id: &str) -> Result<Carried> {
+        let Some(record) = self.record_with(group, id).await? else {
+            return Ok(Carried::Out);
+        };
+        if self.groups.active.get(group).is_none() && !self.log.has_members(group).await? {
+            self.serve(group, &record).await?;
+        }
+        Ok(Carried::On)
+    }
+
+    /// Whether this reset of the group is under way.
+    pub(in crate::bus) async fn is_carried_out(&self, group: &Group, id: &str) -> Result<bool> {
+        Ok(self.record_with(group, id).await?.is_some())
     }
 
     /// Owners move partitions, whether they have streams or not; so a group without members gets one for a while.
@@ -91,14 +116,12 @@ impl Inner {
         let row = self.reset_row(&reset.id, Reason::ResetNotFound).await?;
         self.moves.catch_up().await?;
         let moved = |(partition, _): &(TopicPartition, i64)| {
-            let moved = self
-                .moves
-                .known(&key(group, partition))
-                .filter(|moved| moved.reset_id == reset.id)?;
+            let moved = self.moves.known(&key(group, partition));
+            let moved = moved.filter(|moved| moved.reset_id == reset.id)?;
             Some(MovedPartition {
                 partition: partition.clone(),
-                before: moved.before.clone(),
-                after: moved.after.clone(),
+                from: moved.before.offset,
+                to: moved.after.offset,
             })
         };
         let done = Applied {
@@ -106,13 +129,28 @@ impl Inner {
             partitions: reset.moves.iter().filter_map(moved).collect(),
             ..Applied::accepted(reset, record.epoch)
         };
-        self.note(&row.plan, done).await?;
-        let finished = GroupRecord {
-            reset: None,
-            ..record.next()
-        };
-        self.groups.put(group, &finished).await?;
-        tracing::info!(%group, reset = reset.id, epoch = record.epoch, "reset finished");
-        Ok(())
+        if row.state() != ResetState::Applied {
+            self.note(&row.plan, done).await?;
+        }
+        self.take_out(group, record.clone(), reset).await
+    }
+
+    /// Whatever else of the group is changed at this moment.
+    async fn take_out(&self, group: &Group, mut record: GroupRecord, reset: &ActiveReset) -> Result<()> {
+        for _ in 0..MOST_TRIES {
+            let finished = GroupRecord {
+                reset: None,
+                last_reset: Some(reset.id.clone()),
+                ..record.next()
+            };
+            let holds = self.groups.put(group, &finished).await?;
+            if holds.reset.as_ref().is_none_or(|active| active.id != reset.id) {
+                tracing::info!(%group, reset = reset.id, epoch = holds.epoch, "reset finished");
+                return Ok(());
+            }
+            record = (*holds).clone();
+        }
+        let text = format!("finish a reset of group {group}: others change it all the time");
+        Err(Error::new(Reason::GroupConflict, text))
     }
 }

@@ -1,5 +1,7 @@
 //! Plans: what a reset would do, before anything is done. They are kept, so that what was seen is what is applied.
 
+use std::sync::Arc;
+
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -16,6 +18,8 @@ use crate::{
     name::{Group, Selector, Selectors, Topic},
 };
 
+/// How long a plan is kept that has expired, in milliseconds.
+const KEPT_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Partitions whose first event is looked at at once.
 const AT_ONCE: usize = 32;
 
@@ -121,7 +125,7 @@ impl Inner {
             None if candidates.iter().any(|one| one.committed.is_some()) => Whose::Foreign,
             None => Whose::Created,
         };
-        let moves = self.moves_of(&asked.target, &candidates).await?;
+        let moves = self.moves_of(&asked, &candidates).await?;
         let streams = match self.groups.active.get(&asked.group) {
             Some(handle) => handle.describe().await.map_or(0, |view| view.streams),
             None => 0,
@@ -147,9 +151,9 @@ impl Inner {
     }
 
     /// In order of their partitions.
-    async fn moves_of(&self, target: &Target, candidates: &[Candidate]) -> Result<Vec<PartitionMove>> {
+    async fn moves_of(&self, asked: &PlanReset, candidates: &[Candidate]) -> Result<Vec<PartitionMove>> {
         let mut moves = Vec::with_capacity(candidates.len());
-        for (one, wanted) in candidates.iter().zip(self.wanted_by(target, candidates).await?) {
+        for (one, wanted) in candidates.iter().zip(self.wanted_by(asked, candidates).await?) {
             let Some(wanted) = wanted else { continue };
             moves.push(PartitionMove::new(
                 one,
@@ -227,10 +231,17 @@ impl Inner {
         }
     }
 
-    /// Plans that can be applied no more go when there are new ones.
+    /// Plans that can be applied no more go when there are new ones, a day later: so none is removed that another replica, whose
+    /// clock is behind, has just accepted.
     async fn forget_expired(&self) {
         let now = LogTime::now();
-        let is_over = |row: &ResetRow| row.applied.is_none() && row.plan.expires < now;
+        let is_over = |row: &ResetRow| {
+            let is_active =
+                |record: Arc<GroupRecord>| record.reset.as_ref().is_some_and(|reset| reset.id == row.plan.id);
+            row.applied.is_none()
+                && row.plan.expires.0.saturating_add(KEPT_MS) < now.0
+                && !self.groups.known(&row.plan.group).is_some_and(is_active)
+        };
         let expired: Vec<String> = (self.resets.all().into_iter())
             .filter(|(_, row)| is_over(row))
             .map(|(key, _)| key)

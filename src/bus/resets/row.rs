@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{plan::ResetPlan, standing::Standing};
+use super::plan::ResetPlan;
 use crate::{
     bus::{
         Inner,
@@ -43,20 +43,10 @@ pub struct Applied {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MovedPartition {
     pub partition: TopicPartition,
-    pub(in crate::bus) before: Standing,
-    pub(in crate::bus) after: Standing,
-}
-
-impl MovedPartition {
     /// Where the group stood.
-    pub fn from(&self) -> i64 {
-        self.before.offset
-    }
-
+    pub from: i64,
     /// Where it was put.
-    pub fn to(&self) -> i64 {
-        self.after.offset
-    }
+    pub to: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

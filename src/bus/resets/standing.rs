@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 /// Everything below `offset` is settled, and these runs above it, in order and apart from each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Vec<i64>", from = "Vec<i64>")]
 pub(in crate::bus) struct Standing {
     pub(in crate::bus) offset: i64,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::bus) settled: Vec<Range<i64>>,
 }
 
@@ -58,6 +58,37 @@ impl Standing {
         let since = moved_to..now.offset.max(moved_to);
         let above = now.settled.iter().cloned();
         Self::new(self.offset, self.settled.iter().cloned().chain([since]).chain(above))
+    }
+}
+
+/// As it is stored, as there may be thousands of runs: the offset, then of each run how far it begins behind the one before, and its
+/// length.
+impl From<Standing> for Vec<i64> {
+    fn from(standing: Standing) -> Self {
+        let mut numbers = vec![standing.offset];
+        let mut at = standing.offset;
+        for run in standing.settled {
+            numbers.extend([run.start - at, run.end - run.start]);
+            at = run.end;
+        }
+        numbers
+    }
+}
+
+/// Any numbers give a standing.
+impl From<Vec<i64>> for Standing {
+    fn from(numbers: Vec<i64>) -> Self {
+        let (offset, runs) = numbers
+            .split_first()
+            .map_or((0, &[][..]), |(offset, runs)| (*offset, runs));
+        let mut at = offset;
+        let run = |pair: &[i64]| {
+            let start = at.saturating_add(pair[0].max(0));
+            at = start.saturating_add(pair[1].max(0));
+            start..at
+        };
+        let runs: Vec<Range<i64>> = runs.chunks_exact(2).map(run).collect();
+        Self::new(offset, runs)
     }
 }
 
@@ -119,6 +150,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_standing_is_read_as_it_was_stored_and_any_numbers_give_one(
+            standing in standing(), numbers in vec(any::<i64>(), 0..9),
+        ) {
+            let stored = serde_json::to_string(&standing).expect("numbers");
+            prop_assert_eq!(serde_json::from_str::<Standing>(&stored).expect("numbers"), standing);
+            let _ = Standing::from(numbers);
+        }
+
         /// Against sets of offsets.
         #[test]
         fn restored_is_what_was_settled_before_and_what_was_settled_since(

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::plan::PlanReset;
 use crate::{
     bus::{Inner, start::named},
     error::{Error, Reason, Result},
@@ -45,10 +46,10 @@ impl Candidate {
 
 impl Inner {
     /// Where each is wanted, whether the log has that offset or not; `None` = it is not moved.
-    pub(super) async fn wanted_by(&self, target: &Target, candidates: &[Candidate]) -> Result<Vec<Option<i64>>> {
+    pub(super) async fn wanted_by(&self, asked: &PlanReset, candidates: &[Candidate]) -> Result<Vec<Option<i64>>> {
         let partitions: Vec<TopicPartition> = candidates.iter().map(|one| one.partition.clone()).collect();
         let each = |wanted: fn(&Candidate) -> i64| candidates.iter().map(wanted).map(Some).collect();
-        Ok(match target {
+        Ok(match &asked.target {
             Target::Earliest => each(|one| one.bounds.start),
             Target::Latest => each(|one| one.bounds.end),
             Target::Time(time) => {
@@ -68,7 +69,7 @@ impl Inner {
             }
             Target::CommittedBy(group) => self.committed_by(group, &partitions).await?,
             Target::UndoReset(id) => {
-                let before = self.stood_before(id).await?;
+                let before = self.stood_before(id, &asked.group).await?;
                 partitions
                     .iter()
                     .map(|partition| before.get(partition).copied())

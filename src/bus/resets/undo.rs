@@ -13,6 +13,7 @@ use crate::{
     bus::{Bus, Inner, draining},
     error::{Error, Reason, Result},
     log::TopicPartition,
+    name::Group,
 };
 
 /// What is to be taken back.
@@ -46,10 +47,8 @@ impl Bus {
 
 impl Inner {
     async fn undo(self: &Arc<Self>, undo: UndoReset) -> Result<(ResetPlan, ResetInfo)> {
-        self.resets.catch_up().await?;
-        let before = self.resets.all().into_iter().find(|(_, row)| is_answer(row, &undo));
-        let plan = match before {
-            Some((_, row)) => row.plan.clone(),
+        let plan = match self.undone_by(&undo).await? {
+            Some(row) => row.plan.clone(),
             None => self.plan_undo(&undo).await?,
         };
         let apply = ApplyReset {
@@ -61,6 +60,20 @@ impl Inner {
         };
         let info = self.apply(apply).await?;
         Ok((plan, info))
+    }
+
+    /// What an earlier call with the same id has applied, or has begun to.
+    async fn undone_by(&self, undo: &UndoReset) -> Result<Option<Arc<ResetRow>>> {
+        let undone = self.reset_row(&undo.reset_id, Reason::ResetNotFound).await?;
+        let record = self.groups.newest(&undone.plan.group).await?;
+        let active = record.as_ref().and_then(|record| record.reset.as_ref());
+        let is_begun = |row: &ResetRow| {
+            active.is_some_and(|reset| reset.id == row.plan.id && reset.request_id == undo.request_id)
+                && row.plan.target == Target::UndoReset(undo.reset_id.clone())
+        };
+        self.resets.catch_up().await?;
+        let mut rows = self.resets.all().into_iter().map(|(_, row)| row);
+        Ok(rows.find(|row| is_answer(row, undo) || is_begun(row)))
     }
 
     async fn plan_undo(&self, undo: &UndoReset) -> Result<ResetPlan> {
@@ -79,7 +92,8 @@ impl Inner {
     async fn check_last(&self, row: &ResetRow) -> Result<()> {
         let (plan, applied) = (&row.plan, applied(row)?);
         if plan.whose != Whose::Tidings {
-            return Ok(());
+            let rule = "created a group, or moved consumers outside the bus: plan a reset to where they should stand";
+            return Err(Error::fault(Reason::RequestInvalid, "reset_id", rule));
         }
         let record = self.groups.newest(&plan.group).await?;
         let record = record.ok_or_else(|| Error::no_such_group(&plan.group))?;
@@ -94,13 +108,17 @@ impl Inner {
     }
 
     /// Where a group stood in each partition before a reset.
-    pub(super) async fn stood_before(&self, id: &str) -> Result<BTreeMap<TopicPartition, i64>> {
+    pub(super) async fn stood_before(&self, id: &str, group: &Group) -> Result<BTreeMap<TopicPartition, i64>> {
         let row = self.reset_row(id, Reason::ResetNotFound).await?;
+        if row.plan.group != *group {
+            let rule = format!("is a reset of group {}", row.plan.group);
+            return Err(Error::fault(Reason::RequestInvalid, "target.undo_reset_id", rule));
+        }
         self.check_last(&row).await?;
         let stood = applied(&row)?
             .partitions
             .iter()
-            .map(|one| (one.partition.clone(), one.from()));
+            .map(|one| (one.partition.clone(), one.from));
         Ok(stood.collect())
     }
 }

@@ -114,8 +114,8 @@ pub(in crate::grpc) fn reset(info: &ResetInfo) -> wire::Reset {
     let moved = applied.partitions.iter().map(|one| wire::MovedPartition {
         topic: one.partition.topic.to_string(),
         partition: one.partition.partition,
-        from_offset: one.from(),
-        to_offset: one.to(),
+        from_offset: one.from,
+        to_offset: one.to,
     });
     wire::Reset {
         id: info.plan.id.clone(),

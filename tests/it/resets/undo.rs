@@ -1,13 +1,15 @@
 //! Resets that are taken back.
 
-use tidings::proto::tidings::v1::{ListResetsRequest, Reset, ResetPlan, UndoResetRequest, target::To};
+use tidings::proto::tidings::v1::{
+    ListResetsRequest, PlanResetRequest, Reset, ResetPlan, UndoResetRequest, target::To,
+};
 use tonic::Status;
 
-use super::{ack, committed, numbers, reset, reset_applied, reset_ids, to, with_events};
+use super::{ack, committed, numbers, reset, reset_applied, reset_ids, to, try_plan, with_events};
 use crate::harness::{
     Server,
-    clients::{ids, open},
-    status::reason_of,
+    clients::{ORDERS, ids, open},
+    status::{fields, reason_of},
     within,
 };
 
@@ -129,4 +131,26 @@ async fn only_the_last_reset_can_be_taken_back() {
         reason_of(&undo(&server, unknown).await.expect_err("unknown")),
         "RESET_NOT_FOUND"
     );
+}
+
+#[tokio::test]
+async fn a_reset_of_another_group_or_one_that_created_a_group_is_not_taken_back() {
+    let server = with_events(10).await;
+    let creating = PlanResetRequest {
+        topics: vec![ORDERS.to_owned()],
+        ..to(To::ShiftBy(3))
+    };
+    let created = reset(&server, creating).await;
+    let refused = undo(&server, undoing(&created))
+        .await
+        .expect_err("it created the group");
+    assert_eq!(fields(&refused), ["reset_id"]);
+    let moved = reset(&server, to(To::Latest(()))).await;
+    let _other = server.subscribe(open("other")).await;
+    let foreign = PlanResetRequest {
+        group: "other".to_owned(),
+        ..to(To::UndoResetId(moved.id))
+    };
+    let refused = try_plan(&server, foreign).await.expect_err("of another group");
+    assert_eq!(fields(&refused), ["target.undo_reset_id"]);
 }
