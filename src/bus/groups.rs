@@ -10,12 +10,15 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::view::{GroupInfo, GroupPartition};
+pub use self::view::{GroupInfo, GroupPartition, GroupStream, Served};
 pub(super) use self::{
     active::Active,
     record::{ActiveReset, GroupRecord},
 };
-use super::{rules::RetryOverride, table::Table};
+use super::{
+    rules::RetryOverride,
+    table::{Table, follow},
+};
 use crate::{
     error::Result,
     filter::Filter,
@@ -69,7 +72,8 @@ impl Groups {
         (tasks, stop): (&TaskTracker, &CancellationToken),
         (followers, ended): (&TaskTracker, &CancellationToken),
     ) -> Self {
-        let (table, active) = (Table::start(log, followers, ended), Arc::<Active>::default());
+        let (table, active) = (Table::new(log), Arc::<Active>::default());
+        follow(vec![Arc::<Table<GroupRecord>>::clone(&table)], followers, ended);
         tasks.spawn(tell_changes(Arc::clone(&table), Arc::clone(&active), stop.clone()));
         Self { table, active }
     }

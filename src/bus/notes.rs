@@ -9,8 +9,6 @@ use std::{
     },
 };
 
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-
 use super::{
     Inner,
     delivery::{
@@ -22,17 +20,19 @@ use super::{
 };
 use crate::{
     error::{Error, Reason, Result},
-    log::{Assigned, Commit, Committed, Log, LogTime, TopicPartition},
+    log::{Assigned, Commit, Committed, LogTime, TopicPartition},
     name::Group,
 };
 
 /// A log takes notes of 4,096 characters, unless it is told to take less.
 const BUDGET: usize = 4_000;
 
+pub(super) type NotesTable = Table<Kept>;
+
 /// The notes of all groups.
 pub(super) struct Notes {
     /// What did not fit, by group and partition.
-    more: Arc<Table<Kept>>,
+    more: Arc<NotesTable>,
     /// Characters that a note has at most. Less than `note::SHORTEST`: the log takes none.
     budget: AtomicUsize,
 }
@@ -72,18 +72,15 @@ pub(super) struct Remembered {
 }
 
 /// A row: what did not fit into the note that names this version.
-struct Kept {
+pub(super) struct Kept {
     version: u64,
     more: More,
 }
 
 impl Notes {
-    /// Begins to read what did not fit into notes, and follows it until `ended`.
-    pub(super) fn start(log: Arc<dyn Log>, followers: &TaskTracker, ended: &CancellationToken) -> Arc<Self> {
-        Arc::new(Self {
-            more: Table::start(log, followers, ended),
-            budget: AtomicUsize::new(BUDGET),
-        })
+    pub(super) fn of(more: Arc<NotesTable>) -> Arc<Self> {
+        let budget = AtomicUsize::new(BUDGET);
+        Arc::new(Self { more, budget })
     }
 
     /// The commits, with their notes. What does not fit into one is durable in the table before this returns.

@@ -71,7 +71,7 @@ fn text(group: &Group) -> String {
         ("group", group.name.clone()),
         ("state", state(group)),
         ("topics", group.topics.join(" ")),
-        ("streams", group.streams.to_string()),
+        ("streams", streams_on(group)),
         ("lag", words::events(group.lag_events.unsigned_abs())),
         ("behind", words::duration(group.lag_time.as_ref())),
         ("revision", group.revision.to_string()),
@@ -83,7 +83,18 @@ fn text(group: &Group) -> String {
     if !group.partitions.is_empty() {
         text.push_str(&format!("\n{}", partitions(group)));
     }
+    if !group.open_streams.is_empty() {
+        text.push_str(&format!("\n{}", streams(group)));
+    }
     text
+}
+
+/// `3 on 2 replicas`
+fn streams_on(group: &Group) -> String {
+    match group.members {
+        0 | 1 => group.streams.to_string(),
+        members => format!("{} on {members} replicas", group.streams),
+    }
 }
 
 /// The event that is out for longest, which is the one to look at where a group is stuck.
@@ -115,6 +126,7 @@ fn partitions(group: &Group) -> Table {
         ">BEHIND",
         ">OUT",
         ">LOST",
+        "OWNER",
     ];
     let mut table = Table::new(&columns);
     for partition in &group.partitions {
@@ -127,6 +139,21 @@ fn partitions(group: &Group) -> Table {
             words::duration(partition.lag_time.as_ref()),
             partition.outstanding.to_string(),
             partition.lost_events.to_string(),
+            words::or_dash(Some(&partition.owner_replica_id).filter(|owner| !owner.is_empty())),
+        ]);
+    }
+    table
+}
+
+fn streams(group: &Group) -> Table {
+    let mut table = Table::new(&["STREAM", "CLIENT", "REPLICA", ">OUT", "OPENED"]);
+    for stream in &group.open_streams {
+        table.row([
+            stream.stream_id.clone(),
+            words::one_line(&stream.client_id, 40),
+            stream.replica_id.clone(),
+            stream.outstanding_events.to_string(),
+            words::time(stream.open_time.as_ref()),
         ]);
     }
     table
@@ -145,7 +172,7 @@ fn state(group: &Group) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::tidings::v1::{GroupPartition, Position};
+    use crate::proto::tidings::v1::{GroupPartition, GroupStream, Position};
 
     #[test]
     fn a_group_is_shown_with_its_partitions() {
@@ -169,6 +196,15 @@ mod tests {
                 }),
                 ..GroupPartition::default()
             }],
+            members: 2,
+            streams: 1,
+            open_streams: vec![GroupStream {
+                replica_id: "0a1b2c3d".to_owned(),
+                stream_id: "0a1b2c3d-1".to_owned(),
+                client_id: "worker\n1".to_owned(),
+                outstanding_events: 4,
+                ..GroupStream::default()
+            }],
             ..Group::default()
         };
         let text = text(&group);
@@ -182,8 +218,10 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.ends_with("orders          0          -    7    7       -    0     0\n"),
+            text.contains("orders          0          -    7    7       -    0     0  -\n"),
             "{text}"
         );
+        assert!(text.contains("streams      1 on 2 replicas\n"), "{text}");
+        assert!(text.ends_with("0a1b2c3d-1  worker 1  0a1b2c3d    4  -\n"), "{text}");
     }
 }

@@ -32,13 +32,8 @@ impl OffsetService for Services {
             Ok((groups, next_page_token))
         });
         let (groups, next_page_token) = listed.await?;
-        let replica_id = self.bus().replica_id();
-        let groups = groups
-            .iter()
-            .map(|info| convert::group(info, replica_id, false))
-            .collect();
         Ok(Response::new(ListGroupsResponse {
-            groups,
+            groups: groups.iter().map(convert::listed_group).collect(),
             next_page_token,
         }))
     }
@@ -48,7 +43,7 @@ impl OffsetService for Services {
         let info = bounded(&metadata, self.limits().publish_timeout, async {
             self.bus().group(&Group::new(&request.group)?).await
         });
-        let group = convert::group(&info.await?, self.bus().replica_id(), true);
+        let group = convert::group(&info.await?);
         Ok(Response::new(GetGroupResponse { group: Some(group) }))
     }
 

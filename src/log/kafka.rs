@@ -196,6 +196,10 @@ impl Log for KafkaLog {
         self.offsets.commit(group, commits).await
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn close(&self) {
         self.producer.close().await;
         self.cluster.stop.cancel();

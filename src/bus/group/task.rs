@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -109,7 +109,11 @@ pub(in crate::bus) fn start(
         reason = "each stream has at most two signals under way, and one for each delivery"
     )]
     let (signals, signal_queue) = mpsc::unbounded_channel();
-    let handle = Handle { commands, signals };
+    let handle = Handle {
+        commands,
+        signals,
+        stirred: Arc::default(),
+    };
     let identity = Identity {
         group: group.clone(),
         record,
@@ -189,9 +193,7 @@ impl Task {
                 () = draining.cancelled(), if self.drain_until.is_none() => self.drain(),
                 () = sleep_until(wake_at) => {}
             }
-            for command in commands.drain(..) {
-                self.command(command);
-            }
+            self.command_all(&mut commands);
             self.settle_up().await;
             if joined && self.is_over(Instant::now()) {
                 break;
@@ -199,6 +201,17 @@ impl Task {
         }
         // Whoever comes now is told to start the task again.
         self.commands.close();
+    }
+
+    /// Carries out what came. Whatever it was, the group may not be as it was, unless somebody only looks.
+    fn command_all(&mut self, commands: &mut Vec<Command>) {
+        let is_look = |command: &Command| matches!(command, Command::Describe(_));
+        if commands.is_empty() || !commands.iter().all(is_look) {
+            self.handle.stirred.store(true, Ordering::Relaxed);
+        }
+        for command in commands.drain(..) {
+            self.command(command);
+        }
     }
 
     fn command(&mut self, command: Command) {

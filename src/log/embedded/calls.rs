@@ -152,6 +152,10 @@ impl Log for EmbeddedLog {
         self.groups.commit(group, None, commits).await
     }
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     async fn close(&self) {
         self.stop().await;
     }

@@ -105,6 +105,9 @@ impl Log for Denying {
         self.log.commit(group, commits).await
     }
 
+    fn is_shared(&self) -> bool {
+        self.log.is_shared()
+    }
     async fn close(&self) {
         self.log.close().await;
     }

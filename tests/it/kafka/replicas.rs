@@ -6,6 +6,7 @@ mod checker;
 mod consumer;
 mod creation;
 mod load;
+mod looking;
 mod resets;
 mod witness;
 
