@@ -41,7 +41,9 @@ pub use group::{
     AckReport, Action, AssignmentChange, Control, Delivery, Frame, Frames, Heartbeat, LossReason, OldestRow,
     OldestUnacked, Opened, PartitionProgress, PartitionRow, Refusal, StreamRow, Subscription, Waiting,
 };
-pub use groups::{GroupInfo, GroupPartition, GroupSettings, GroupStream, OnGap, Served, Undecodable};
+pub use groups::{
+    DeleteGroup, GroupInfo, GroupPartition, GroupSettings, GroupStream, OnGap, OpenStreams, Served, Undecodable,
+};
 pub use observe::{Count, Fill, HeldUp, Levels, Observed, ObservedGroup, Tally};
 pub use publish::{HandedOver, NewEvents, PublishError, Run, RunState, Written};
 pub use read::{ReadEvents, ReadFrame, ReadOptions, ReadSession};

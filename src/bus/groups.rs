@@ -1,6 +1,7 @@
 //! Groups as things of their own: their records in the compacted topic `tidings.groups`, the same on every replica.
 
 mod active;
+mod deleting;
 mod record;
 mod view;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use self::deleting::{DeleteGroup, OpenStreams};
 pub use self::view::{GroupInfo, GroupPartition, GroupStream, Served};
 pub(super) use self::{
     active::Active,
@@ -80,17 +82,34 @@ impl Groups {
 
     /// The group's record, also if another replica has just created it.
     pub(super) async fn find(&self, group: &Group) -> Result<Option<Arc<GroupRecord>>> {
-        self.table.find(group.as_str()).await
+        Ok(self
+            .table
+            .find(group.as_str())
+            .await?
+            .filter(|record| !record.is_deleted()))
     }
 
     /// The group's record with everything that was written before this call.
     pub(super) async fn newest(&self, group: &Group) -> Result<Option<Arc<GroupRecord>>> {
+        let newest = self.newest_of_all(group).await?;
+        Ok(newest.filter(|record| !record.is_deleted()))
+    }
+
+    /// The same, of a group that was deleted too.
+    async fn newest_of_all(&self, group: &Group) -> Result<Option<Arc<GroupRecord>>> {
         self.table.newest(group.as_str()).await
+    }
+
+    /// Its record as far as this replica knows, of a group that was deleted too.
+    pub(super) fn known(&self, group: &Group) -> Option<Arc<GroupRecord>> {
+        self.table.known(group.as_str())
     }
 
     /// By name, those after `after`, at most `count`.
     pub(super) async fn list(&self, after: Option<&Group>, count: usize) -> Result<Vec<(Group, Arc<GroupRecord>)>> {
-        let rows = self.table.list(after.map(Group::as_str), count).await?;
+        self.table.catch_up().await?;
+        let is_there = |record: &GroupRecord| !record.is_deleted();
+        let rows = self.table.list(after.map(Group::as_str), is_there, count);
         rows.into_iter()
             .map(|(name, record)| Ok((Group::new(&name)?, record)))
             .collect()

@@ -160,6 +160,14 @@ impl Notes {
         self.more.remove_all(unneeded).await
     }
 
+    /// Of a group that is deleted.
+    pub(super) async fn forget(&self, group: &Group) -> Result<()> {
+        self.more.catch_up().await?;
+        self.more
+            .remove_all(&self.more.keys_under(&format!("tries/{group}/")))
+            .await
+    }
+
     /// What the notes of assigned partitions say. A note that is none of ours says nothing.
     async fn read(&self, group: &Group, assigned: &[Assigned]) -> Result<Vec<Remembered>> {
         let mut all = Vec::with_capacity(assigned.len());

@@ -108,13 +108,22 @@ impl<R: Row> Table<R> {
         under.map(row).collect()
     }
 
-    /// By key, those after `after`, at most `count`.
-    pub(super) async fn list(&self, after: Option<&str>, count: usize) -> Result<Vec<(String, Arc<R>)>> {
-        self.catch_up().await?;
+    pub(super) fn keys_under(&self, prefix: &str) -> Vec<String> {
+        self.under(prefix).into_iter().map(|(key, ..)| key).collect()
+    }
+
+    /// Of all that is known now by key, those after `after` that are meant, at most `count`.
+    pub(super) fn list(
+        &self,
+        after: Option<&str>,
+        is_meant: impl Fn(&R) -> bool,
+        count: usize,
+    ) -> Vec<(String, Arc<R>)> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let rows = self.lock();
-        let page = rows.range::<str, _>((from, Bound::Unbounded)).take(count);
-        Ok(page.map(|(key, kept)| (key.clone(), Arc::clone(&kept.row))).collect())
+        let page = rows.range::<str, _>((from, Bound::Unbounded));
+        let page = page.filter(|(_, kept)| is_meant(&kept.row)).take(count);
+        page.map(|(key, kept)| (key.clone(), Arc::clone(&kept.row))).collect()
     }
 
     /// Changes whenever something was learned.

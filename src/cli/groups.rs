@@ -1,4 +1,4 @@
-//! `tidings groups`: list and show.
+//! `tidings groups`: list, show and delete.
 
 use clap::Subcommand;
 
@@ -9,7 +9,7 @@ use super::{
     table::{Pairs, Table},
     words,
 };
-use crate::proto::tidings::v1::{GetGroupRequest, Group, ListGroupsRequest, OldestUnacked, State};
+use crate::proto::tidings::v1::{DeleteGroupRequest, GetGroupRequest, Group, ListGroupsRequest, OldestUnacked, State};
 
 #[derive(Debug, Subcommand)]
 pub enum GroupsCommand {
@@ -17,12 +17,39 @@ pub enum GroupsCommand {
     List,
     /// Shows a group: where it stands in each partition, and how far behind it is
     Show { group: String },
+    /// Deletes a group: its settings and offsets. Its dead letters stay
+    Delete {
+        group: String,
+        /// End its streams if it has some
+        #[arg(long)]
+        force: bool,
+        /// Why; it is logged, and told to the streams
+        #[arg(long)]
+        reason: String,
+        /// Makes the command repeatable: the same id deletes once
+        #[arg(long, default_value = "", hide_default_value = true)]
+        request_id: String,
+    },
 }
 
 pub(super) async fn run(command: GroupsCommand, client: &Client, output: &mut Output) -> Result<()> {
     match command {
         GroupsCommand::List => list(client, output).await,
         GroupsCommand::Show { group } => show(client, group, output).await,
+        GroupsCommand::Delete {
+            group,
+            force,
+            reason,
+            request_id,
+        } => {
+            let request = DeleteGroupRequest {
+                group,
+                force,
+                reason,
+                request_id,
+            };
+            delete(client, request, output).await
+        }
     }
 }
 
@@ -64,6 +91,19 @@ async fn show(client: &Client, group: String, output: &mut Output) -> Result<()>
         .group
         .unwrap_or_default();
     output.one(text(&group), &group)
+}
+
+async fn delete(client: &Client, request: DeleteGroupRequest, output: &mut Output) -> Result<()> {
+    let group = request.group.clone();
+    let response = client.offsets().delete_group(request).await;
+    let response = response
+        .map_err(Failure::call(format!("delete group {group}")))?
+        .into_inner();
+    let left = match response.dead_letters {
+        0 => String::new(),
+        count => format!("; dead letters that stay: {count}"),
+    };
+    output.one(format!("deleted group {group}{left}\n"), &response)
 }
 
 fn text(group: &Group) -> String {

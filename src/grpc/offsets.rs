@@ -13,10 +13,10 @@ use crate::{
     bus::{ApplyReset, UndoReset},
     name::Group,
     proto::tidings::v1::{
-        ApplyResetRequest, ApplyResetResponse, GetGroupRequest, GetGroupResponse, GetResetPlanRequest,
-        GetResetPlanResponse, GetResetRequest, GetResetResponse, ListGroupsRequest, ListGroupsResponse,
-        ListResetsRequest, ListResetsResponse, PlanResetRequest, PlanResetResponse, UndoResetRequest,
-        UndoResetResponse, offset_service_server::OffsetService,
+        ApplyResetRequest, ApplyResetResponse, DeleteGroupRequest, DeleteGroupResponse, GetGroupRequest,
+        GetGroupResponse, GetResetPlanRequest, GetResetPlanResponse, GetResetRequest, GetResetResponse,
+        ListGroupsRequest, ListGroupsResponse, ListResetsRequest, ListResetsResponse, PlanResetRequest,
+        PlanResetResponse, UndoResetRequest, UndoResetResponse, offset_service_server::OffsetService,
     },
 };
 
@@ -45,6 +45,20 @@ impl OffsetService for Services {
         });
         let group = convert::group(&info.await?);
         Ok(Response::new(GetGroupResponse { group: Some(group) }))
+    }
+
+    async fn delete_group(
+        &self,
+        request: Request<DeleteGroupRequest>,
+    ) -> Result<Response<DeleteGroupResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let deleted = bounded(&metadata, self.limits().publish_timeout, async {
+            self.bus()
+                .delete_group(convert::delete_group(request, ANONYMOUS)?)
+                .await
+        });
+        let dead_letters = i64::try_from(deleted.await?).unwrap_or(i64::MAX);
+        Ok(Response::new(DeleteGroupResponse { dead_letters }))
     }
 
     async fn plan_reset(&self, request: Request<PlanResetRequest>) -> Result<Response<PlanResetResponse>, Status> {

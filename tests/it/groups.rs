@@ -1,5 +1,6 @@
 //! Groups: their topics and settings, where they start, and what happens if streams disagree.
 
+mod deleting;
 mod starts;
 
 use tidings::proto::tidings::v1::{

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GroupSettings, OnGap, Undecodable};
+use super::{GroupSettings, OnGap, Undecodable, deleting::Deletion};
 use crate::{
     bus::{rules::RetryOverride, table::Row},
     error::{Error, Reason, Result},
@@ -33,6 +33,8 @@ pub(in crate::bus) struct GroupRecord {
     pub(in crate::bus) start: Option<Vec<(TopicPartition, i64)>>,
     /// The reset that made it this epoch, until every partition of it is moved.
     pub(in crate::bus) reset: Option<Arc<ActiveReset>>,
+    /// That it was deleted, or the last one of its name before it.
+    pub(in crate::bus) deletion: Option<Arc<Deletion>>,
 }
 
 /// A reset that was accepted: from now on it is carried out, whoever lives.
@@ -72,6 +74,7 @@ impl GroupRecord {
             id: fastrand::u64(..),
             start: Some(start),
             reset: None,
+            deletion: None,
         }
     }
 
@@ -116,6 +119,8 @@ struct Stored {
     start: Option<Vec<Place>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reset: Option<ActiveReset>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deletion: Option<Deletion>,
 }
 
 /// Topic, partition, offset.
@@ -124,7 +129,7 @@ type Place = (String, i32, i64);
 impl Row for GroupRecord {
     const TOPIC: &'static str = "tidings.groups";
 
-    /// A change is a change of the group that is known.
+    /// A change is a change of the group that is known; another group takes its place once it is deleted.
     fn supersedes(&self, known: &Self) -> bool {
         let is_same = || {
             let at = |offset: i64, record: &Self| Self {
@@ -133,7 +138,10 @@ impl Row for GroupRecord {
             };
             at(0, self) == at(0, known)
         };
-        self.id == known.id && (self.version > known.version || (self.version == known.version && is_same()))
+        if self.id != known.id {
+            return self.version == 1 && known.leaves_the_name();
+        }
+        self.version > known.version || (self.version == known.version && is_same())
     }
 
     fn to_bytes(&self) -> Vec<u8> {
@@ -150,6 +158,7 @@ impl Row for GroupRecord {
             id: self.id,
             start: self.start.as_ref().map(|start| start.iter().map(place).collect()),
             reset: self.reset.as_deref().cloned(),
+            deletion: self.deletion.as_deref().cloned(),
         };
         serde_json::to_vec(&stored).unwrap_or_default()
     }
@@ -175,6 +184,7 @@ impl Row for GroupRecord {
             id: stored.id,
             start: stored.start.map(at_places).transpose()?,
             reset: stored.reset.map(Arc::new),
+            deletion: stored.deletion.map(Arc::new),
         })
     }
 }
@@ -219,6 +229,7 @@ mod tests {
             id,
             start: start.map(|offset| vec![(partition(2), offset)]),
             reset: None,
+            deletion: None,
         }
     }
 

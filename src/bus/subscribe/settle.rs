@@ -30,9 +30,20 @@ impl Inner {
         Ok((self.keep_or_change(options, found).await?, false))
     }
 
+    /// Of a group that is created, maybe in the place of one that was deleted.
+    fn first_record(&self, group: &Group, settings: GroupSettings, start: Vec<(TopicPartition, i64)>) -> GroupRecord {
+        GroupRecord {
+            deletion: self.groups.known(group).and_then(|known| known.deletion.clone()),
+            ..GroupRecord::first(settings, start)
+        }
+    }
+
     /// The group exists.
     async fn keep_or_change(&self, options: &OpenOptions, mut found: Arc<GroupRecord>) -> Result<Arc<GroupRecord>> {
         for _ in 0..MOST_TRIES {
+            if found.is_deleted() {
+                return Err(found.deletion_error(&options.group));
+            }
             let wanted = self.wanted(options, &found);
             if wanted == found.settings {
                 return Ok(found);
@@ -89,7 +100,7 @@ impl Inner {
             undecodable: Undecodable::default(),
             retry: RetryOverride::default(),
         };
-        let record = GroupRecord::first(settings, start.to_vec());
+        let record = self.first_record(group, settings, start.to_vec());
         let found = self.groups.put(group, &record).await?;
         self.finish_creation(group, Arc::clone(&found)).await?;
         if found.id != record.id {
@@ -106,6 +117,10 @@ impl Inner {
             return Err(Error::fault(Reason::RequestInvalid, "open.topics", rule));
         };
         self.ensure_topics(topics.named()).await?;
+        if let Some(deleted) = self.groups.known(group) {
+            // Whoever was to do it may have died.
+            self.forget_group(group, &deleted).await?;
+        }
         let start = self.start_of(options, &topics).await?;
         let settings = GroupSettings {
             topics,
@@ -114,7 +129,7 @@ impl Inner {
             undecodable: options.undecodable.unwrap_or_default(),
             retry: options.retry,
         };
-        let record = GroupRecord::first(settings, start);
+        let record = self.first_record(group, settings, start);
         let found = self.groups.put(group, &record).await?;
         let is_created = found.id == record.id;
         let found = self.finish_creation(group, found).await?;

@@ -2,12 +2,32 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{failing, frames, position, timestamp};
+use super::{failing, frames, invalid, position, timestamp};
 use crate::{
-    bus::{GroupInfo, GroupPartition, GroupStream, Served},
+    bus::{DeleteGroup, GroupInfo, GroupPartition, GroupStream, OpenStreams, Served},
+    error::Result,
+    grpc::asked,
     log::LogTime,
+    name::Group,
     proto::tidings::v1 as wire,
 };
+
+/// What is to be deleted, and why.
+pub(in crate::grpc) fn delete_group(request: wire::DeleteGroupRequest, by: &str) -> Result<DeleteGroup> {
+    if request.reason.trim().is_empty() {
+        return Err(invalid("reason", "says why: it is told to the streams that end"));
+    }
+    Ok(DeleteGroup {
+        group: Group::new(&request.group)?,
+        streams: match request.force {
+            true => OpenStreams::End,
+            false => OpenStreams::Refuse,
+        },
+        reason: asked::reason(request.reason)?,
+        request_id: asked::request_id(request.request_id)?,
+        by: by.to_owned(),
+    })
+}
 
 /// A group, with its partitions and streams.
 pub(in crate::grpc) fn group(info: &GroupInfo) -> wire::Group {

@@ -25,6 +25,7 @@ use super::{
     catalog::Known,
     client::Context,
     fault::{failed, failed_with, unavailable},
+    offsets::settles,
 };
 use crate::{
     error::Result,
@@ -32,7 +33,7 @@ use crate::{
         TopicInfo, TopicSettings,
         rules::{check_growth, check_settings},
     },
-    name::Topic,
+    name::{Group, Topic},
 };
 
 /// For the cluster to do it.
@@ -127,6 +128,23 @@ impl Admin {
         )?;
         self.cluster.catalog.forget(topic);
         self.wait_until(&doing, topic, |known| known.is_none()).await
+    }
+
+    /// One that the cluster does not know is forgotten already.
+    pub(super) async fn forget(&self, group: &Group) -> Result<()> {
+        self.cluster.check_open()?;
+        let (doing, id) = (format!("forget group {group}"), self.cluster.names.group_id(group));
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            let answers = self.client.delete_groups(&[&id], &options()).await;
+            let answers = answers.map_err(|error| failed(&doing, &error))?;
+            let refused = answers.into_iter().find_map(Result::err).map(|(_, code)| code);
+            match refused {
+                None | Some(RDKafkaErrorCode::GroupIdNotFound) => return Ok(()),
+                Some(code) if settles(code) && Instant::now() < deadline => pause().await,
+                Some(code) => return Err(failed_with(&doing, code)),
+            }
+        }
     }
 
     pub(super) async fn describe(&self, topic: &Topic) -> Result<Option<TopicInfo>> {

@@ -5,6 +5,7 @@
 mod checker;
 mod consumer;
 mod creation;
+mod deleting;
 mod load;
 mod looking;
 mod resets;
