@@ -20,6 +20,7 @@ mod rules;
 mod sieve;
 mod notes;
 mod resets;
+mod stands;
 mod seen;
 mod group;
 mod observe;
@@ -66,6 +67,7 @@ use crate::{
         observe::Watched,
         resets::{MovesTable, ResetsTable},
         seen::Seen,
+        stands::StandsTable,
     },
     convention::routes::Routes,
     error::{Error, Reason, Result},
@@ -133,6 +135,8 @@ struct Inner {
     resets: Arc<ResetsTable>,
     /// Where the last reset has put each partition.
     moves: Arc<MovesTable>,
+    /// Where groups stand, in case the log forgets it.
+    stands: Arc<StandsTable>,
     /// What other replicas see of groups.
     seen: Seen,
     dead_letters: DeadLetters,
@@ -165,6 +169,7 @@ impl Bus {
             notes: Notes::of(control.notes),
             resets: control.resets,
             moves: control.moves,
+            stands: control.stands,
             seen: Seen::of(control.seen),
             dead_letters,
             publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),

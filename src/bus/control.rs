@@ -8,6 +8,7 @@ use super::{
     notes::NotesTable,
     resets::{MovesTable, ResetsTable},
     seen::SeenTable,
+    stands::StandsTable,
     table::{Followed, Table, follow},
 };
 use crate::log::Log;
@@ -16,6 +17,7 @@ pub(super) struct ControlTables {
     pub(super) notes: Arc<NotesTable>,
     pub(super) resets: Arc<ResetsTable>,
     pub(super) moves: Arc<MovesTable>,
+    pub(super) stands: Arc<StandsTable>,
     /// `None` = nobody else uses the log.
     pub(super) seen: Option<Arc<SeenTable>>,
 }
@@ -27,6 +29,7 @@ impl ControlTables {
             notes: Table::new(Arc::clone(log)),
             resets: Table::new(Arc::clone(log)),
             moves: Table::new(Arc::clone(log)),
+            stands: Table::new(Arc::clone(log)),
             seen: log.is_shared().then(|| Table::new(Arc::clone(log))),
         };
         follow(control.all(), tasks, stop);
@@ -38,6 +41,7 @@ impl ControlTables {
             Arc::<NotesTable>::clone(&self.notes),
             Arc::<ResetsTable>::clone(&self.resets),
             Arc::<MovesTable>::clone(&self.moves),
+            Arc::<StandsTable>::clone(&self.stands),
         ];
         all.extend(self.seen.clone().map(|seen| seen as Arc<dyn Followed>));
         all

@@ -25,6 +25,7 @@ mod redrives;
 mod failing;
 mod gaps;
 mod progress;
+mod keeping;
 mod ends;
 mod view;
 mod gauges;
@@ -33,13 +34,8 @@ mod buffer;
 mod packing;
 mod payload;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{sync::Arc, time::Duration};
 
 use bytestring::ByteString;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};

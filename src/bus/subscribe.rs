@@ -107,6 +107,7 @@ impl Inner {
             return Ok(handle);
         }
         self.check_running_groups(group)?;
+        self.restore_standing(group, record.id).await?;
         let letters = self.dead_letters.of(group)?;
         let handle = group::start(self, group, (Arc::clone(record), letters));
         self.groups.active.insert(group, handle.clone());

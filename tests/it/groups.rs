@@ -1,6 +1,7 @@
 //! Groups: their topics and settings, where they start, and what happens if streams disagree.
 
 mod deleting;
+mod forgotten;
 mod starts;
 
 use tidings::proto::tidings::v1::{

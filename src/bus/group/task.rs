@@ -20,6 +20,7 @@ use super::{
     ends::Ends,
     gauges::Watch,
     graves::Graves,
+    keeping::Keeping,
     membership::next_change,
     moving::Moves,
     partitions::{Owned, Started},
@@ -73,6 +74,7 @@ pub(super) struct Task {
     pub(super) rejoin_when_released: bool,
     pub(super) observing: Option<BoxFuture<'static, Ends>>,
     pub(super) commits: Commits,
+    pub(super) keeping: Keeping,
     /// The group's dead letters.
     pub(super) letters: Arc<Store>,
     pub(super) graves: Graves,
@@ -149,6 +151,7 @@ impl Task {
             rejoin_when_released: false,
             observing: None,
             commits: Commits::new(now),
+            keeping: Keeping::new(now),
             graves: Graves::default(),
             redrives: Redrives::new(letters.changes()),
             letters,
@@ -201,6 +204,7 @@ impl Task {
         }
         // Whoever comes now is told to start the task again.
         self.commands.close();
+        self.keep();
     }
 
     /// Carries out what came. Whatever it was, the group may not be as it was, unless somebody only looks.
@@ -262,6 +266,7 @@ impl Task {
         self.commit(now);
         self.carry_out(now);
         self.measure(now);
+        self.keep_now_and_then(now);
     }
 }
 

@@ -106,7 +106,9 @@ impl Inner {
             partitions: reset.moves.iter().filter_map(moved).collect(),
             ..Applied::accepted(reset, record.epoch)
         };
+        let moved: Vec<TopicPartition> = done.partitions.iter().map(|one| one.partition.clone()).collect();
         self.note(&row.plan, done).await?;
+        self.keep_standing(group, record.id, &moved).await;
         let finished = GroupRecord {
             reset: None,
             ..record.next()

@@ -11,9 +11,10 @@ use crate::{
         Inner,
         groups::{GroupRecord, GroupSettings, OnGap, Undecodable},
         rules::RetryOverride,
+        stands::Stand,
     },
     error::{Error, Reason, Result},
-    log::{Bounds, Commit, TopicPartition},
+    log::{Bounds, Commit, Committed, TopicPartition},
     name::{Group, Selector, Selectors, Topic},
 };
 
@@ -148,7 +149,10 @@ impl Inner {
             note: String::new(),
         };
         match self.log.commit(group, start.iter().map(commit).collect()).await {
-            Ok(()) => self.groups.put(group, &found.next()).await,
+            Ok(()) => {
+                self.keep(group, start.iter().map(|start| stand(&found, start))).await?;
+                self.groups.put(group, &found.next()).await
+            }
             Err(error) if error.reason().is_retryable() => Err(error),
             // Another replica was faster and serves it already, or it cannot be begun: consumers that are none of ours are in
             // it, or a topic has gone.
@@ -185,6 +189,14 @@ impl Inner {
             .map(|(committed, bounds)| committed.map_or(bounds.start, |committed| committed.offset))
             .collect())
     }
+}
+
+fn stand(record: &GroupRecord, (partition, offset): &(TopicPartition, i64)) -> Stand {
+    let committed = Committed {
+        offset: *offset,
+        note: String::new(),
+    };
+    Stand::new(record.id, partition.clone(), &committed)
 }
 
 fn conflict(group: &Group, has: &GroupSettings, wanted: &GroupSettings) -> Error {
