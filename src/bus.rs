@@ -15,11 +15,14 @@ mod matching;
 mod start;
 mod groups;
 mod table;
+mod control;
 mod rules;
 mod sieve;
 mod notes;
 mod resets;
 mod audit;
+mod stands;
+mod seen;
 mod group;
 mod observe;
 pub mod delivery;
@@ -37,10 +40,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use feed::Item;
 pub use group::{
-    AckReport, Action, AssignmentChange, Control, Delivery, Frame, Frames, Heartbeat, LossReason, OldestUnacked,
-    Opened, PartitionProgress, PartitionRow, Refusal, Subscription, Waiting,
+    AckReport, Action, AssignmentChange, Control, Delivery, Frame, Frames, Heartbeat, LossReason, OldestRow,
+    OldestUnacked, Opened, PartitionProgress, PartitionRow, Refusal, StreamRow, Subscription, Waiting,
 };
-pub use groups::{GroupInfo, GroupPartition, GroupSettings, OnGap, Undecodable};
+pub use groups::{
+    DeleteGroup, GroupInfo, GroupPartition, GroupSettings, GroupStream, OnGap, OpenStreams, Served, Undecodable,
+};
 pub use observe::{Count, Fill, HeldUp, Levels, Observed, ObservedGroup, Tally};
 pub use publish::{HandedOver, NewEvents, PublishError, Run, RunState, Written};
 pub use read::{ReadEvents, ReadFrame, ReadOptions, ReadSession};
@@ -53,15 +58,17 @@ pub use subscribe::{OnConflict, OpenOptions};
 
 use crate::{
     bus::{
+        control::ControlTables,
         dead_letters::DeadLetters,
         delivery::Credit,
         feed::Feeds,
-        groups::Groups,
+        groups::{Groups, Losses},
         matching::Names,
         notes::Notes,
         observe::Watched,
         resets::{MovesTable, ResetsTable},
-        table::Table,
+        seen::Seen,
+        stands::StandsTable,
     },
     convention::routes::Routes,
     error::{Error, Reason, Result},
@@ -131,6 +138,12 @@ struct Inner {
     resets: Arc<ResetsTable>,
     /// Where the last reset has put each partition.
     moves: Arc<MovesTable>,
+    /// What retention took from groups, as far as it was told.
+    losses: Losses,
+    /// Where groups stand, in case the log forgets it.
+    stands: Arc<StandsTable>,
+    /// What other replicas see of groups.
+    seen: Seen,
     dead_letters: DeadLetters,
     publish_bytes: Arc<Semaphore>,
     streams: Arc<Semaphore>,
@@ -152,14 +165,18 @@ impl Bus {
         let groups = Groups::start(Arc::clone(&log), (&tasks, &draining), (&followers, &ended));
         let template = settings.dead_letter_topic.clone();
         let dead_letters = DeadLetters::new(Arc::clone(&log), template, tasks.clone(), draining.clone());
-        Self(Arc::new(Inner {
+        let control = ControlTables::start(&log, &followers, &ended);
+        let bus = Self(Arc::new(Inner {
             feeds: Feeds::new(Arc::clone(&log), settings.feed_bytes, tasks.clone()),
             groups,
             watched: Watched::new(settings.metric_groups),
             names: matching::follow(&log, &settings.dead_letter_topic, (&tasks, &draining)),
-            notes: Notes::start(Arc::clone(&log), &followers, &ended),
-            resets: Table::start(Arc::clone(&log), &followers, &ended),
-            moves: Table::start(Arc::clone(&log), &followers, &ended),
+            notes: Notes::of(control.notes),
+            resets: control.resets,
+            moves: control.moves,
+            losses: Losses::default(),
+            stands: control.stands,
+            seen: Seen::of(control.seen),
             dead_letters,
             publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),
             streams: Arc::new(Semaphore::new(settings.streams)),
@@ -172,7 +189,9 @@ impl Bus {
             tasks,
             followers,
             ended,
-        }))
+        }));
+        bus.tell_others();
+        bus
     }
 
     /// New at each start.
@@ -212,6 +231,7 @@ impl Bus {
         self.0.draining.cancel();
         self.0.tasks.close();
         self.0.tasks.wait().await;
+        self.0.seen.end().await;
         self.0.ended.cancel();
         self.0.followers.close();
         self.0.followers.wait().await;

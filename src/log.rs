@@ -99,6 +99,12 @@ pub trait Log: Send + Sync + 'static {
     /// Commits for a group that has no members; with members it is `GROUP_IN_USE` and nothing moves. Durable on return.
     async fn commit(&self, group: &Group, commits: Vec<Commit>) -> Result<()>;
 
+    /// Forgets what a group without members has committed, in all topics; with members it is `GROUP_IN_USE`. Durable on return.
+    async fn forget(&self, group: &Group) -> Result<()>;
+
+    /// Whether other processes may use the log at the same time.
+    fn is_shared(&self) -> bool;
+
     /// Stops: what was handed over is finished, then everything is closed. Later calls are `LOG_UNAVAILABLE`.
     async fn close(&self);
 }

@@ -25,13 +25,16 @@ mod redrives;
 mod failing;
 mod gaps;
 mod progress;
+mod keeping;
 mod ends;
+mod view;
 mod gauges;
 mod outbox;
 mod buffer;
 mod packing;
 mod payload;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{sync::Arc, time::Duration};
 
 use bytestring::ByteString;
@@ -40,9 +43,10 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 pub(super) use gauges::Gauges;
 pub use outbox::Frames;
 pub use payload::Delivery;
-pub(super) use progress::GroupView;
-pub use progress::{Heartbeat, OldestUnacked, PartitionProgress, PartitionRow, Waiting};
+pub use progress::{Heartbeat, OldestUnacked, PartitionProgress, Waiting};
 pub(super) use task::start;
+pub(super) use view::GroupView;
+pub use view::{OldestRow, PartitionRow, StreamRow};
 
 use identity::Identity;
 use payload::Payload;
@@ -180,9 +184,16 @@ enum Signal {
 pub(super) struct Handle {
     commands: mpsc::Sender<Command>,
     signals: mpsc::UnboundedSender<Signal>,
+    /// Something happened since somebody asked.
+    stirred: Arc<AtomicBool>,
 }
 
 impl Handle {
+    /// Whether something may have happened since this was asked last.
+    pub(super) fn has_stirred(&self) -> bool {
+        self.stirred.swap(false, Ordering::Relaxed)
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.commands.is_closed()
     }

@@ -1,6 +1,8 @@
 //! Groups as things of their own: their records in the compacted topic `tidings.groups`, the same on every replica.
 
 mod active;
+mod deleting;
+mod losses;
 mod record;
 mod view;
 
@@ -10,12 +12,17 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::view::{GroupInfo, GroupPartition};
+pub use self::deleting::{DeleteGroup, OpenStreams};
+pub use self::view::{GroupInfo, GroupPartition, GroupStream, Served};
 pub(super) use self::{
     active::Active,
+    losses::Losses,
     record::{ActiveReset, GroupRecord},
 };
-use super::{rules::RetryOverride, table::Table};
+use super::{
+    rules::RetryOverride,
+    table::{Table, follow},
+};
 use crate::{
     error::Result,
     filter::Filter,
@@ -69,29 +76,42 @@ impl Groups {
         (tasks, stop): (&TaskTracker, &CancellationToken),
         (followers, ended): (&TaskTracker, &CancellationToken),
     ) -> Self {
-        let (table, active) = (Table::start(log, followers, ended), Arc::<Active>::default());
+        let (table, active) = (Table::new(log), Arc::<Active>::default());
+        follow(vec![Arc::<Table<GroupRecord>>::clone(&table)], followers, ended);
         tasks.spawn(tell_changes(Arc::clone(&table), Arc::clone(&active), stop.clone()));
         Self { table, active }
     }
 
     /// The group's record, also if another replica has just created it.
     pub(super) async fn find(&self, group: &Group) -> Result<Option<Arc<GroupRecord>>> {
-        self.table.find(group.as_str()).await
-    }
-
-    /// The group's record as far as it is known here.
-    pub(super) fn known(&self, group: &Group) -> Option<Arc<GroupRecord>> {
-        self.table.known(group.as_str())
+        Ok(self
+            .table
+            .find(group.as_str())
+            .await?
+            .filter(|record| !record.is_deleted()))
     }
 
     /// The group's record with everything that was written before this call.
     pub(super) async fn newest(&self, group: &Group) -> Result<Option<Arc<GroupRecord>>> {
+        let newest = self.newest_of_all(group).await?;
+        Ok(newest.filter(|record| !record.is_deleted()))
+    }
+
+    /// The same, of a group that was deleted too.
+    async fn newest_of_all(&self, group: &Group) -> Result<Option<Arc<GroupRecord>>> {
         self.table.newest(group.as_str()).await
+    }
+
+    /// Its record as far as this replica knows, of a group that was deleted too.
+    pub(super) fn known(&self, group: &Group) -> Option<Arc<GroupRecord>> {
+        self.table.known(group.as_str())
     }
 
     /// By name, those after `after`, at most `count`.
     pub(super) async fn list(&self, after: Option<&Group>, count: usize) -> Result<Vec<(Group, Arc<GroupRecord>)>> {
-        let rows = self.table.list(after.map(Group::as_str), count).await?;
+        self.table.catch_up().await?;
+        let is_there = |record: &GroupRecord| !record.is_deleted();
+        let rows = self.table.list(after.map(Group::as_str), is_there, count);
         rows.into_iter()
             .map(|(name, record)| Ok((Group::new(&name)?, record)))
             .collect()

@@ -1,6 +1,8 @@
 //! What a commit carries beside its offset: acks out of order and failures, in its note, and in `tidings.control` what does not
 //! fit there.
 
+mod kept;
+
 use std::{
     ops::Range,
     sync::{
@@ -9,8 +11,7 @@ use std::{
     },
 };
 
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-
+pub(super) use self::kept::Kept;
 use super::{
     Inner,
     delivery::{
@@ -18,21 +19,23 @@ use super::{
         note::{self, Above, More, Note, Tried},
     },
     resets::{self, Again, Standing},
-    table::{Row, Table},
+    table::Table,
 };
 use crate::{
-    error::{Error, Reason, Result},
-    log::{Assigned, Commit, Committed, Log, LogTime, TopicPartition},
+    error::{Error, Result},
+    log::{Assigned, Commit, Committed, LogTime, TopicPartition},
     name::Group,
 };
 
 /// A log takes notes of 4,096 characters, unless it is told to take less.
 const BUDGET: usize = 4_000;
 
+pub(super) type NotesTable = Table<Kept>;
+
 /// The notes of all groups.
 pub(super) struct Notes {
     /// What did not fit, by group and partition.
-    more: Arc<Table<Kept>>,
+    more: Arc<NotesTable>,
     /// Characters that a note has at most. Less than `note::SHORTEST`: the log takes none.
     budget: AtomicUsize,
 }
@@ -71,19 +74,10 @@ pub(super) struct Remembered {
     pub(super) tries: Vec<(i64, Tries)>,
 }
 
-/// A row: what did not fit into the note that names this version.
-struct Kept {
-    version: u64,
-    more: More,
-}
-
 impl Notes {
-    /// Begins to read what did not fit into notes, and follows it until `ended`.
-    pub(super) fn start(log: Arc<dyn Log>, followers: &TaskTracker, ended: &CancellationToken) -> Arc<Self> {
-        Arc::new(Self {
-            more: Table::start(log, followers, ended),
-            budget: AtomicUsize::new(BUDGET),
-        })
+    pub(super) fn of(more: Arc<NotesTable>) -> Arc<Self> {
+        let budget = AtomicUsize::new(BUDGET);
+        Arc::new(Self { more, budget })
     }
 
     /// The commits, with their notes. What does not fit into one is durable in the table before this returns.
@@ -161,6 +155,14 @@ impl Notes {
     /// Removes rows that no note names any more.
     pub(super) async fn remove(&self, unneeded: &[String]) -> Result<()> {
         self.more.remove_all(unneeded).await
+    }
+
+    /// Of a group that is deleted.
+    pub(super) async fn forget(&self, group: &Group) -> Result<()> {
+        self.more.catch_up().await?;
+        self.more
+            .remove_all(&self.more.keys_under(&format!("tries/{group}/")))
+            .await
     }
 
     /// What the notes of assigned partitions say. A note that is none of ours says nothing.
@@ -271,28 +273,4 @@ fn remembered(tried: Tried) -> (i64, Tries) {
         last_failure: first_failure,
     };
     (tried.offset, tries)
-}
-
-impl Row for Kept {
-    const TOPIC: &'static str = "tidings.control";
-    const PREFIX: &'static str = "tries/";
-
-    fn supersedes(&self, known: &Self) -> bool {
-        self.version >= known.version
-    }
-
-    fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = self.version.to_le_bytes().to_vec();
-        bytes.extend(self.more.to_bytes());
-        bytes
-    }
-
-    fn from_bytes(bytes: &[u8], _offset: i64) -> Result<Self> {
-        let damaged = || Error::new(Reason::LogDamaged, "read what became of a group's events");
-        let (version, more) = bytes.split_first_chunk().ok_or_else(damaged)?;
-        Ok(Self {
-            version: u64::from_le_bytes(*version),
-            more: More::from_bytes(more).ok_or_else(damaged)?,
-        })
-    }
 }

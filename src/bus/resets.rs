@@ -31,7 +31,7 @@ pub use self::{
     view::ResetInfo,
 };
 pub(super) use self::{
-    moved::{Again, Moved, MovesTable, key},
+    moved::{Again, Moved, MovesTable, key, keys_of},
     row::ResetsTable,
     standing::Standing,
 };

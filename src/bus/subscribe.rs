@@ -98,16 +98,20 @@ impl Bus {
 impl Inner {
     /// The group's task, started if it does not run.
     pub(super) async fn running(self: &Arc<Self>, group: &Group, record: &Arc<GroupRecord>) -> Result<group::Handle> {
+        if let Some(deleted) = self.groups.known(group).filter(|known| known.is_deleted()) {
+            return Err(deleted.deletion_error(group));
+        }
         if let Some(handle) = self.groups.active.get(group) {
             // A change of the group may have been cut off after it was written.
             handle.replace(Arc::clone(record)).await;
             return Ok(handle);
         }
         self.check_running_groups(group)?;
+        self.restore_standing(group, record.id).await?;
         let letters = self.dead_letters.of(group)?;
         let handle = group::start(self, group, (Arc::clone(record), letters));
         self.groups.active.insert(group, handle.clone());
-        // What came before it was there was told to nobody.
+        // What was learned before that was told to tasks that ran.
         if let Some(known) = self.groups.known(group) {
             handle.replace(known).await;
         }

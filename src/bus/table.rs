@@ -15,11 +15,11 @@ use std::{
 
 use bytes::Bytes;
 use tokio::{sync::watch, time::timeout};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(super) use self::follow::{Followed, follow};
 use crate::{
     error::{Error, Reason, Result},
-    log::{Batch, Cleanup, Headers, Log, NewRecord, Record, TopicPartition, TopicSettings},
+    log::{Cleanup, Headers, Log, LogTime, NewRecord, Record, TopicPartition, TopicSettings},
     name::Topic,
 };
 
@@ -58,19 +58,19 @@ struct Kept<R> {
     at: i64,
     /// Where the last record with its key lies, which compaction keeps.
     last: i64,
+    /// When it was written, by the log's clock.
+    time: LogTime,
 }
 
 impl<R: Row> Table<R> {
-    /// Begins to read the topic, which is followed until `stop`.
-    pub(super) fn start(log: Arc<dyn Log>, tasks: &TaskTracker, stop: &CancellationToken) -> Arc<Self> {
-        let table = Arc::new(Self {
+    /// Knows nothing until it is followed.
+    pub(super) fn new(log: Arc<dyn Log>) -> Arc<Self> {
+        Arc::new(Self {
             log,
             topic: Topic::new(R::TOPIC).expect("a valid name"),
             rows: Mutex::default(),
             reached: watch::Sender::new(0),
-        });
-        tasks.spawn(follow::follow(Arc::clone(&table), stop.clone()));
-        table
+        })
     }
 
     pub(super) fn known(&self, key: &str) -> Option<Arc<R>> {
@@ -99,13 +99,31 @@ impl<R: Row> Table<R> {
             .collect()
     }
 
-    /// By key, those after `after`, at most `count`.
-    pub(super) async fn list(&self, after: Option<&str>, count: usize) -> Result<Vec<(String, Arc<R>)>> {
-        self.catch_up().await?;
+    /// The rows whose keys begin so, each with when it was written by the log's clock.
+    pub(super) fn under(&self, prefix: &str) -> Vec<(String, Arc<R>, LogTime)> {
+        let rows = self.lock();
+        let under = rows.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        let under = under.take_while(|(key, _)| key.starts_with(prefix));
+        let row = |(key, kept): (&String, &Kept<R>)| (key.clone(), Arc::clone(&kept.row), kept.time);
+        under.map(row).collect()
+    }
+
+    pub(super) fn keys_under(&self, prefix: &str) -> Vec<String> {
+        self.under(prefix).into_iter().map(|(key, ..)| key).collect()
+    }
+
+    /// Of all that is known now by key, those after `after` that are meant, at most `count`.
+    pub(super) fn list(
+        &self,
+        after: Option<&str>,
+        is_meant: impl Fn(&R) -> bool,
+        count: usize,
+    ) -> Vec<(String, Arc<R>)> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let rows = self.lock();
-        let page = rows.range::<str, _>((from, Bound::Unbounded)).take(count);
-        Ok(page.map(|(key, kept)| (key.clone(), Arc::clone(&kept.row))).collect())
+        let page = rows.range::<str, _>((from, Bound::Unbounded));
+        let page = page.filter(|(_, kept)| is_meant(&kept.row)).take(count);
+        page.map(|(key, kept)| (key.clone(), Arc::clone(&kept.row))).collect()
     }
 
     /// Changes whenever something was learned.
@@ -256,17 +274,12 @@ impl<R: Row> Table<R> {
                 match rows.get_mut(key).filter(|kept| !row.supersedes(&kept.row)) {
                     Some(kept) => kept.last = offset,
                     None => {
-                        let (row, at, last) = (Arc::new(row), offset, offset);
-                        rows.insert(key.to_owned(), Kept { row, at, last });
+                        let (row, at, last, time) = (Arc::new(row), offset, offset, record.time);
+                        rows.insert(key.to_owned(), Kept { row, at, last, time });
                     }
                 }
             }
         }
-    }
-
-    fn learn_all(&self, batch: &Batch) {
-        batch.records.iter().for_each(|record| self.learn(record));
-        self.reached.send_replace(batch.next);
     }
 
     fn partition(&self) -> TopicPartition {

@@ -32,6 +32,10 @@ impl Named for v1::Reset {
     const NAME: &'static str = "tidings.v1.Reset";
 }
 
+impl Named for v1::DeleteGroupResponse {
+    const NAME: &'static str = "tidings.v1.DeleteGroupResponse";
+}
+
 impl Named for v1::DeadLetter {
     const NAME: &'static str = "tidings.v1.DeadLetter";
 }
@@ -101,6 +105,7 @@ mod tests {
     #[test]
     fn every_message_that_is_printed_is_in_the_descriptors() {
         assert!(of(&v1::Group::default()).is_ok());
+        assert!(of(&v1::DeleteGroupResponse::default()).is_ok());
         assert!(of(&v1::DeadLetter::default()).is_ok());
         assert!(of(&v1::DeadLetterResult::default()).is_ok());
         assert!(of(&v1::GetInfoResponse::default()).is_ok());

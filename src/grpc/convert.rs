@@ -23,7 +23,7 @@ pub(super) use self::{
     dead_letters::{Shown, dead_letter, letter_filter, letter_id, letter_results, selection},
     failing::{extension, refusal},
     frames::{FrameParts, Messages, Oversized, read_events, subscribe_response, wire_credit},
-    groups::group,
+    groups::{delete_group, group, listed_group},
     open::{credit, id_ranges, open, read_options},
     resets::{plan_reset, reset, reset_plan},
     topic::{settings_over, topic_info},

@@ -13,10 +13,10 @@ use crate::{
     bus::{ApplyReset, UndoReset},
     name::Group,
     proto::tidings::v1::{
-        ApplyResetRequest, ApplyResetResponse, GetGroupRequest, GetGroupResponse, GetResetPlanRequest,
-        GetResetPlanResponse, GetResetRequest, GetResetResponse, ListGroupsRequest, ListGroupsResponse,
-        ListResetsRequest, ListResetsResponse, PlanResetRequest, PlanResetResponse, UndoResetRequest,
-        UndoResetResponse, offset_service_server::OffsetService,
+        ApplyResetRequest, ApplyResetResponse, DeleteGroupRequest, DeleteGroupResponse, GetGroupRequest,
+        GetGroupResponse, GetResetPlanRequest, GetResetPlanResponse, GetResetRequest, GetResetResponse,
+        ListGroupsRequest, ListGroupsResponse, ListResetsRequest, ListResetsResponse, PlanResetRequest,
+        PlanResetResponse, UndoResetRequest, UndoResetResponse, offset_service_server::OffsetService,
     },
 };
 
@@ -32,13 +32,8 @@ impl OffsetService for Services {
             Ok((groups, next_page_token))
         });
         let (groups, next_page_token) = listed.await?;
-        let replica_id = self.bus().replica_id();
-        let groups = groups
-            .iter()
-            .map(|info| convert::group(info, replica_id, false))
-            .collect();
         Ok(Response::new(ListGroupsResponse {
-            groups,
+            groups: groups.iter().map(convert::listed_group).collect(),
             next_page_token,
         }))
     }
@@ -48,8 +43,22 @@ impl OffsetService for Services {
         let info = bounded(&metadata, self.limits().publish_timeout, async {
             self.bus().group(&Group::new(&request.group)?).await
         });
-        let group = convert::group(&info.await?, self.bus().replica_id(), true);
+        let group = convert::group(&info.await?);
         Ok(Response::new(GetGroupResponse { group: Some(group) }))
+    }
+
+    async fn delete_group(
+        &self,
+        request: Request<DeleteGroupRequest>,
+    ) -> Result<Response<DeleteGroupResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let deleted = bounded(&metadata, self.limits().publish_timeout, async {
+            self.bus()
+                .delete_group(convert::delete_group(request, ANONYMOUS)?)
+                .await
+        });
+        let dead_letters = i64::try_from(deleted.await?).unwrap_or(i64::MAX);
+        Ok(Response::new(DeleteGroupResponse { dead_letters }))
     }
 
     async fn plan_reset(&self, request: Request<PlanResetRequest>) -> Result<Response<PlanResetResponse>, Status> {

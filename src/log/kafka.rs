@@ -196,6 +196,15 @@ impl Log for KafkaLog {
         self.offsets.commit(group, commits).await
     }
 
+    async fn forget(&self, group: &Group) -> Result<()> {
+        self.cluster.leaving.done(&self.cluster.names.group_id(group)).await;
+        self.admin.forget(group).await
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn close(&self) {
         self.producer.close().await;
         self.cluster.stop.cancel();

@@ -95,6 +95,12 @@ impl Log for Counting {
     async fn commit(&self, group: &Group, commits: Vec<Commit>) -> Result<()> {
         self.log.commit(group, commits).await
     }
+    async fn forget(&self, group: &Group) -> Result<()> {
+        self.log.forget(group).await
+    }
+    fn is_shared(&self) -> bool {
+        self.log.is_shared()
+    }
     async fn close(&self) {
         self.log.close().await;
     }

@@ -1,5 +1,7 @@
 //! Groups: their topics and settings, where they start, and what happens if streams disagree.
 
+mod deleting;
+mod forgotten;
 mod starts;
 
 use tidings::proto::tidings::v1::{
@@ -219,7 +221,11 @@ async fn groups_see_every_event_each_on_its_own() {
 #[tokio::test]
 async fn a_listed_group_tells_where_it_stands() {
     let server = with_events(10).await;
-    let mut stream = server.subscribe(open("group")).await;
+    let named = Open {
+        client_id: "worker".to_owned(),
+        ..open("group")
+    };
+    let mut stream = server.subscribe(named).await;
     let got = stream.deliveries(10).await;
     let look = || async {
         let request = GetGroupRequest {
@@ -239,6 +245,22 @@ async fn a_listed_group_tells_where_it_stands() {
         (1, 10, vec![ORDERS.to_owned()])
     );
     assert_eq!(group.partitions.iter().map(|row| row.outstanding).sum::<i64>(), 10);
+    for row in &group.partitions {
+        let oldest = row.oldest.as_ref().expect("an event is out");
+        assert_eq!((oldest.attempt, &row.owner_replica_id), (1, &stream.opened.replica_id));
+        assert_eq!(
+            oldest.position.as_ref().map(|at| (at.partition, at.offset)),
+            Some((row.partition, 0))
+        );
+    }
+    let open = &group.open_streams[0];
+    let told = (
+        open.stream_id.as_str(),
+        open.client_id.as_str(),
+        open.outstanding_events,
+    );
+    assert_eq!(told, (stream.opened.stream_id.as_str(), "worker", 10));
+    assert_eq!((group.members, &open.replica_id), (1, &stream.opened.replica_id));
     stream.ack(&got);
     stream.close().await;
     eventually(SOON, "the group to be empty", || async {

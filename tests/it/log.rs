@@ -83,6 +83,7 @@ macro_rules! every_promise {
             }
             groups {
                 commits_are_kept_with_their_notes,
+                what_a_group_committed_is_forgotten_once_it_has_no_members,
                 a_deleted_topic_takes_its_commits_along,
                 a_lone_member_gets_all_partitions_with_what_was_committed,
                 members_share_and_partitions_move_once_released,

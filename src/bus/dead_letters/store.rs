@@ -14,7 +14,7 @@ use tokio_util::sync::DropGuard;
 
 use super::{
     format::{self, Change, Request},
-    index::{Index, Redriving, State},
+    index::{Index, Redriving, Row, State},
     letter::{Letter, LetterId},
     topic::{RETRY, Shared},
 };
@@ -144,6 +144,12 @@ impl Store {
     /// Nobody has done anything about it.
     pub fn is_parked(&self, id: LetterId) -> bool {
         self.index().row(id).is_some_and(|row| row.state == State::Parked)
+    }
+
+    /// How many wait for somebody, or are just being delivered again.
+    pub fn waiting(&self) -> usize {
+        let waits = |row: &&Row| matches!(row.state, State::Parked | State::Redriving);
+        self.index().all().filter(waits).count()
     }
 
     /// What is known. Held shortly: others learn meanwhile nothing.

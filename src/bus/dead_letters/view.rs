@@ -99,7 +99,7 @@ impl Bus {
 
 impl Inner {
     /// The letters of a group that exists or has left some, known up to now.
-    pub(super) async fn letters_of(&self, group: &Group) -> Result<Arc<Store>> {
+    pub(in crate::bus) async fn letters_of(&self, group: &Group) -> Result<Arc<Store>> {
         let topic = self.dead_letters.topic(group)?;
         if self.log.partitions(&topic).await?.is_none() && self.groups.find(group).await?.is_none() {
             return Err(Error::no_such_group(group));

@@ -232,12 +232,24 @@ impl<P> Scheduler<P> {
 
     /// Of the events that were sent and are not settled, the one first sent longest ago.
     pub(super) fn oldest_sent(&self) -> Option<&Entry<P>> {
-        let sent = self
-            .entries
-            .iter()
-            .map(|(_, entry)| entry)
-            .filter(|entry| entry.first_sent.is_some());
-        sent.min_by_key(|entry| (entry.first_sent, entry.arrival.offset))
+        self.all_sent().min_by_key(|entry| age_order(entry))
+    }
+
+    /// The same for each partition.
+    pub(super) fn oldest_sent_of_each(&self) -> FxHashMap<PartitionId, &Entry<P>> {
+        let mut oldest: FxHashMap<PartitionId, &Entry<P>> = FxHashMap::default();
+        for entry in self.all_sent() {
+            let known = oldest.entry(entry.partition).or_insert(entry);
+            if age_order(entry) < age_order(known) {
+                *known = entry;
+            }
+        }
+        oldest
+    }
+
+    fn all_sent(&self) -> impl Iterator<Item = &Entry<P>> {
+        let entries = self.entries.iter().map(|(_, entry)| entry);
+        entries.filter(|entry| entry.first_sent.is_some())
     }
 
     /// Forgets every event of a partition.
@@ -268,6 +280,11 @@ impl<P> Scheduler<P> {
         self.entries.retain(|_, entry| stays(entry));
         self.unsent = self.entries.iter().filter(|(_, entry)| entry.is_unsent).count();
     }
+}
+
+/// Of two events that were sent, the one first sent comes first.
+fn age_order<P>(entry: &Entry<P>) -> (Option<Instant>, i64) {
+    (entry.first_sent, entry.arrival.offset)
 }
 
 #[cfg(test)]

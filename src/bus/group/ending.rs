@@ -12,6 +12,9 @@ const LINGER: Duration = Duration::from_secs(1);
 impl Task {
     /// Whether the last stream has left, a while ago, and nothing is under way.
     pub(super) fn is_over(&mut self, now: Instant) -> bool {
+        if self.identity.record.is_deleted() {
+            return true;
+        }
         if !self.members.is_empty()
             || !self.graves.may_end()
             || !self.commits.is_idle()

@@ -13,6 +13,7 @@ use crate::{
         Inner,
         observe::{HeldUp, Levels, Tally},
     },
+    log::LogTime,
     name::Group,
 };
 
@@ -72,6 +73,8 @@ impl Gauges {
 pub(super) struct Watch {
     pub(super) tally: Arc<Tally>,
     pub(super) gauges: Arc<Gauges>,
+    /// When the task began, by both clocks.
+    pub(super) began: (Instant, LogTime),
     next: Instant,
     /// Something happened since.
     is_behind: bool,
@@ -83,6 +86,7 @@ impl Watch {
         Self {
             tally: bus.watched.begin(group, &gauges),
             gauges,
+            began: (Instant::now(), LogTime::now()),
             next: Instant::now(),
             is_behind: false,
         }

@@ -64,6 +64,10 @@ impl Task {
             return;
         }
         let before = std::mem::replace(&mut self.identity.record, record);
+        if self.identity.record.is_deleted() {
+            let (record, group) = (Arc::clone(&self.identity.record), self.identity.group.clone());
+            return self.fail_all(|| record.deletion_error(&group));
+        }
         if self.identity.record.epoch > before.epoch {
             self.fence();
             if self.failed_at.take().is_some() {

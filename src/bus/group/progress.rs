@@ -1,4 +1,4 @@
-//! What a group tells about itself: heartbeats, caught up, and the view for listings.
+//! What a group tells its streams about itself: heartbeats, and that they have caught up.
 
 use std::{
     sync::Arc,
@@ -76,24 +76,6 @@ pub struct OldestUnacked {
     pub age: Duration,
     pub key_hash: u64,
     pub attempt: u32,
-}
-
-/// A group as this replica serves it.
-#[derive(Clone, Debug)]
-pub(in crate::bus) struct GroupView {
-    pub(in crate::bus) streams: usize,
-    pub(in crate::bus) last_commit: Option<LogTime>,
-    pub(in crate::bus) partitions: Vec<PartitionRow>,
-}
-
-#[derive(Clone, Debug)]
-pub struct PartitionRow {
-    pub partition: TopicPartition,
-    /// On the log.
-    pub committed: i64,
-    pub acked_above: i64,
-    pub outstanding: usize,
-    pub oldest: Option<OldestUnacked>,
 }
 
 impl Task {
@@ -234,25 +216,6 @@ impl Task {
             key_hash: oldest.key_hash,
             attempt: oldest.attempt,
         })
-    }
-
-    pub(super) fn view(&self) -> GroupView {
-        let oldest = self.oldest(Instant::now());
-        let row = |(id, owned): (&PartitionId, &Owned)| {
-            let view = self.dispatch.partition(*id)?;
-            Some(PartitionRow {
-                partition: (*owned.partition).clone(),
-                committed: owned.durable,
-                acked_above: view.settled_above + (view.committed - owned.durable).max(0),
-                outstanding: view.in_flight,
-                oldest: oldest.clone().filter(|oldest| oldest.partition == *owned.partition),
-            })
-        };
-        GroupView {
-            streams: self.members.len(),
-            last_commit: self.commits.last_commit,
-            partitions: self.owned.iter().filter_map(row).collect(),
-        }
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) struct Member {
     pub(super) told_caught_up: bool,
     /// Its end waits for a commit.
     pub(super) finishing: bool,
-    opened_at: Instant,
+    pub(super) opened_at: Instant,
     pub(super) delivered: u64,
     pub(super) settled: u64,
     /// The client wants no more.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -20,6 +20,7 @@ use super::{
     ends::Ends,
     gauges::Watch,
     graves::Graves,
+    keeping::Keeping,
     membership::next_change,
     moving::Moves,
     partitions::{Owned, Started},
@@ -73,6 +74,7 @@ pub(super) struct Task {
     pub(super) rejoin_when_released: bool,
     pub(super) observing: Option<BoxFuture<'static, Ends>>,
     pub(super) commits: Commits,
+    pub(super) keeping: Keeping,
     /// The group's dead letters.
     pub(super) letters: Arc<Store>,
     pub(super) graves: Graves,
@@ -109,7 +111,11 @@ pub(in crate::bus) fn start(
         reason = "each stream has at most two signals under way, and one for each delivery"
     )]
     let (signals, signal_queue) = mpsc::unbounded_channel();
-    let handle = Handle { commands, signals };
+    let handle = Handle {
+        commands,
+        signals,
+        stirred: Arc::default(),
+    };
     let identity = Identity {
         group: group.clone(),
         record,
@@ -145,6 +151,7 @@ impl Task {
             rejoin_when_released: false,
             observing: None,
             commits: Commits::new(now),
+            keeping: Keeping::new(now),
             graves: Graves::default(),
             redrives: Redrives::new(letters.changes()),
             letters,
@@ -189,9 +196,7 @@ impl Task {
                 () = draining.cancelled(), if self.drain_until.is_none() => self.drain(),
                 () = sleep_until(wake_at) => {}
             }
-            for command in commands.drain(..) {
-                self.command(command);
-            }
+            self.command_all(&mut commands);
             self.settle_up().await;
             if joined && self.is_over(Instant::now()) {
                 break;
@@ -199,6 +204,18 @@ impl Task {
         }
         // Whoever comes now is told to start the task again.
         self.commands.close();
+        self.keep();
+    }
+
+    /// Carries out what came. Whatever it was, the group may not be as it was, unless somebody only looks.
+    fn command_all(&mut self, commands: &mut Vec<Command>) {
+        let is_look = |command: &Command| matches!(command, Command::Describe(_));
+        if commands.is_empty() || !commands.iter().all(is_look) {
+            self.handle.stirred.store(true, Ordering::Relaxed);
+        }
+        for command in commands.drain(..) {
+            self.command(command);
+        }
     }
 
     fn command(&mut self, command: Command) {
@@ -250,6 +267,7 @@ impl Task {
         self.carry_out(now);
         self.commit(now);
         self.measure(now);
+        self.keep_now_and_then(now);
     }
 }
 

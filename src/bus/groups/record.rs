@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GroupSettings, OnGap, Undecodable};
+use super::{GroupSettings, OnGap, Undecodable, deleting::Deletion};
 use crate::{
     bus::{rules::RetryOverride, table::Row},
     error::{Error, Reason, Result},
@@ -35,6 +35,8 @@ pub(in crate::bus) struct GroupRecord {
     pub(in crate::bus) reset: Option<Arc<ActiveReset>>,
     /// The one that was finished last.
     pub(in crate::bus) last_reset: Option<String>,
+    /// That it was deleted, or the last one of its name before it.
+    pub(in crate::bus) deletion: Option<Arc<Deletion>>,
 }
 
 /// A reset that was accepted: from now on it is carried out, whoever lives.
@@ -75,6 +77,7 @@ impl GroupRecord {
             start: Some(start),
             reset: None,
             last_reset: None,
+            deletion: None,
         }
     }
 
@@ -121,6 +124,7 @@ struct Stored {
     reset: Option<ActiveReset>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_reset: Option<String>,
+    deletion: Option<Deletion>,
 }
 
 /// Topic, partition, offset.
@@ -129,7 +133,7 @@ type Place = (String, i32, i64);
 impl Row for GroupRecord {
     const TOPIC: &'static str = "tidings.groups";
 
-    /// A change is a change of the group that is known.
+    /// A change is a change of the group that is known; another group takes its place once it is deleted.
     fn supersedes(&self, known: &Self) -> bool {
         let is_same = || {
             let at = |offset: i64, record: &Self| Self {
@@ -138,7 +142,10 @@ impl Row for GroupRecord {
             };
             at(0, self) == at(0, known)
         };
-        self.id == known.id && (self.version > known.version || (self.version == known.version && is_same()))
+        if self.id != known.id {
+            return self.version == 1 && known.leaves_the_name();
+        }
+        self.version > known.version || (self.version == known.version && is_same())
     }
 
     fn to_bytes(&self) -> Vec<u8> {
@@ -156,6 +163,7 @@ impl Row for GroupRecord {
             start: self.start.as_ref().map(|start| start.iter().map(place).collect()),
             reset: self.reset.as_deref().cloned(),
             last_reset: self.last_reset.clone(),
+            deletion: self.deletion.as_deref().cloned(),
         };
         serde_json::to_vec(&stored).unwrap_or_default()
     }
@@ -182,6 +190,7 @@ impl Row for GroupRecord {
             start: stored.start.map(at_places).transpose()?,
             reset: stored.reset.map(Arc::new),
             last_reset: stored.last_reset,
+            deletion: stored.deletion.map(Arc::new),
         })
     }
 }
@@ -227,6 +236,7 @@ mod tests {
             start: start.map(|offset| vec![(partition(2), offset)]),
             reset: None,
             last_reset: None,
+            deletion: None,
         }
     }
 

@@ -3,14 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
+use rustc_hash::FxHashMap;
 
 use super::GroupRecord;
 use crate::{
     bus::{
         Bus, Inner,
         delivery::RetryPolicy,
-        group::{GroupView, PartitionRow},
+        group::{PartitionRow, StreamRow},
         groups::GroupSettings,
+        seen::Sight,
     },
     error::{Error, Result},
     log::{Bounds, LogTime, TopicPartition},
@@ -30,8 +32,12 @@ pub struct GroupInfo {
     /// As in force.
     pub retry: RetryPolicy,
     pub created: LogTime,
-    /// Streams on this replica.
+    /// Replicas that serve it.
+    pub members: usize,
+    /// On all replicas.
     pub streams: usize,
+    /// At most 200 of each replica.
+    pub open: Vec<GroupStream>,
     pub last_commit: Option<LogTime>,
     pub partitions: Vec<GroupPartition>,
 }
@@ -45,8 +51,26 @@ pub struct GroupPartition {
     pub committed: Option<i64>,
     /// The age of the oldest event that is not acked; zero when there is none.
     pub lag_time: Duration,
-    /// What this replica knows, if it serves the partition.
-    pub served: Option<PartitionRow>,
+    /// Until retention may delete the next event; `None` = nothing foreseen, or not asked.
+    pub time_to_loss: Option<Duration>,
+    /// What the replica sees that serves the partition, if one does.
+    pub served: Option<Served>,
+}
+
+/// What a replica sees of a partition that it serves.
+#[derive(Clone, Debug)]
+pub struct Served {
+    pub replica_id: Arc<str>,
+    pub row: PartitionRow,
+    /// When it was so.
+    pub at: LogTime,
+}
+
+/// A stream of a group.
+#[derive(Clone, Debug)]
+pub struct GroupStream {
+    pub replica_id: Arc<str>,
+    pub row: StreamRow,
 }
 
 impl GroupPartition {
@@ -60,6 +84,14 @@ impl GroupPartition {
         (self.bounds.end - self.position().max(self.bounds.start)).max(0)
     }
 
+    /// Acked above the committed offset; where that has moved on since the owner told, so much less.
+    pub fn acked_above(&self) -> i64 {
+        self.served.as_ref().map_or(0, |Served { row, .. }| {
+            let moved = (self.position() - row.committed).max(0);
+            (row.acked_above - moved).max(0)
+        })
+    }
+
     /// Events that were deleted before the group got them.
     pub fn lost_events(&self) -> i64 {
         (self.bounds.start - self.position()).max(0)
@@ -67,6 +99,7 @@ impl GroupPartition {
 }
 
 impl Bus {
+    /// With all there is to know.
     pub async fn group(&self, group: &Group) -> Result<GroupInfo> {
         let record = self
             .0
@@ -74,45 +107,28 @@ impl Bus {
             .find(group)
             .await?
             .ok_or_else(|| Error::no_such_group(group))?;
-        self.0.group_info(group.clone(), record).await
+        let sights = self.0.sights(group, &self.0.others()).await;
+        let mut info = self.0.group_info(group.clone(), record, &sights).await?;
+        self.0.foresee_losses(&mut info.partitions).await?;
+        Ok(info)
     }
 
-    /// Groups by name, those after `after`, at most `count`.
+    /// Groups by name, those after `after`, at most `count`; without `time_to_loss`.
     pub async fn groups(&self, after: Option<&Group>, count: usize) -> Result<Vec<GroupInfo>> {
-        let mut groups = Vec::new();
+        let (mut groups, others) = (Vec::new(), self.0.others());
         for (group, record) in self.0.groups.list(after, count).await? {
-            groups.push(self.0.group_info(group, record).await?);
+            let sights = self.0.sights(&group, &others).await;
+            groups.push(self.0.group_info(group, record, &sights).await?);
         }
         Ok(groups)
     }
 }
 
 impl Inner {
-    async fn group_info(&self, name: Group, record: Arc<GroupRecord>) -> Result<GroupInfo> {
-        let topics = &record.settings.topics;
-        let mut partitions = self.existing_partitions(topics).await?;
-        let bounds = self.bounds_of(topics, &mut partitions).await?;
-        let committed = self.log.committed(&name, &partitions).await?;
-        let view = match self.groups.active.get(&name) {
-            Some(handle) => handle.describe().await,
-            None => None,
-        };
-        let mut rows = Vec::with_capacity(partitions.len());
-        for ((partition, bounds), committed) in partitions.into_iter().zip(bounds).zip(committed) {
-            let committed = committed.map(|committed| committed.offset);
-            let from = committed.unwrap_or(bounds.start).max(bounds.start);
-            let lag_time = self.age_at(&partition, from, bounds).await;
-            let served = view.as_ref().and_then(|view| row_of(view, &partition));
-            rows.push(GroupPartition {
-                partition,
-                bounds,
-                committed,
-                lag_time,
-                served,
-            });
-        }
+    async fn group_info(&self, name: Group, record: Arc<GroupRecord>, sights: &[Sight]) -> Result<GroupInfo> {
         let retry = record.settings.retry.over(self.settings.delivery.of(&name).retry);
         Ok(GroupInfo {
+            partitions: self.group_partitions(&name, &record, sights).await?,
             name,
             revision: record.revision,
             epoch: record.epoch,
@@ -120,10 +136,41 @@ impl Inner {
             settings: record.settings.clone(),
             retry,
             created: record.created,
-            streams: view.as_ref().map_or(0, |view| view.streams),
-            last_commit: view.and_then(|view| view.last_commit),
-            partitions: rows,
+            members: sights.len(),
+            streams: sights.iter().map(|sight| sight.view.streams).sum(),
+            open: sights.iter().flat_map(open_streams).collect(),
+            last_commit: sights.iter().filter_map(|sight| sight.view.last_commit).max(),
         })
+    }
+
+    async fn group_partitions(
+        &self,
+        name: &Group,
+        record: &GroupRecord,
+        sights: &[Sight],
+    ) -> Result<Vec<GroupPartition>> {
+        let topics = &record.settings.topics;
+        let mut partitions = self.existing_partitions(topics).await?;
+        let bounds = self.bounds_of(topics, &mut partitions).await?;
+        let committed = self.log.committed(name, &partitions).await?;
+        let mut served = served(sights);
+        let mut rows = Vec::with_capacity(partitions.len());
+        for ((partition, bounds), committed) in partitions.into_iter().zip(bounds).zip(committed) {
+            let committed = committed.map(|committed| committed.offset);
+            let from = committed.unwrap_or(bounds.start).max(bounds.start);
+            let lag_time = self.age_at(&partition, from, bounds).await;
+            let row = GroupPartition {
+                served: served.remove(&partition),
+                partition,
+                bounds,
+                committed,
+                lag_time,
+                time_to_loss: None,
+            };
+            self.losses.warn(name, &row);
+            rows.push(row);
+        }
+        Ok(rows)
     }
 
     /// How old the record at an offset is; zero at the end.
@@ -138,6 +185,24 @@ impl Inner {
     }
 }
 
-fn row_of(view: &GroupView, partition: &TopicPartition) -> Option<PartitionRow> {
-    view.partitions.iter().find(|row| row.partition == *partition).cloned()
+fn open_streams(sight: &Sight) -> impl Iterator<Item = GroupStream> {
+    sight.view.open.iter().map(|row| GroupStream {
+        replica_id: Arc::clone(&sight.replica_id),
+        row: row.clone(),
+    })
+}
+
+/// Who serves what. Where a partition has just moved, two may say that it is theirs: then it is whose sight is newer.
+fn served(sights: &[Sight]) -> FxHashMap<TopicPartition, Served> {
+    let mut sights: Vec<&Sight> = sights.iter().collect();
+    sights.sort_by_key(|sight| sight.at);
+    let rows = sights.into_iter().flat_map(|sight| {
+        let served = |row: &PartitionRow| Served {
+            replica_id: Arc::clone(&sight.replica_id),
+            row: row.clone(),
+            at: sight.at,
+        };
+        sight.view.partitions.iter().map(served)
+    });
+    rows.map(|served| (served.row.partition.clone(), served)).collect()
 }

@@ -129,9 +129,11 @@ impl Inner {
             partitions: reset.moves.iter().filter_map(moved).collect(),
             ..Applied::accepted(reset, record.epoch)
         };
+        let moved: Vec<TopicPartition> = done.partitions.iter().map(|one| one.partition.clone()).collect();
         if row.state() != ResetState::Applied {
             self.note(&row.plan, done).await?;
         }
+        self.keep_standing(group, record.id, &moved).await;
         self.take_out(group, record.clone(), reset).await
     }
 

@@ -103,6 +103,11 @@ pub(in crate::bus) fn key(group: &Group, partition: &TopicPartition) -> String {
     format!("moved/{group}/{}/{}", partition.topic, partition.partition)
 }
 
+/// How the keys of all partitions of a group begin.
+pub(in crate::bus) fn keys_of(group: &Group) -> String {
+    format!("moved/{group}/")
+}
+
 impl Row for Moved {
     const TOPIC: &'static str = "tidings.control";
     const PREFIX: &'static str = "moved/";

@@ -126,10 +126,8 @@ impl Inner {
             None => Whose::Created,
         };
         let moves = self.moves_of(&asked, &candidates).await?;
-        let streams = match self.groups.active.get(&asked.group) {
-            Some(handle) => handle.describe().await.map_or(0, |view| view.streams),
-            None => 0,
-        };
+        let sights = self.sights(&asked.group, &self.others()).await;
+        let streams = sights.iter().map(|sight| sight.view.streams).sum();
         let now = LogTime::now();
         let lifetime = i64::try_from(self.settings.plan_lifetime.as_millis()).unwrap_or(i64::MAX);
         Ok(ResetPlan {

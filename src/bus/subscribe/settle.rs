@@ -11,9 +11,10 @@ use crate::{
         Inner,
         groups::{GroupRecord, GroupSettings, OnGap, Undecodable},
         rules::RetryOverride,
+        stands::Stand,
     },
     error::{Error, Reason, Result},
-    log::{Bounds, Commit, TopicPartition},
+    log::{Bounds, Commit, Committed, TopicPartition},
     name::{Group, Selector, Selectors, Topic},
 };
 
@@ -30,9 +31,20 @@ impl Inner {
         Ok((self.keep_or_change(options, found).await?, false))
     }
 
+    /// Of a group that is created, maybe in the place of one that was deleted.
+    fn first_record(&self, group: &Group, settings: GroupSettings, start: Vec<(TopicPartition, i64)>) -> GroupRecord {
+        GroupRecord {
+            deletion: self.groups.known(group).and_then(|known| known.deletion.clone()),
+            ..GroupRecord::first(settings, start)
+        }
+    }
+
     /// The group exists.
     async fn keep_or_change(&self, options: &OpenOptions, mut found: Arc<GroupRecord>) -> Result<Arc<GroupRecord>> {
         for _ in 0..MOST_TRIES {
+            if found.is_deleted() {
+                return Err(found.deletion_error(&options.group));
+            }
             let wanted = self.wanted(options, &found);
             if wanted == found.settings {
                 return Ok(found);
@@ -89,7 +101,7 @@ impl Inner {
             undecodable: Undecodable::default(),
             retry: RetryOverride::default(),
         };
-        let record = GroupRecord::first(settings, start.to_vec());
+        let record = self.first_record(group, settings, start.to_vec());
         let found = self.groups.put(group, &record).await?;
         self.finish_creation(group, Arc::clone(&found)).await?;
         if found.id != record.id {
@@ -106,6 +118,10 @@ impl Inner {
             return Err(Error::fault(Reason::RequestInvalid, "open.topics", rule));
         };
         self.ensure_topics(topics.named()).await?;
+        if let Some(deleted) = self.groups.known(group) {
+            // Whoever was to do it may have died.
+            self.forget_group(group, &deleted).await?;
+        }
         let start = self.start_of(options, &topics).await?;
         let settings = GroupSettings {
             topics,
@@ -114,7 +130,7 @@ impl Inner {
             undecodable: options.undecodable.unwrap_or_default(),
             retry: options.retry,
         };
-        let record = GroupRecord::first(settings, start);
+        let record = self.first_record(group, settings, start);
         let found = self.groups.put(group, &record).await?;
         let is_created = found.id == record.id;
         let found = self.finish_creation(group, found).await?;
@@ -133,7 +149,10 @@ impl Inner {
             note: String::new(),
         };
         match self.log.commit(group, start.iter().map(commit).collect()).await {
-            Ok(()) => self.groups.put(group, &found.next()).await,
+            Ok(()) => {
+                self.keep(group, start.iter().map(|start| stand(&found, start))).await?;
+                self.groups.put(group, &found.next()).await
+            }
             Err(error) if error.reason().is_retryable() => Err(error),
             // Another replica was faster and serves it already, or it cannot be begun: consumers that are none of ours are in
             // it, or a topic has gone.
@@ -170,6 +189,14 @@ impl Inner {
             .map(|(committed, bounds)| committed.map_or(bounds.start, |committed| committed.offset))
             .collect())
     }
+}
+
+fn stand(record: &GroupRecord, (partition, offset): &(TopicPartition, i64)) -> Stand {
+    let committed = Committed {
+        offset: *offset,
+        note: String::new(),
+    };
+    Stand::new(record.id, partition.clone(), &committed)
 }
 
 fn conflict(group: &Group, has: &GroupSettings, wanted: &GroupSettings) -> Error {

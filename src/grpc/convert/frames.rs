@@ -277,7 +277,7 @@ fn heartbeat(beat: &Heartbeat) -> wire::Heartbeat {
     }
 }
 
-pub(super) fn oldest(oldest: &OldestUnacked) -> wire::OldestUnacked {
+fn oldest(oldest: &OldestUnacked) -> wire::OldestUnacked {
     wire::OldestUnacked {
         position: Some(position(&oldest.partition, oldest.offset)),
         age: Some(crate::grpc::duration(oldest.age)),

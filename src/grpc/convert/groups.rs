@@ -1,24 +1,45 @@
 //! Groups for the wire.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
-use super::{failing, frames, timestamp};
+use super::{failing, frames, invalid, position, timestamp};
 use crate::{
-    bus::{GroupInfo, GroupPartition},
+    bus::{DeleteGroup, GroupInfo, GroupPartition, GroupStream, OpenStreams, Served},
+    error::Result,
+    grpc::asked,
+    log::LogTime,
+    name::Group,
     proto::tidings::v1 as wire,
 };
 
-/// A group, with or without its partitions.
-pub(in crate::grpc) fn group(info: &GroupInfo, replica_id: &str, with_partitions: bool) -> wire::Group {
-    let served: BTreeSet<bool> = info
-        .partitions
-        .iter()
-        .map(|partition| partition.served.is_some())
-        .collect();
-    let partitions = info.partitions.iter().filter(|_| with_partitions);
+/// What is to be deleted, and why.
+pub(in crate::grpc) fn delete_group(request: wire::DeleteGroupRequest, by: &str) -> Result<DeleteGroup> {
+    if request.reason.trim().is_empty() {
+        return Err(invalid("reason", "says why: it is told to the streams that end"));
+    }
+    Ok(DeleteGroup {
+        group: Group::new(&request.group)?,
+        streams: match request.force {
+            true => OpenStreams::End,
+            false => OpenStreams::Refuse,
+        },
+        reason: asked::reason(request.reason)?,
+        request_id: asked::request_id(request.request_id)?,
+        by: by.to_owned(),
+    })
+}
+
+/// A group, with its partitions and streams.
+pub(in crate::grpc) fn group(info: &GroupInfo) -> wire::Group {
+    wire::Group {
+        partitions: info.partitions.iter().map(group_partition).collect(),
+        open_streams: info.open.iter().map(group_stream).collect(),
+        ..listed_group(info)
+    }
+}
+
+/// A group without them.
+pub(in crate::grpc) fn listed_group(info: &GroupInfo) -> wire::Group {
     wire::Group {
         name: info.name.to_string(),
         kind: wire::Kind::Tidings.into(),
@@ -31,11 +52,8 @@ pub(in crate::grpc) fn group(info: &GroupInfo, replica_id: &str, with_partitions
         undecodable: failing::wire_undecodable(info.settings.undecodable).into(),
         retry: Some(failing::wire_retry(&info.retry)),
         filter: info.settings.filter.as_ref().map(|filter| filter.spec().into()),
-        members: i32::from(served.contains(&true)),
+        members: i32::try_from(info.members).unwrap_or(i32::MAX),
         streams: i32::try_from(info.streams).unwrap_or(i32::MAX),
-        partitions: partitions
-            .map(|partition| group_partition(partition, replica_id))
-            .collect(),
         lag_events: info.partitions.iter().map(GroupPartition::lag_events).sum(),
         lag_time: Some(crate::grpc::duration(
             info.partitions
@@ -58,7 +76,7 @@ fn state(info: &GroupInfo) -> wire::State {
     }
 }
 
-fn group_partition(row: &GroupPartition, replica_id: &str) -> wire::GroupPartition {
+fn group_partition(row: &GroupPartition) -> wire::GroupPartition {
     let served = row.served.as_ref();
     wire::GroupPartition {
         topic: row.partition.topic.to_string(),
@@ -68,12 +86,36 @@ fn group_partition(row: &GroupPartition, replica_id: &str) -> wire::GroupPartiti
         end: row.bounds.end,
         lag_events: row.lag_events(),
         lag_time: Some(crate::grpc::duration(row.lag_time)),
-        acked_above: served.map_or(0, |served| served.acked_above),
-        outstanding: served.map_or(0, |served| i64::try_from(served.outstanding).unwrap_or(i64::MAX)),
-        oldest: served.and_then(|served| served.oldest.as_ref()).map(frames::oldest),
-        owner_replica_id: served.map_or_else(String::new, |_| replica_id.to_owned()),
-        time_to_loss: None,
+        acked_above: row.acked_above(),
+        outstanding: served.map_or(0, |served| i64::try_from(served.row.outstanding).unwrap_or(i64::MAX)),
+        oldest: served.and_then(oldest),
+        owner_replica_id: served.map_or_else(String::new, |served| served.replica_id.to_string()),
+        time_to_loss: row.time_to_loss.map(crate::grpc::duration),
         lost_events: row.lost_events(),
-        observe_time: Some(crate::grpc::timestamp(SystemTime::now())),
+        observe_time: Some(served.map_or_else(
+            || crate::grpc::timestamp(SystemTime::now()),
+            |served| timestamp(served.at),
+        )),
+    }
+}
+
+fn oldest(served: &Served) -> Option<wire::OldestUnacked> {
+    let oldest = served.row.oldest?;
+    let age = Duration::from_millis(u64::try_from(LogTime::now().0 - oldest.since.0).unwrap_or(0));
+    Some(wire::OldestUnacked {
+        position: Some(position(&served.row.partition, oldest.offset)),
+        age: Some(crate::grpc::duration(age)),
+        key_hash: oldest.key_hash,
+        attempt: oldest.attempt,
+    })
+}
+
+fn group_stream(stream: &GroupStream) -> wire::GroupStream {
+    wire::GroupStream {
+        replica_id: stream.replica_id.to_string(),
+        stream_id: stream.row.stream_id.clone(),
+        client_id: stream.row.client_id.clone(),
+        outstanding_events: i64::try_from(stream.row.outstanding).unwrap_or(i64::MAX),
+        open_time: Some(timestamp(stream.row.opened)),
     }
 }

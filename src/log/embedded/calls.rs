@@ -152,6 +152,15 @@ impl Log for EmbeddedLog {
         self.groups.commit(group, None, commits).await
     }
 
+    async fn forget(&self, group: &Group) -> Result<()> {
+        let (groups, group) = (Arc::clone(&self.groups), group.clone());
+        self.on_writer(move |writer| groups.forget(&group, writer)).await?
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     async fn close(&self) {
         self.stop().await;
     }

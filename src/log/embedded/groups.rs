@@ -24,7 +24,7 @@ use super::{
     members::{Hold, Joined},
     state::{CommitOp, Op},
     table::Shared,
-    writer::Item,
+    writer::{Item, Writer},
 };
 use crate::{
     error::{Error, Reason, Result},
@@ -125,6 +125,16 @@ impl Groups {
             .send(Item::Commit(op, answer, hold))
             .map_err(|_| fault::closed())?;
         answered.await.unwrap_or_else(|_| Err(fault::closed()))
+    }
+
+    /// On the writer's thread, behind all commits that came before.
+    pub(crate) fn forget(&self, group: &Group, writer: &mut Writer) -> Result<()> {
+        if self.with(group, |running| running.coordinator.has_members()) {
+            return Err(in_use(group, None));
+        }
+        writer.change(Op::Forget {
+            group: group.as_str().to_owned(),
+        })
     }
 
     pub(crate) fn committed(&self, group: &Group, partition: &TopicPartition) -> Option<Committed> {

@@ -86,11 +86,30 @@ struct CommitState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub(crate) enum Op {
-    Create { id: u32, topic: TopicState },
-    Alter { id: u32, topic: TopicState },
-    Delete { id: u32 },
-    Commit { group: String, commits: Vec<CommitOp> },
-    Trim { id: u32, partition: i32, start: i64 },
+    Create {
+        id: u32,
+        topic: TopicState,
+    },
+    Alter {
+        id: u32,
+        topic: TopicState,
+    },
+    Delete {
+        id: u32,
+    },
+    Commit {
+        group: String,
+        commits: Vec<CommitOp>,
+    },
+    Trim {
+        id: u32,
+        partition: i32,
+        start: i64,
+    },
+    /// What a group has committed.
+    Forget {
+        group: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,6 +156,7 @@ impl State {
             }
             Op::Delete { id } => self.delete(id),
             Op::Commit { group, commits } => self.commit(group, commits),
+            Op::Forget { group } => drop(self.commits.remove(&group)),
             Op::Trim { id, partition, start } => {
                 if let Some(topic) = self.topics.get_mut(&id) {
                     let old = topic.starts.entry(partition).or_default();
@@ -211,6 +231,7 @@ mod tests {
             }),
             id.clone().prop_map(|id| Op::Delete { id }),
             (id.clone(), 0..2, 0..9_i64).prop_map(|(id, partition, start)| Op::Trim { id, partition, start }),
+            Just(Op::Forget { group: "g".into() }),
             (id, 0..2, 0..9_i64).prop_map(|(id, partition, offset)| Op::Commit {
                 group: "g".into(),
                 commits: vec![CommitOp {
@@ -231,6 +252,7 @@ mod tests {
             let fits = match &op {
                 Op::Create { id, .. } => *id > state.last_topic,
                 Op::Alter { id, .. } | Op::Delete { id } | Op::Trim { id, .. } => state.topics.contains_key(id),
+                Op::Forget { .. } => true,
                 Op::Commit { commits, .. } => state.topics.contains_key(&commits[0].id),
             };
             if fits {

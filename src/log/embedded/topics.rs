@@ -57,7 +57,7 @@ impl Writer {
         Ok(())
     }
 
-    fn change(&mut self, op: Op) -> Result<()> {
+    pub(crate) fn change(&mut self, op: Op) -> Result<()> {
         self.write(&[], vec![op])
             .map_err(|unsure| fault::again(&unsure.error))?;
         self.shared.refresh(&Default::default());

@@ -1,5 +1,7 @@
 //! Topics: create, change, delete, describe.
 
+mod config;
+
 use std::{
     collections::{BTreeMap, HashMap},
     future::Future,
@@ -17,19 +19,21 @@ use rdkafka::{
 };
 use tokio::time::{Instant, timeout_at};
 
+use self::config::{config, of_table, settings};
 use super::{
     Cluster,
     catalog::Known,
     client::Context,
     fault::{failed, failed_with, unavailable},
+    offsets::settles,
 };
 use crate::{
     error::Result,
     log::{
-        Cleanup, TopicInfo, TopicSettings,
+        TopicInfo, TopicSettings,
         rules::{check_growth, check_settings},
     },
-    name::Topic,
+    name::{Group, Topic},
 };
 
 /// For the cluster to do it.
@@ -74,6 +78,9 @@ impl Admin {
         new = new
             .set("message.timestamp.type", "LogAppendTime")
             .set("max.message.bytes", &largest);
+        for (key, value) in of_table(topic, settings) {
+            new = new.set(key, value);
+        }
         let doing = format!("create topic {topic}");
         let answer = self.client.create_topics([&new], &options()).await;
         told(
@@ -121,6 +128,23 @@ impl Admin {
         )?;
         self.cluster.catalog.forget(topic);
         self.wait_until(&doing, topic, |known| known.is_none()).await
+    }
+
+    /// One that the cluster does not know is forgotten already.
+    pub(super) async fn forget(&self, group: &Group) -> Result<()> {
+        self.cluster.check_open()?;
+        let (doing, id) = (format!("forget group {group}"), self.cluster.names.group_id(group));
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            let answers = self.client.delete_groups(&[&id], &options()).await;
+            let answers = answers.map_err(|error| failed(&doing, &error))?;
+            let refused = answers.into_iter().find_map(Result::err).map(|(_, code)| code);
+            match refused {
+                None | Some(RDKafkaErrorCode::GroupIdNotFound) => return Ok(()),
+                Some(code) if settles(code) && Instant::now() < deadline => pause().await,
+                Some(code) => return Err(failed_with(&doing, code)),
+            }
+        }
     }
 
     pub(super) async fn describe(&self, topic: &Topic) -> Result<Option<TopicInfo>> {
@@ -254,42 +278,5 @@ fn told<T>(doing: &str, answer: KafkaResult<impl Iterator<Item = Result<T, RDKaf
     match answers.find_map(Result::err) {
         None => Ok(()),
         Some(code) => Err(failed_with(doing, code)),
-    }
-}
-
-fn config(settings: &TopicSettings) -> [(&'static str, String); 3] {
-    let or_none = |limit: Option<String>| limit.unwrap_or_else(|| "-1".to_owned());
-    let cleanup = match settings.cleanup {
-        Cleanup::Delete => "delete",
-        Cleanup::Compact => "compact",
-    };
-    [
-        (
-            RETENTION,
-            or_none(settings.retention.map(|time| time.as_millis().to_string())),
-        ),
-        (
-            RETENTION_BYTES,
-            or_none(settings.retention_bytes.map(|bytes| bytes.to_string())),
-        ),
-        (CLEANUP, cleanup.to_owned()),
-    ]
-}
-
-const RETENTION: &str = "retention.ms";
-const RETENTION_BYTES: &str = "retention.bytes";
-const CLEANUP: &str = "cleanup.policy";
-
-fn settings(config: &ConfigResource, partitions: i32) -> TopicSettings {
-    let value = |name| config.get(name).and_then(|entry| entry.value.as_deref());
-    let limit = |name| value(name).and_then(|text| text.parse::<u64>().ok());
-    TopicSettings {
-        partitions,
-        retention: limit(RETENTION).map(Duration::from_millis),
-        retention_bytes: limit(RETENTION_BYTES),
-        cleanup: match value(CLEANUP).is_some_and(|policy| policy.contains("compact")) {
-            true => Cleanup::Compact,
-            false => Cleanup::Delete,
-        },
     }
 }

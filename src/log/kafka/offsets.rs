@@ -233,19 +233,22 @@ fn has_settling(answer: &KafkaResult<TopicPartitionList>) -> bool {
 }
 
 fn is_settling(error: &KafkaError) -> bool {
+    error.rdkafka_error_code().is_some_and(settles)
+}
+
+/// Whether the answer will be another one in a moment.
+pub(super) fn settles(code: Code) -> bool {
     matches!(
-        error.rdkafka_error_code(),
-        Some(
-            Code::NotLeaderForPartition
-                | Code::UnknownLeaderEpoch
-                | Code::FencedLeaderEpoch
-                | Code::OffsetNotAvailable
-                | Code::LeaderNotAvailable
-                | Code::ReplicaNotAvailable
-                | Code::NotCoordinator
-                | Code::CoordinatorNotAvailable
-                | Code::CoordinatorLoadInProgress
-        )
+        code,
+        Code::NotLeaderForPartition
+            | Code::UnknownLeaderEpoch
+            | Code::FencedLeaderEpoch
+            | Code::OffsetNotAvailable
+            | Code::LeaderNotAvailable
+            | Code::ReplicaNotAvailable
+            | Code::NotCoordinator
+            | Code::CoordinatorNotAvailable
+            | Code::CoordinatorLoadInProgress
     )
 }
 

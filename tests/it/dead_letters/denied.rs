@@ -105,6 +105,12 @@ impl Log for Denying {
         self.log.commit(group, commits).await
     }
 
+    async fn forget(&self, group: &Group) -> Result<()> {
+        self.log.forget(group).await
+    }
+    fn is_shared(&self) -> bool {
+        self.log.is_shared()
+    }
     async fn close(&self) {
         self.log.close().await;
     }

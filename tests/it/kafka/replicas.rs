@@ -5,7 +5,9 @@
 mod checker;
 mod consumer;
 mod creation;
+mod deleting;
 mod load;
+mod looking;
 mod resets;
 mod witness;
 

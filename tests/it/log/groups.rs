@@ -37,6 +37,30 @@ pub(super) async fn assigned(membership: &mut Membership, count: usize) -> BTree
     held
 }
 
+pub(crate) async fn what_a_group_committed_is_forgotten_once_it_has_no_members(log: Backend) {
+    log.create("t", 2).await;
+    let all = [at("t", 0), at("t", 1)];
+    log.forget(&group("g")).await.unwrap();
+    let kept = vec![commit(at("t", 0), 3, "")];
+    log.commit(&group("other"), kept).await.unwrap();
+    let mut member = log.join(&group("g"), &[topic("t")]).await.unwrap();
+    assigned(&mut member, 2).await;
+    let commits = all.clone().map(|partition| commit(partition, 5, "a note"));
+    member.member.commit(commits.to_vec()).await.unwrap();
+    assert_eq!(reason(log.forget(&group("g")).await), Reason::GroupInUse);
+    let before = log.committed(&group("g"), &all).await.unwrap();
+    assert_eq!(before, [committed(5, "a note"), committed(5, "a note")]);
+    drop(member);
+    while log.has_members(&group("g")).await.unwrap() {
+        tokio::task::yield_now().await;
+    }
+    log.forget(&group("g")).await.unwrap();
+    log.forget(&group("g")).await.unwrap();
+    assert_eq!(log.committed(&group("g"), &all).await.unwrap(), [None, None]);
+    let other = log.committed(&group("other"), &all).await.unwrap();
+    assert_eq!(other, [committed(3, ""), None]);
+}
+
 pub(crate) async fn commits_are_kept_with_their_notes(log: Backend) {
     log.create("t", 3).await;
     let all = [at("t", 0), at("t", 1), at("t", 2)];

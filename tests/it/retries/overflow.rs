@@ -36,7 +36,10 @@ async fn rows(log: &dyn Log) -> BTreeMap<String, Option<usize>> {
         for record in batch.expect("a batch").records {
             let key = record.key.expect("a key").to_vec();
             let size = record.value.map(|value| value.len());
-            rows.insert(String::from_utf8(key).expect("text"), size);
+            let key = String::from_utf8(key).expect("text");
+            if key.starts_with("tries/") {
+                rows.insert(key, size);
+            }
         }
     }
     rows

@@ -2,8 +2,12 @@
 
 use std::{ops::Range, time::Instant};
 
+use rustc_hash::FxHashMap;
+
 use super::{Dispatch, Stream};
-use crate::bus::delivery::{Credit, Oldest, PartitionId, PartitionView, StreamId, Tries, partition::Partition};
+use crate::bus::delivery::{
+    Credit, Oldest, PartitionId, PartitionView, StreamId, Tries, entry::Entry, partition::Partition,
+};
 
 impl<P> Dispatch<P> {
     /// Those of all events that are not settled, sent or not.
@@ -76,12 +80,22 @@ impl<P> Dispatch<P> {
     }
 
     pub fn oldest(&self) -> Option<Oldest> {
-        self.scheduler.oldest_sent().map(|entry| Oldest {
-            partition: entry.partition,
-            offset: entry.arrival.offset,
-            first_sent: entry.first_sent.unwrap_or_else(Instant::now),
-            key_hash: entry.arrival.key.unwrap_or(0),
-            attempt: entry.tries.attempt,
-        })
+        self.scheduler.oldest_sent().map(oldest)
+    }
+
+    /// Of each partition that has one. It looks at all events that are not settled.
+    pub fn oldest_of_each(&self) -> FxHashMap<PartitionId, Oldest> {
+        let each = self.scheduler.oldest_sent_of_each().into_values();
+        each.map(|entry| (entry.partition, oldest(entry))).collect()
+    }
+}
+
+fn oldest<P>(entry: &Entry<P>) -> Oldest {
+    Oldest {
+        partition: entry.partition,
+        offset: entry.arrival.offset,
+        first_sent: entry.first_sent.unwrap_or_else(Instant::now),
+        key_hash: entry.arrival.key.unwrap_or(0),
+        attempt: entry.tries.attempt,
     }
 }

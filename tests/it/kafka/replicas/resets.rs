@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tidings::proto::tidings::v1::{
-    Credit, GetResetRequest, Open, Reset, ResetState, UndoResetRequest, subscribe_request::Frame as Sent, target::To,
+    Credit, GetResetRequest, GroupPartition, Open, Reset, ResetState, UndoResetRequest,
+    subscribe_request::Frame as Sent, target::To,
 };
 use tokio::time::timeout;
 
@@ -86,10 +87,10 @@ impl Trio {
             self.replicas.push((server, stream));
         }
         let shared = async || {
-            for (server, _) in &self.replicas {
+            for (server, stream) in &self.replicas {
                 let rows = group(server).await.partitions;
-                let own = rows.iter().filter(|row| !row.owner_replica_id.is_empty()).count();
-                if own != 4 {
+                let is_own = |row: &&GroupPartition| row.owner_replica_id == stream.opened.replica_id;
+                if rows.iter().filter(is_own).count() != 4 {
                     return None;
                 }
             }
