@@ -61,7 +61,7 @@ use crate::{
         dead_letters::DeadLetters,
         delivery::Credit,
         feed::Feeds,
-        groups::Groups,
+        groups::{Groups, Losses},
         matching::Names,
         notes::Notes,
         observe::Watched,
@@ -135,6 +135,8 @@ struct Inner {
     resets: Arc<ResetsTable>,
     /// Where the last reset has put each partition.
     moves: Arc<MovesTable>,
+    /// What retention took from groups, as far as it was told.
+    losses: Losses,
     /// Where groups stand, in case the log forgets it.
     stands: Arc<StandsTable>,
     /// What other replicas see of groups.
@@ -169,6 +171,7 @@ impl Bus {
             notes: Notes::of(control.notes),
             resets: control.resets,
             moves: control.moves,
+            losses: Losses::default(),
             stands: control.stands,
             seen: Seen::of(control.seen),
             dead_letters,

@@ -2,6 +2,7 @@
 
 mod active;
 mod deleting;
+mod losses;
 mod record;
 mod view;
 
@@ -15,6 +16,7 @@ pub use self::deleting::{DeleteGroup, OpenStreams};
 pub use self::view::{GroupInfo, GroupPartition, GroupStream, Served};
 pub(super) use self::{
     active::Active,
+    losses::Losses,
     record::{ActiveReset, GroupRecord},
 };
 use super::{

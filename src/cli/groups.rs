@@ -9,7 +9,9 @@ use super::{
     table::{Pairs, Table},
     words,
 };
-use crate::proto::tidings::v1::{DeleteGroupRequest, GetGroupRequest, Group, ListGroupsRequest, OldestUnacked, State};
+use crate::proto::tidings::v1::{
+    DeleteGroupRequest, GetGroupRequest, Group, GroupPartition, ListGroupsRequest, OldestUnacked, State,
+};
 
 #[derive(Debug, Subcommand)]
 pub enum GroupsCommand {
@@ -118,6 +120,7 @@ fn text(group: &Group) -> String {
         ("created", words::time(group.create_time.as_ref())),
         ("last commit", words::time(group.last_commit_time.as_ref())),
         ("oldest", oldest(group)),
+        ("loss", loss(group)),
     ])
     .to_string();
     if !group.partitions.is_empty() {
@@ -134,6 +137,27 @@ fn streams_on(group: &Group) -> String {
     match group.members {
         0 | 1 => group.streams.to_string(),
         members => format!("{} on {members} replicas", group.streams),
+    }
+}
+
+/// What was lost of all partitions, or else when something will be first.
+fn loss(group: &Group) -> String {
+    let lost: i64 = group.partitions.iter().map(|partition| partition.lost_events).sum();
+    let times = group.partitions.iter().filter_map(|partition| partition.time_to_loss);
+    let first = times.min_by_key(|time| (time.seconds, time.nanos));
+    loss_in(lost, first.as_ref())
+}
+
+fn partition_loss(partition: &GroupPartition) -> String {
+    loss_in(partition.lost_events, partition.time_to_loss.as_ref())
+}
+
+/// `LOST 120`, `in 3h`
+fn loss_in(lost: i64, time: Option<&prost_types::Duration>) -> String {
+    match (lost, time) {
+        (0, None) => "-".to_owned(),
+        (0, time) => format!("in {}", words::duration(time)),
+        (lost, _) => format!("LOST {lost}"),
     }
 }
 
@@ -165,7 +189,7 @@ fn partitions(group: &Group) -> Table {
         ">LAG",
         ">BEHIND",
         ">OUT",
-        ">LOST",
+        ">LOSS",
         "OWNER",
     ];
     let mut table = Table::new(&columns);
@@ -178,7 +202,7 @@ fn partitions(group: &Group) -> Table {
             partition.lag_events.to_string(),
             words::duration(partition.lag_time.as_ref()),
             partition.outstanding.to_string(),
-            partition.lost_events.to_string(),
+            partition_loss(partition),
             words::or_dash(Some(&partition.owner_replica_id).filter(|owner| !owner.is_empty())),
         ]);
     }
@@ -212,7 +236,7 @@ fn state(group: &Group) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::tidings::v1::{GroupPartition, GroupStream, Position};
+    use crate::proto::tidings::v1::{GroupStream, Position};
 
     #[test]
     fn a_group_is_shown_with_its_partitions() {
@@ -224,6 +248,7 @@ mod tests {
                 topic: "orders".to_owned(),
                 end: 7,
                 lag_events: 7,
+                time_to_loss: Some(words::to_proto(std::time::Duration::from_secs(3 * 3600))),
                 oldest: Some(OldestUnacked {
                     position: Some(Position {
                         topic: "orders".to_owned(),
@@ -258,10 +283,12 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.contains("orders          0          -    7    7       -    0     0  -\n"),
+            text.contains("orders          0          -    7    7       -    0  in 3h  -\n"),
             "{text}"
         );
         assert!(text.contains("streams      1 on 2 replicas\n"), "{text}");
+        assert!(text.contains("loss         in 3h\n"), "{text}");
+        assert_eq!(loss_in(120, None), "LOST 120");
         assert!(text.ends_with("0a1b2c3d-1  worker 1  0a1b2c3d    4  -\n"), "{text}");
     }
 }

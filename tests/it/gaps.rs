@@ -3,8 +3,8 @@
 use tidings::proto::{
     io::cloudevents::v1::{CloudEvent, cloud_event::Data},
     tidings::v1::{
-        CreateTopicRequest, Gap, GapReason, GetTopicRequest, OnGap, Open, Position, Positions, ReadRequest, Start,
-        TopicSettings, read_response, start::At, subscribe_response::Frame,
+        CreateTopicRequest, Gap, GapReason, GetGroupRequest, GetTopicRequest, OnGap, Open, Position, Positions,
+        ReadRequest, Start, TopicSettings, read_response, start::At, subscribe_response::Frame,
     },
 };
 use tonic::Code;
@@ -148,4 +148,58 @@ async fn a_reader_below_the_start_is_told_and_reads_the_oldest() {
     assert!(gap.to_offset >= start);
     let rest = reading.rest().await.expect("to its end");
     assert_eq!(rest[0].position.as_ref().expect("set").offset, gap.to_offset);
+}
+
+#[tokio::test]
+async fn a_group_that_retention_has_overtaken_says_what_it_lost_before_it_is_opened_again() {
+    let server = forgetful().await;
+    drop(server.subscribe(open("group")).await);
+    let (server, start) = forget(server).await;
+    let request = GetGroupRequest {
+        group: "group".to_owned(),
+    };
+    let got = server.groups().get_group(request).await.expect("the group");
+    let row = got.into_inner().group.expect("a group").partitions.remove(0);
+    assert_eq!((row.lost_events, row.time_to_loss), (start, None));
+    let shown = server.run(["groups", "show", "group"]).await;
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains(&format!("loss         LOST {start}\n")), "{shown}");
+    let told = server
+        .logged("retention has deleted events that the group had not got")
+        .await;
+    assert_eq!(told["lost"], start);
+}
+
+#[tokio::test]
+async fn a_group_that_is_behind_is_told_how_long_its_next_event_is_kept() {
+    const DAY: i64 = 24 * 60 * 60;
+    let server = Server::start().await;
+    let settings = TopicSettings {
+        partitions: Some(1),
+        retention: Some(prost_types::Duration { seconds: DAY, nanos: 0 }),
+        ..Default::default()
+    };
+    let request = CreateTopicRequest {
+        name: ORDERS.to_owned(),
+        settings: Some(settings),
+    };
+    server.topics().create_topic(request).await.expect("create the topic");
+    server.publish(vec![order("1", "a")]).await;
+    let mut stream = server.subscribe(open("group")).await;
+    let got = stream.deliveries(1).await;
+    let left = || async {
+        let request = GetGroupRequest {
+            group: "group".to_owned(),
+        };
+        let got = server.groups().get_group(request).await.expect("the group");
+        got.into_inner().group.expect("a group").partitions[0].time_to_loss
+    };
+    let seconds = left().await.expect("it is behind").seconds;
+    assert!((DAY - 60..DAY).contains(&seconds), "{seconds}");
+    stream.ack(&got);
+    stream.close().await;
+    eventually(SOON, "nothing to lose", || async {
+        left().await.is_none().then_some(())
+    })
+    .await;
 }

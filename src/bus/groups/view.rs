@@ -51,6 +51,8 @@ pub struct GroupPartition {
     pub committed: Option<i64>,
     /// The age of the oldest event that is not acked; zero when there is none.
     pub lag_time: Duration,
+    /// Until retention may delete the next event; `None` = nothing foreseen, or not asked.
+    pub time_to_loss: Option<Duration>,
     /// What the replica sees that serves the partition, if one does.
     pub served: Option<Served>,
 }
@@ -97,6 +99,7 @@ impl GroupPartition {
 }
 
 impl Bus {
+    /// With all there is to know.
     pub async fn group(&self, group: &Group) -> Result<GroupInfo> {
         let record = self
             .0
@@ -105,10 +108,12 @@ impl Bus {
             .await?
             .ok_or_else(|| Error::no_such_group(group))?;
         let sights = self.0.sights(group, &self.0.others()).await;
-        self.0.group_info(group.clone(), record, &sights).await
+        let mut info = self.0.group_info(group.clone(), record, &sights).await?;
+        self.0.foresee_losses(&mut info.partitions).await?;
+        Ok(info)
     }
 
-    /// Groups by name, those after `after`, at most `count`.
+    /// Groups by name, those after `after`, at most `count`; without `time_to_loss`.
     pub async fn groups(&self, after: Option<&Group>, count: usize) -> Result<Vec<GroupInfo>> {
         let (mut groups, others) = (Vec::new(), self.0.others());
         for (group, record) in self.0.groups.list(after, count).await? {
@@ -154,13 +159,16 @@ impl Inner {
             let committed = committed.map(|committed| committed.offset);
             let from = committed.unwrap_or(bounds.start).max(bounds.start);
             let lag_time = self.age_at(&partition, from, bounds).await;
-            rows.push(GroupPartition {
+            let row = GroupPartition {
                 served: served.remove(&partition),
                 partition,
                 bounds,
                 committed,
                 lag_time,
-            });
+                time_to_loss: None,
+            };
+            self.losses.warn(name, &row);
+            rows.push(row);
         }
         Ok(rows)
     }

@@ -90,7 +90,7 @@ fn group_partition(row: &GroupPartition) -> wire::GroupPartition {
         outstanding: served.map_or(0, |served| i64::try_from(served.row.outstanding).unwrap_or(i64::MAX)),
         oldest: served.and_then(oldest),
         owner_replica_id: served.map_or_else(String::new, |served| served.replica_id.to_string()),
-        time_to_loss: None,
+        time_to_loss: row.time_to_loss.map(crate::grpc::duration),
         lost_events: row.lost_events(),
         observe_time: Some(served.map_or_else(
             || crate::grpc::timestamp(SystemTime::now()),
