@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use rustc_hash::FxHashMap;
 
 use super::GroupRecord;
@@ -18,6 +18,9 @@ use crate::{
     log::{Bounds, Committed, LogTime, TopicPartition},
     name::Group,
 };
+
+/// Groups of a list that the log is asked about at the same time.
+const AT_ONCE: usize = 32;
 
 /// A group.
 #[derive(Clone, Debug)]
@@ -127,11 +130,13 @@ impl Bus {
 
     /// Groups by name, those after `after`, at most `count`; without `time_to_loss`, and foreign ones without partitions.
     pub async fn groups(&self, after: Option<&Group>, count: usize) -> Result<Vec<GroupInfo>> {
-        let (mut groups, others) = (Vec::new(), self.0.others());
-        for (group, record) in self.0.groups.list(after, count).await? {
-            let sights = self.0.sights(&group, &others).await;
-            groups.push(self.0.group_info(group, record, &sights).await?);
-        }
+        let (bus, others) = (&*self.0, &self.0.others());
+        let listed = bus.groups.list(after, count).await?;
+        let infos = listed.into_iter().map(|(group, record)| async move {
+            let sights = bus.sights(&group, others).await;
+            bus.group_info(group, record, &sights).await
+        });
+        let mut groups: Vec<GroupInfo> = stream::iter(infos).buffered(AT_ONCE).try_collect().await?;
         let foreign = self.0.foreign_groups(after).await?.into_iter().take(count);
         groups.extend(foreign.map(|(group, members)| self.0.foreign_info(group, members)));
         groups.sort_by(|a, b| a.name.cmp(&b.name));
