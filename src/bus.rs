@@ -44,7 +44,8 @@ pub use group::{
     OldestUnacked, Opened, PartitionProgress, PartitionRow, Refusal, StreamRow, Subscription, Waiting,
 };
 pub use groups::{
-    DeleteGroup, GroupInfo, GroupPartition, GroupSettings, GroupStream, OnGap, OpenStreams, Served, Undecodable,
+    DeleteGroup, GroupInfo, GroupKind, GroupPartition, GroupSettings, GroupStream, OnGap, OpenStreams, Served,
+    Undecodable,
 };
 pub use observe::{Count, Fill, HeldUp, Levels, Observed, ObservedGroup, Tally};
 pub use publish::{HandedOver, NewEvents, PublishError, Run, RunState, Written};

@@ -102,6 +102,9 @@ pub trait Log: Send + Sync + 'static {
     /// Forgets what a group without members has committed, in all topics; with members it is `GROUP_IN_USE`. Durable on return.
     async fn forget(&self, group: &Group) -> Result<()>;
 
+    /// Groups that consumers of the log itself may have, each with how many members it has; those of the bus may be among them.
+    async fn foreign_groups(&self) -> Result<Vec<(Group, usize)>>;
+
     /// Whether other processes may use the log at the same time.
     fn is_shared(&self) -> bool;
 
@@ -279,7 +282,6 @@ pub struct Batch {
 }
 
 pub type Reader = BoxStream<'static, Result<Batch>>;
-
 pub type Outcome = std::result::Result<Placed, Unwritten>;
 
 /// Durable, at this place.

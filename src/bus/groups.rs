@@ -2,6 +2,7 @@
 
 mod active;
 mod deleting;
+mod foreign;
 mod losses;
 mod record;
 mod view;
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::deleting::{DeleteGroup, OpenStreams};
-pub use self::view::{GroupInfo, GroupPartition, GroupStream, Served};
+pub use self::view::{GroupInfo, GroupKind, GroupPartition, GroupStream, Served};
 pub(super) use self::{
     active::Active,
     losses::Losses,

@@ -10,7 +10,7 @@ use super::{
     words,
 };
 use crate::proto::tidings::v1::{
-    DeleteGroupRequest, GetGroupRequest, Group, GroupPartition, ListGroupsRequest, OldestUnacked, State,
+    DeleteGroupRequest, GetGroupRequest, Group, GroupPartition, Kind, ListGroupsRequest, OldestUnacked, State,
 };
 
 #[derive(Debug, Subcommand)]
@@ -230,7 +230,10 @@ fn state(group: &Group) -> String {
         State::Rebalancing => "rebalancing",
         State::Resetting => "resetting",
     };
-    word.to_owned()
+    match group.kind() {
+        Kind::Kafka => format!("{word} (kafka)"),
+        Kind::Unspecified | Kind::Tidings => word.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -283,7 +286,7 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.contains("orders          0          -    7    7       -    0    in 3h  -\n"),
+            text.contains("orders          0          -    7    7       -    0  in 3h  -\n"),
             "{text}"
         );
         assert!(text.contains("streams      1 on 2 replicas\n"), "{text}");

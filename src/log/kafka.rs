@@ -21,6 +21,7 @@ mod producer;
 mod headers;
 mod lanes;
 mod reader;
+mod lists;
 mod offsets;
 mod member;
 
@@ -199,6 +200,10 @@ impl Log for KafkaLog {
     async fn forget(&self, group: &Group) -> Result<()> {
         self.cluster.leaving.done(&self.cluster.names.group_id(group)).await;
         self.admin.forget(group).await
+    }
+
+    async fn foreign_groups(&self) -> Result<Vec<(Group, usize)>> {
+        self.offsets.groups().await
     }
 
     fn is_shared(&self) -> bool {

@@ -3,6 +3,7 @@
 mod brokers;
 mod dead_letters;
 mod faults;
+mod foreign_groups;
 mod graves;
 mod members;
 mod notes;

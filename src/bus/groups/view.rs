@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use rustc_hash::FxHashMap;
 
 use super::GroupRecord;
@@ -15,14 +15,18 @@ use crate::{
         seen::Sight,
     },
     error::{Error, Result},
-    log::{Bounds, LogTime, TopicPartition},
+    log::{Bounds, Committed, LogTime, TopicPartition},
     name::Group,
 };
+
+/// Groups of a list that the log is asked about at the same time.
+const AT_ONCE: usize = 32;
 
 /// A group.
 #[derive(Clone, Debug)]
 pub struct GroupInfo {
     pub name: Group,
+    pub kind: GroupKind,
     pub revision: u64,
     /// Rises with each reset.
     pub epoch: u64,
@@ -32,7 +36,7 @@ pub struct GroupInfo {
     /// As in force.
     pub retry: RetryPolicy,
     pub created: LogTime,
-    /// Replicas that serve it.
+    /// Replicas that serve it; of a foreign group, its consumers.
     pub members: usize,
     /// On all replicas.
     pub streams: usize,
@@ -40,6 +44,15 @@ pub struct GroupInfo {
     pub open: Vec<GroupStream>,
     pub last_commit: Option<LogTime>,
     pub partitions: Vec<GroupPartition>,
+}
+
+/// Whose a group is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupKind {
+    /// Of the bus.
+    Tidings,
+    /// Of consumers outside the bus: it has no settings, and its name is that on the bus.
+    Foreign,
 }
 
 /// Where a group stands in one partition.
@@ -101,28 +114,39 @@ impl GroupPartition {
 impl Bus {
     /// With all there is to know.
     pub async fn group(&self, group: &Group) -> Result<GroupInfo> {
-        let record = self
-            .0
-            .groups
-            .find(group)
-            .await?
-            .ok_or_else(|| Error::no_such_group(group))?;
-        let sights = self.0.sights(group, &self.0.others()).await;
-        let mut info = self.0.group_info(group.clone(), record, &sights).await?;
+        let mut info = match self.0.groups.find(group).await? {
+            Some(record) => {
+                let sights = self.0.sights(group, &self.0.others()).await;
+                self.0.group_info(group.clone(), record, &sights).await?
+            }
+            None => {
+                let foreign = self.0.foreign_group(group).await?;
+                foreign.ok_or_else(|| Error::no_such_group(group))?
+            }
+        };
         self.0.foresee_losses(&mut info.partitions).await?;
         Ok(info)
     }
 
-    /// Groups by name, those after `after`, at most `count`; without `time_to_loss`.
+    /// Groups by name, those after `after`, at most `count`; without `time_to_loss`, and foreign ones without partitions.
     pub async fn groups(&self, after: Option<&Group>, count: usize) -> Result<Vec<GroupInfo>> {
-        let (mut groups, others) = (Vec::new(), self.0.others());
-        for (group, record) in self.0.groups.list(after, count).await? {
-            let sights = self.0.sights(&group, &others).await;
-            groups.push(self.0.group_info(group, record, &sights).await?);
-        }
+        let (bus, others) = (&*self.0, &self.0.others());
+        let listed = bus.groups.list(after, count).await?;
+        let infos = listed.into_iter().map(|(group, record)| async move {
+            let sights = bus.sights(&group, others).await;
+            bus.group_info(group, record, &sights).await
+        });
+        let mut groups: Vec<GroupInfo> = stream::iter(infos).buffered(AT_ONCE).try_collect().await?;
+        let foreign = self.0.foreign_groups(after).await?.into_iter().take(count);
+        groups.extend(foreign.map(|(group, members)| self.0.foreign_info(group, members)));
+        groups.sort_by(|a, b| a.name.cmp(&b.name));
+        groups.truncate(count);
         Ok(groups)
     }
 }
+
+/// A partition, its bounds and what is committed there.
+type Asked = ((TopicPartition, Bounds), Option<Committed>);
 
 impl Inner {
     async fn group_info(&self, name: Group, record: Arc<GroupRecord>, sights: &[Sight]) -> Result<GroupInfo> {
@@ -130,6 +154,7 @@ impl Inner {
         Ok(GroupInfo {
             partitions: self.group_partitions(&name, &record, sights).await?,
             name,
+            kind: GroupKind::Tidings,
             revision: record.revision,
             epoch: record.epoch,
             active_reset: record.reset.as_ref().map(|reset| reset.id.clone()),
@@ -153,9 +178,18 @@ impl Inner {
         let mut partitions = self.existing_partitions(topics).await?;
         let bounds = self.bounds_of(topics, &mut partitions).await?;
         let committed = self.log.committed(name, &partitions).await?;
-        let mut served = served(sights);
-        let mut rows = Vec::with_capacity(partitions.len());
-        for ((partition, bounds), committed) in partitions.into_iter().zip(bounds).zip(committed) {
+        let rows = partitions.into_iter().zip(bounds).zip(committed);
+        Ok(self.partition_rows(name, rows, sights).await)
+    }
+
+    pub(super) async fn partition_rows(
+        &self,
+        name: &Group,
+        asked: impl Iterator<Item = Asked>,
+        sights: &[Sight],
+    ) -> Vec<GroupPartition> {
+        let (mut served, mut rows) = (served(sights), Vec::new());
+        for ((partition, bounds), committed) in asked {
             let committed = committed.map(|committed| committed.offset);
             let from = committed.unwrap_or(bounds.start).max(bounds.start);
             let lag_time = self.age_at(&partition, from, bounds).await;
@@ -170,7 +204,7 @@ impl Inner {
             self.losses.warn(name, &row);
             rows.push(row);
         }
-        Ok(rows)
+        rows
     }
 
     /// How old the record at an offset is; zero at the end.

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{failing, frames, invalid, position, timestamp};
 use crate::{
-    bus::{DeleteGroup, GroupInfo, GroupPartition, GroupStream, OpenStreams, Served},
+    bus::{DeleteGroup, GroupInfo, GroupKind, GroupPartition, GroupStream, OpenStreams, Served},
     error::Result,
     grpc::asked,
     log::LogTime,
@@ -40,9 +40,13 @@ pub(in crate::grpc) fn group(info: &GroupInfo) -> wire::Group {
 
 /// A group without them.
 pub(in crate::grpc) fn listed_group(info: &GroupInfo) -> wire::Group {
+    let is_ours = info.kind == GroupKind::Tidings;
     wire::Group {
         name: info.name.to_string(),
-        kind: wire::Kind::Tidings.into(),
+        kind: match info.kind {
+            GroupKind::Tidings => wire::Kind::Tidings.into(),
+            GroupKind::Foreign => wire::Kind::Kafka.into(),
+        },
         state: state(info).into(),
         revision: info.revision,
         epoch: info.epoch,
@@ -50,7 +54,7 @@ pub(in crate::grpc) fn listed_group(info: &GroupInfo) -> wire::Group {
         topics: info.settings.topics.iter().map(ToString::to_string).collect(),
         on_gap: frames::on_gap(info.settings.on_gap).into(),
         undecodable: failing::wire_undecodable(info.settings.undecodable).into(),
-        retry: Some(failing::wire_retry(&info.retry)),
+        retry: is_ours.then(|| failing::wire_retry(&info.retry)),
         filter: info.settings.filter.as_ref().map(|filter| filter.spec().into()),
         members: i32::try_from(info.members).unwrap_or(i32::MAX),
         streams: i32::try_from(info.streams).unwrap_or(i32::MAX),
@@ -62,7 +66,7 @@ pub(in crate::grpc) fn listed_group(info: &GroupInfo) -> wire::Group {
                 .max()
                 .unwrap_or(Duration::ZERO),
         )),
-        create_time: Some(timestamp(info.created)),
+        create_time: is_ours.then(|| timestamp(info.created)),
         last_commit_time: info.last_commit.map(timestamp),
         ..Default::default()
     }
@@ -71,7 +75,7 @@ pub(in crate::grpc) fn listed_group(info: &GroupInfo) -> wire::Group {
 fn state(info: &GroupInfo) -> wire::State {
     match info.streams {
         _ if info.active_reset.is_some() => wire::State::Resetting,
-        0 => wire::State::Empty,
+        0 if info.kind == GroupKind::Tidings || info.members == 0 => wire::State::Empty,
         _ => wire::State::Active,
     }
 }

@@ -36,6 +36,12 @@ impl Names {
         format!("{}{group}{}", self.group_before, self.group_after)
     }
 
+    /// The group of an id on the cluster, if it can be one of ours.
+    pub(super) fn group(&self, id: &str) -> Option<Group> {
+        let name = id.strip_prefix(self.group_before.as_str())?;
+        Group::new(name.strip_suffix(self.group_after.as_str())?).ok()
+    }
+
     /// A new topic's name must fit with its prefix.
     pub(super) fn check_length(&self, topic: &Topic) -> Result<()> {
         let length = self.topic_prefix.len() + topic.as_str().len();
@@ -65,6 +71,10 @@ mod tests {
         assert_eq!((names.topic("orders"), names.topic("shop.")), (None, None));
         let billing = Group::new("billing").expect("valid");
         assert_eq!(names.group_id(&billing), "shop-billing-v1");
+        assert_eq!(names.group("shop-billing-v1"), Some(billing));
+        for other in ["billing", "shop-billing", "shop--v1", "shop-a b-v1"] {
+            assert_eq!(names.group(other), None, "{other}");
+        }
     }
 
     #[test]

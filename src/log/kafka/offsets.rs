@@ -15,7 +15,7 @@ use super::{
     admin::pause,
     client::Context,
     fault::{blocking, failed, unavailable},
-    names::Names,
+    lists::{commit_list, committed_in, list},
 };
 use crate::{
     error::{Error, Reason, Result},
@@ -106,6 +106,21 @@ impl Offsets {
         };
         let answer = settled(ask, |answer| answer.as_ref().is_err_and(is_settling)).await?;
         answer.map_err(|error| failed(&format!("ask who is in group {group}"), &error))
+    }
+
+    /// All whose id on the cluster may be that of a group of the bus. The cluster tells of no members of the KIP-848 protocol.
+    pub(super) async fn groups(&self) -> Result<Vec<(Group, usize)>> {
+        self.cluster.check_open()?;
+        let (probe, names) = (Arc::clone(&self.probe), Arc::clone(&self.cluster.names));
+        let ask = move || {
+            let list = probe.fetch_group_list(None, TIMEOUT)?;
+            let groups = list.groups().iter();
+            Ok(groups
+                .filter_map(|group| Some((names.group(group.name())?, group.members().len())))
+                .collect())
+        };
+        let answer = settled(ask, |answer| answer.as_ref().is_err_and(is_settling)).await?;
+        answer.map_err(|error| failed("list groups", &error))
     }
 
     /// Commits for a group without members: the cluster refuses it where there are some.
@@ -250,43 +265,4 @@ pub(super) fn settles(code: Code) -> bool {
             | Code::CoordinatorNotAvailable
             | Code::CoordinatorLoadInProgress
     )
-}
-
-/// Partitions as librdkafka lists them, each at this offset.
-pub(super) fn list(names: &Names, partitions: &[TopicPartition], at: Offset) -> Result<TopicPartitionList> {
-    let mut list = TopicPartitionList::with_capacity(partitions.len());
-    for partition in partitions {
-        list.add_partition_offset(&names.on_cluster(&partition.topic), partition.partition, at)
-            .map_err(|error| failed("list partitions", &error))?;
-    }
-    Ok(list)
-}
-
-/// Commits as librdkafka lists them, with their notes.
-pub(super) fn commit_list(names: &Names, commits: &[Commit]) -> Result<TopicPartitionList> {
-    let mut list = TopicPartitionList::with_capacity(commits.len());
-    for commit in commits {
-        let name = names.on_cluster(&commit.partition.topic);
-        let mut element = list.add_partition(&name, commit.partition.partition);
-        element
-            .set_offset(Offset::Offset(commit.offset))
-            .map_err(|error| failed("list commits", &error))?;
-        element.set_metadata(&commit.note);
-    }
-    Ok(list)
-}
-
-/// What was committed, by the topic's name on the cluster and partition.
-pub(super) fn committed_in(answer: &TopicPartitionList) -> HashMap<(String, i32), Committed> {
-    let committed = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element.offset() {
-        Offset::Offset(offset) => Some((
-            (element.topic().to_owned(), element.partition()),
-            Committed {
-                offset,
-                note: element.metadata().to_owned(),
-            },
-        )),
-        _ => None,
-    };
-    answer.elements().iter().filter_map(committed).collect()
 }

@@ -108,6 +108,9 @@ impl Log for Denying {
     async fn forget(&self, group: &Group) -> Result<()> {
         self.log.forget(group).await
     }
+    async fn foreign_groups(&self) -> Result<Vec<(Group, usize)>> {
+        self.log.foreign_groups().await
+    }
     fn is_shared(&self) -> bool {
         self.log.is_shared()
     }

@@ -11,7 +11,7 @@ use rdkafka::{
 use tokio::{sync::Semaphore, time::sleep};
 
 use super::{
-    super::{fault, offsets::commit_list},
+    super::{fault, lists::commit_list},
     Presence, Seat,
     fence::{Fence, Pass},
 };

@@ -6,7 +6,7 @@ use rdkafka::{Offset, consumer::Consumer as _};
 use tokio::time::sleep;
 
 use super::{
-    super::offsets::{committed_in, list},
+    super::lists::{committed_in, list},
     Seat,
     client::Client,
     fence::Fence,
