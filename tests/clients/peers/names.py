@@ -31,5 +31,5 @@ class Names(Peers):
         self.assertEqual(bus.group("billing").name, "billing")
         # Its own topics have the prefix too, and it sees none without.
         made = self.native.topics() - before - {"__consumer_offsets"}
-        self.assertEqual(made, {"staging.orders", "staging.tidings.groups"})
-        self.assertEqual(bus.topic_names(), {"orders", "tidings.groups"})
+        self.assertEqual(made, {"staging.orders", "staging.tidings.groups", "staging.tidings.control"})
+        self.assertEqual(bus.topic_names(), {"orders", "tidings.groups", "tidings.control"})
