@@ -70,11 +70,11 @@ impl<P> Scheduler<P> {
         self.entries.get(id)
     }
 
-    /// The next event that may go.
     pub(super) fn payloads(&mut self) -> impl Iterator<Item = &mut P> {
         self.entries.iter_mut().map(|(_, entry)| &mut entry.arrival.payload)
     }
 
+    /// The next event that may go.
     pub(super) fn peek(&self) -> Option<&Entry<P>> {
         self.entries.get(*self.ready.front()?)
     }

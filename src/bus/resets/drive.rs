@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::{Instant, interval_at};
+
 use super::{
     moved::key,
     row::{Applied, MovedPartition, ResetState},
 };
-use tokio::time::{Instant, interval_at};
-
 use crate::{
     bus::{
         Inner, draining,
