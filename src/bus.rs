@@ -63,11 +63,11 @@ use crate::{
         dead_letters::DeadLetters,
         delivery::Credit,
         feed::Feeds,
-        groups::{Groups, Losses},
+        groups::{Answers, Groups, Losses},
         matching::Names,
         notes::Notes,
         observe::Watched,
-        resets::{MovesTable, ResetsTable},
+        resets::{Denied, MovesTable, ResetsTable},
         seen::Seen,
         stands::StandsTable,
     },
@@ -139,8 +139,12 @@ struct Inner {
     resets: Arc<ResetsTable>,
     /// Where the last reset has put each partition.
     moves: Arc<MovesTable>,
+    /// Topics of resets of which it is not sure that they are deleted.
+    denied: Denied,
     /// What retention took from groups, as far as it was told.
     losses: Losses,
+    /// What the log said of groups a moment ago.
+    answers: Answers,
     /// Where groups stand, in case the log forgets it.
     stands: Arc<StandsTable>,
     /// What other replicas see of groups.
@@ -175,7 +179,9 @@ impl Bus {
             notes: Notes::of(control.notes),
             resets: control.resets,
             moves: control.moves,
+            denied: Denied::default(),
             losses: Losses::default(),
+            answers: Answers::default(),
             stands: control.stands,
             seen: Seen::of(control.seen),
             dead_letters,

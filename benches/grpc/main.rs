@@ -21,6 +21,7 @@ mod ground;
 mod idle;
 mod kafka;
 mod latency;
+mod lists;
 mod load;
 mod log_alone;
 mod neighbours;
@@ -77,6 +78,9 @@ async fn main() -> Result<()> {
     }
     if is_wanted("resets") {
         resets::measure(&ground).await?;
+    }
+    if is_wanted("lists") {
+        lists::measure(&ground).await?;
     }
     if let Ground::Kafka(broker) = &ground {
         return kafka::measure(broker, is_wanted).await;

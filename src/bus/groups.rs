@@ -4,6 +4,7 @@ mod active;
 mod deleting;
 mod foreign;
 mod losses;
+mod listing;
 mod record;
 mod view;
 
@@ -17,6 +18,7 @@ pub use self::deleting::{DeleteGroup, OpenStreams};
 pub use self::view::{GroupInfo, GroupKind, GroupPartition, GroupStream, Served};
 pub(super) use self::{
     active::Active,
+    listing::Answers,
     losses::Losses,
     record::{ActiveReset, GroupRecord},
 };

@@ -18,6 +18,7 @@ mod plan;
 mod row;
 mod apply;
 mod drive;
+mod denied;
 mod undo;
 mod view;
 
@@ -31,6 +32,7 @@ pub use self::{
     view::ResetInfo,
 };
 pub(super) use self::{
+    denied::Denied,
     moved::{Again, Moved, MovesTable, key, keys_of},
     row::ResetsTable,
     standing::Standing,

@@ -71,6 +71,11 @@ impl Inner {
         }
     }
 
+    /// The offset that was kept of a group.
+    pub(super) fn kept_offset(&self, group: &Group, partition: &TopicPartition) -> Option<i64> {
+        Some(self.stands.known(&key(group, partition))?.offset)
+    }
+
     pub(super) async fn keep(&self, group: &Group, stands: impl Iterator<Item = Stand>) -> Result<()> {
         let rows = stands.map(|stand| (key(group, &stand.partition), stand));
         let is_new = |(key, stand): &(String, Stand)| self.stands.known(key).is_none_or(|known| *known != *stand);

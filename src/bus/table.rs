@@ -16,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use tokio::{sync::watch, time::timeout};
 
-pub(super) use self::follow::{Followed, follow};
+pub(super) use self::follow::{Followed, GONE_AFTER, follow};
 use crate::{
     error::{Error, Reason, Result},
     log::{Cleanup, Headers, Log, LogTime, NewRecord, Record, TopicPartition, TopicSettings},

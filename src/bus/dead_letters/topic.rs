@@ -17,6 +17,7 @@ use tokio::{
 
 use super::{format, index::Index};
 use crate::{
+    bus::table::GONE_AFTER,
     error::{Error, Reason, Result},
     log::{Batch, Cleanup, Headers, Log, NewRecord, TopicPartition, TopicSettings},
     name::{Group, Topic},
@@ -25,9 +26,6 @@ use crate::{
 pub(super) const RETRY: Duration = Duration::from_secs(1);
 /// For the log to give more of what is on it.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A topic that was there counts as deleted once the log has denied it for so long: brokers learn of topics one after the
-/// other, and one that has just started denies what others have.
-const GONE_AFTER: Duration = Duration::from_secs(5);
 
 pub(super) struct Shared {
     pub(super) log: Arc<dyn Log>,

@@ -84,9 +84,9 @@ impl<P> Scheduler<P> {
         self.entries.get(*self.alone.front()?)
     }
 
-    /// An event may go, alone or not.
-    pub(super) fn has_ready(&self) -> bool {
-        !self.ready.is_empty() || !self.alone.is_empty()
+    /// How many events may go, alone or not.
+    pub(super) fn ready(&self) -> usize {
+        self.ready.len() + self.alone.len()
     }
 
     pub(super) fn has_alone(&self) -> bool {

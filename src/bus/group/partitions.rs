@@ -87,8 +87,14 @@ impl Owned {
     /// The reset that an event is sent again by; `None` = it is sent as ever.
     pub(super) fn reset_of(&self, event: &Payload) -> Option<Arc<str>> {
         let again = self.again.as_ref()?;
-        let is_again = event.redriven().is_none() && event.item().offset < again.below;
+        let is_again = event.redriven().is_none() && again.is_of(event.item().offset);
         is_again.then(|| Arc::clone(&again.reset_id))
+    }
+
+    /// About when the event at an offset, the first that is not settled, was written; `None` = not known.
+    pub(super) fn time_at(&self, offset: i64) -> Option<LogTime> {
+        let at_or_before = self.times.iter().rev().find(|(first, _)| *first <= offset);
+        at_or_before.or(self.times.front()).map(|(_, time)| *time)
     }
 
     pub(super) fn is_releasing(&self) -> bool {

@@ -224,13 +224,8 @@ fn progress(owned: &Owned, view: PartitionView) -> PartitionProgress {
     let lag_time = if view.committed >= owned.end {
         Some(Duration::ZERO)
     } else {
-        let oldest = owned
-            .times
-            .iter()
-            .rev()
-            .find(|(first, _)| *first <= view.committed)
-            .or(owned.times.front());
-        oldest.map(|(_, time)| Duration::from_millis(u64::try_from(now - time.0).unwrap_or(0)))
+        let oldest = owned.time_at(view.committed);
+        oldest.map(|time| Duration::from_millis(u64::try_from(now - time.0).unwrap_or(0)))
     };
     PartitionProgress {
         partition: (*owned.partition).clone(),

@@ -37,7 +37,8 @@ impl Task {
     /// Reads on where there is room, the partition first that has waited longest.
     pub(super) fn read_on(&mut self) {
         let room = self.watch.gauges.buffer.room();
-        if room == 0 || self.drain_until.is_some() || self.members.is_empty() {
+        let has_enough = self.dispatch.ready() >= READY;
+        if room == 0 || has_enough || self.drain_until.is_some() || self.members.is_empty() {
             return;
         }
         let most_behind = (room / BATCH_BYTES).max(1);
@@ -170,3 +171,6 @@ async fn read(
 
 /// About what a batch of the log holds at most.
 const BATCH_BYTES: usize = 256 * 1024;
+/// While so many events could be sent and no stream takes them, no more are read: a group with little credit costs its
+/// neighbors little. More than the streams take while a batch is read.
+const READY: usize = 4_096;

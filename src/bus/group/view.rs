@@ -40,6 +40,9 @@ pub struct PartitionRow {
     pub partition: TopicPartition,
     /// On the log.
     pub committed: i64,
+    /// About when the event there was written; `None` = not known, or there is none.
+    #[serde(default)]
+    pub next_time: Option<LogTime>,
     pub acked_above: i64,
     pub outstanding: usize,
     pub oldest: Option<OldestRow>,
@@ -70,6 +73,7 @@ impl Task {
             Some(PartitionRow {
                 partition: (*owned.partition).clone(),
                 committed: owned.durable,
+                next_time: owned.time_at(owned.durable),
                 acked_above: view.settled_above + (view.committed - owned.durable).max(0),
                 outstanding: view.in_flight,
                 oldest: oldest.get(id).map(|oldest| self.oldest_row(oldest)),

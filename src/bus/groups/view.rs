@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use rustc_hash::FxHashMap;
 
-use super::GroupRecord;
+use super::{GroupRecord, listing::AT_ONCE};
 use crate::{
     bus::{
         Bus, Inner,
@@ -18,9 +18,6 @@ use crate::{
     log::{Bounds, Committed, LogTime, TopicPartition},
     name::Group,
 };
-
-/// Groups of a list that the log is asked about at the same time.
-const AT_ONCE: usize = 32;
 
 /// A group.
 #[derive(Clone, Debug)]
@@ -117,7 +114,8 @@ impl Bus {
         let mut info = match self.0.groups.find(group).await? {
             Some(record) => {
                 let sights = self.0.sights(group, &self.0.others()).await;
-                self.0.group_info(group.clone(), record, &sights).await?
+                let partitions = self.0.group_partitions(group, &record, &sights).await?;
+                self.0.group_info(group.clone(), (record, partitions), &sights)
             }
             None => {
                 let foreign = self.0.foreign_group(group).await?;
@@ -132,9 +130,11 @@ impl Bus {
     pub async fn groups(&self, after: Option<&Group>, count: usize) -> Result<Vec<GroupInfo>> {
         let (bus, others) = (&*self.0, &self.0.others());
         let listed = bus.groups.list(after, count).await?;
+        let bounds = &bus.bounds_of_all(&listed).await?;
         let infos = listed.into_iter().map(|(group, record)| async move {
             let sights = bus.sights(&group, others).await;
-            bus.group_info(group, record, &sights).await
+            let partitions = bus.listed_partitions((&group, &record), &sights, bounds).await?;
+            Ok::<_, Error>(bus.group_info(group, (record, partitions), &sights))
         });
         let mut groups: Vec<GroupInfo> = stream::iter(infos).buffered(AT_ONCE).try_collect().await?;
         let foreign = self.0.foreign_groups(after).await?.into_iter().take(count);
@@ -149,10 +149,15 @@ impl Bus {
 type Asked = ((TopicPartition, Bounds), Option<Committed>);
 
 impl Inner {
-    async fn group_info(&self, name: Group, record: Arc<GroupRecord>, sights: &[Sight]) -> Result<GroupInfo> {
+    fn group_info(
+        &self,
+        name: Group,
+        (record, partitions): (Arc<GroupRecord>, Vec<GroupPartition>),
+        sights: &[Sight],
+    ) -> GroupInfo {
         let retry = record.settings.retry.over(self.settings.delivery.of(&name).retry);
-        Ok(GroupInfo {
-            partitions: self.group_partitions(&name, &record, sights).await?,
+        GroupInfo {
+            partitions,
             name,
             kind: GroupKind::Tidings,
             revision: record.revision,
@@ -165,7 +170,7 @@ impl Inner {
             streams: sights.iter().map(|sight| sight.view.streams).sum(),
             open: sights.iter().flat_map(open_streams).collect(),
             last_commit: sights.iter().filter_map(|sight| sight.view.last_commit).max(),
-        })
+        }
     }
 
     async fn group_partitions(
@@ -212,11 +217,18 @@ impl Inner {
         if offset >= bounds.end {
             return Duration::ZERO;
         }
-        let first = self.log.read(partition, offset, Some(offset + 1)).next().await;
-        let time = first.and_then(|batch| batch.ok()?.records.first().map(|record| record.time));
-        let age = time.map_or(0, |time| LogTime::now().0 - time.0);
-        Duration::from_millis(u64::try_from(age).unwrap_or(0))
+        self.time_at(partition, offset).await.map_or(Duration::ZERO, age)
     }
+
+    /// When the record at an offset was written, or the next one if it is gone.
+    pub(super) async fn time_at(&self, partition: &TopicPartition, offset: i64) -> Option<LogTime> {
+        let first = self.log.read(partition, offset, Some(offset + 1)).next().await;
+        first.and_then(|batch| batch.ok()?.records.first().map(|record| record.time))
+    }
+}
+
+pub(super) fn age(time: LogTime) -> Duration {
+    Duration::from_millis(u64::try_from(LogTime::now().0 - time.0).unwrap_or(0))
 }
 
 fn open_streams(sight: &Sight) -> impl Iterator<Item = GroupStream> {
@@ -227,7 +239,7 @@ fn open_streams(sight: &Sight) -> impl Iterator<Item = GroupStream> {
 }
 
 /// Who serves what. Where a partition has just moved, two may say that it is theirs: then it is whose sight is newer.
-fn served(sights: &[Sight]) -> FxHashMap<TopicPartition, Served> {
+pub(super) fn served(sights: &[Sight]) -> FxHashMap<TopicPartition, Served> {
     let mut sights: Vec<&Sight> = sights.iter().collect();
     sights.sort_by_key(|sight| sight.at);
     let rows = sights.into_iter().flat_map(|sight| {

@@ -16,7 +16,7 @@ use crate::{
     },
     error::{Error, Reason, Result},
     log::{LogTime, TopicPartition},
-    name::Group,
+    name::{Group, Topic},
 };
 
 /// Between two looks at whether somebody serves the group, and whether all is done: the owner that finishes it says so.
@@ -103,6 +103,10 @@ impl Inner {
     async fn is_moved(&self, group: &Group, record: &GroupRecord, reset: &ActiveReset) -> Result<bool> {
         // Nobody moves what was deleted, or what is no longer the group's.
         let mut partitions = self.existing_partitions(&record.settings.topics).await?;
+        let denied = denied(record, reset, &partitions);
+        if self.log.is_shared() && !self.denied.are_deleted(group, denied, Instant::now().into_std()) {
+            return Ok(false);
+        }
         partitions.retain(|partition| reset.target(partition).is_some());
         let committed = self.log.committed(group, &partitions).await?;
         let epochs = committed
@@ -155,4 +159,18 @@ impl Inner {
         let text = format!("finish a reset of group {group}: others change it all the time");
         Err(Error::new(Reason::GroupConflict, text))
     }
+}
+
+/// The group's topics that are moved and that the log does not have.
+fn denied(record: &GroupRecord, reset: &ActiveReset, existing: &[TopicPartition]) -> Vec<Topic> {
+    let mut moved: Vec<Topic> = reset
+        .moves
+        .iter()
+        .map(|(partition, _)| partition.topic.clone())
+        .collect();
+    moved.sort();
+    moved.dedup();
+    let mut meant = record.settings.topics.matching(&moved);
+    meant.retain(|topic| moved.contains(topic) && existing.iter().all(|partition| partition.topic != *topic));
+    meant
 }

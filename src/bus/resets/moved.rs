@@ -29,6 +29,9 @@ pub(in crate::bus) struct Moved {
     /// The move that it takes back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::bus) undone: Option<Undone>,
+    /// What may have been sent before this move and all those before it: a skip sends nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sent: Option<Standing>,
     pub(in crate::bus) time_ms: i64,
 }
 
@@ -65,11 +68,32 @@ impl Moved {
         Self {
             reset_id: reset.id.clone(),
             epoch,
+            sent: Some(last.map_or_else(
+                || Standing::new(before.top(), []),
+                |last| last.sent_until(reset, &before),
+            )),
             before,
             after,
             undone,
             time_ms: LogTime::now().0,
         }
+    }
+
+    /// What may have been sent by the time that another reset, or another try of this one, finds the group at `now`.
+    fn sent_until(&self, reset: &ActiveReset, now: &Standing) -> Standing {
+        let from = if self.reset_id == reset.id {
+            &self.before
+        } else {
+            &self.after
+        };
+        let earlier = self
+            .sent
+            .clone()
+            .unwrap_or_else(|| Standing::new(self.before.top(), []));
+        Standing::new(
+            earlier.offset,
+            earlier.settled.into_iter().chain([from.offset..now.top()]),
+        )
     }
 
     /// What stays settled of a partition whose note has this epoch. Where that is older, the move was tried and not committed:
@@ -86,16 +110,25 @@ impl Moved {
     pub(in crate::bus) fn again(&self, epoch: u64) -> Option<Again> {
         (self.epoch == epoch).then(|| Again {
             reset_id: self.reset_id.as_str().into(),
-            below: self.before.top(),
+            sent: self
+                .sent
+                .clone()
+                .unwrap_or_else(|| Standing::new(self.before.top(), [])),
         })
     }
 }
 
-/// Events below an offset were sent before a reset, which sends them again.
+/// Events that a reset sends again.
 #[derive(Clone, Debug)]
 pub(in crate::bus) struct Again {
     pub(in crate::bus) reset_id: Arc<str>,
-    pub(in crate::bus) below: i64,
+    sent: Standing,
+}
+
+impl Again {
+    pub(in crate::bus) fn is_of(&self, offset: i64) -> bool {
+        self.sent.has(offset)
+    }
 }
 
 /// Under which key a partition's last move lies.
@@ -159,7 +192,32 @@ mod tests {
             assert_eq!(moved.passed(2), run().collect::<Vec<_>>());
             assert!(moved.passed(4).is_empty());
         }
-        assert!(undo.again(2).is_some_and(|again| again.below == 7) && tried.again(2).is_none());
+        assert!(undo.again(2).is_some_and(|again| again.is_of(6)) && tried.again(2).is_none());
+    }
+
+    #[test]
+    fn what_a_reset_had_skipped_is_not_sent_again_by_its_undo() {
+        let skip = Moved::by((&reset("a", None), 1), (20, Standing::new(10, [])), None);
+        assert_eq!(
+            [9, 10].map(|offset| skip.again(1).expect("moved").is_of(offset)),
+            [true, false]
+        );
+        let undo = Moved::by((&reset("b", Some("a")), 2), (0, Standing::new(25, [])), Some(&skip));
+        let again = undo.again(2).expect("moved");
+        assert_eq!(
+            [9, 10, 19, 20, 24, 25].map(|offset| again.is_of(offset)),
+            [true, false, false, true, true, false]
+        );
+    }
+
+    #[test]
+    fn what_was_sent_before_a_reset_is_sent_again_by_the_undo_of_its_undo() {
+        let back = Moved::by((&reset("a", None), 1), (7, Standing::new(10, [])), None);
+        let undo = Moved::by((&reset("b", Some("a")), 2), (0, Standing::new(7, [])), Some(&back));
+        let undone = Moved::by((&reset("c", Some("b")), 3), (0, Standing::new(10, [])), Some(&undo));
+        assert_eq!((undo.after.offset, undone.after.offset), (10, 7));
+        let again = undone.again(3).expect("moved");
+        assert_eq!([7, 9, 10].map(|offset| again.is_of(offset)), [true, true, false]);
     }
 
     #[test]

@@ -47,6 +47,11 @@ impl Standing {
         other.offset <= self.offset && other.settled.iter().all(has)
     }
 
+    pub(in crate::bus) fn has(&self, offset: i64) -> bool {
+        let at = self.settled.partition_point(|run| run.end <= offset);
+        offset < self.offset || self.settled.get(at).is_some_and(|run| run.start <= offset)
+    }
+
     /// Behind everything that is settled.
     pub(in crate::bus) fn top(&self) -> i64 {
         self.settled.last().map_or(self.offset, |run| run.end)

@@ -96,6 +96,7 @@ mod tests {
             partitions: vec![PartitionRow {
                 partition: TopicPartition { topic, partition: 2 },
                 committed: 6,
+                next_time: Some(LogTime(5)),
                 acked_above: 7,
                 outstanding: 8,
                 oldest: Some(OldestRow {

@@ -148,9 +148,13 @@ impl Inner {
             offset: *offset,
             note: String::new(),
         };
-        match self.log.commit(group, start.iter().map(commit).collect()).await {
+        let commits = start.iter().map(commit).collect();
+        // At once, as each waits for the disk: where a group starts may be kept before it is committed, as it never is ahead.
+        let stands = self.keep(group, start.iter().map(|start| stand(&found, start)));
+        let (committed, kept) = tokio::join!(self.log.commit(group, commits), stands);
+        match committed {
             Ok(()) => {
-                self.keep(group, start.iter().map(|start| stand(&found, start))).await?;
+                kept?;
                 self.groups.put(group, &found.next()).await
             }
             Err(error) if error.reason().is_retryable() => Err(error),

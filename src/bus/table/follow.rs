@@ -17,7 +17,7 @@ use crate::{
 
 /// A topic that was there counts as deleted once the log has denied it for so long: a broker that has just started denies what
 /// others have. Until then what is known of it stays.
-const GONE_AFTER: Duration = Duration::from_secs(5);
+pub(in crate::bus) const GONE_AFTER: Duration = Duration::from_secs(5);
 
 /// A table, whatever its rows are. Those of one topic are as far as each other.
 pub(in crate::bus) trait Followed: Send + Sync {

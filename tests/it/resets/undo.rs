@@ -67,6 +67,8 @@ async fn what_was_skipped_comes_after_an_undo_and_what_was_acked_behind_it_does_
     undo(&server, undoing(&skipped)).await.expect("undo");
     let back = stream.deliveries(5).await;
     assert_eq!(ids(&back), numbers(2..7));
+    // They were skipped, and so are not sent again.
+    assert_eq!(reset_ids(&back), [""; 5]);
     // A restart in between changes nothing.
     ack(&mut stream, &back[..1]).await;
     drop(stream);

@@ -20,8 +20,8 @@ async fn an_event_whose_lease_is_over_goes_to_another_stream_and_late_acks_move_
     let server = with_one_partition("").await;
     let mut slow = server.subscribe(leasing(1.0)).await;
     assert_eq!(slow.opened.lease, seconds(1.0));
-    server.publish(vec![order("a1", "a")]).await;
     let sent = Instant::now();
+    server.publish(vec![order("a1", "a")]).await;
     let held = slow.deliveries(1).await;
     let mut other = server.subscribe(leasing(60.0)).await;
     let again = other.deliveries(1).await;

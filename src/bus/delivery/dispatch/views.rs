@@ -64,9 +64,14 @@ impl<P> Dispatch<P> {
         self.scheduler.has_doomed()
     }
 
+    /// How many events could be sent now.
+    pub fn ready(&self) -> usize {
+        self.scheduler.ready()
+    }
+
     /// Whether events are ready that no stream takes.
     pub fn has_ready(&self) -> bool {
-        self.scheduler.has_ready()
+        self.ready() > 0
     }
 
     /// Whether an event was never sent: no stream takes it, or it waits for one of its key.
