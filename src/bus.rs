@@ -23,6 +23,8 @@ mod resets;
 mod audit;
 mod stands;
 mod seen;
+mod stores;
+mod state;
 mod group;
 mod observe;
 pub mod delivery;
@@ -55,6 +57,11 @@ pub use resets::{
 };
 pub use rules::{DeliveryRule, DeliveryRules, RetryOverride};
 pub use start::{End, Gap, GapReason, Start};
+pub use state::{
+    Change, DeleteSnapshot, KeyState, NewSnapshot, RestoreFrame, RestoreOptions, RestoreProgress, RestoreSession,
+    RestoreSource, Schedule, SnapshotInfo, SnapshotName, SnapshotPartition, SnapshotSettings, SnapshotState, Unusable,
+};
+pub use stores::Stores;
 pub use subscribe::{OnConflict, OpenOptions};
 
 use crate::{
@@ -70,6 +77,7 @@ use crate::{
         resets::{MovesTable, ResetsTable},
         seen::Seen,
         stands::StandsTable,
+        state::{DeletionsTable, SnapshotsTable, StateRoom},
     },
     convention::routes::Routes,
     error::{Error, Reason, Result},
@@ -103,6 +111,7 @@ pub struct Settings {
     /// Where the dead letters of a group lie.
     pub dead_letter_topic: TopicTemplate,
     pub after_dead_letter: AfterDeadLetter,
+    pub snapshots: SnapshotSettings,
     /// Whether publishing or subscribing to an unknown topic creates it.
     pub auto_create: bool,
     pub default_partitions: i32,
@@ -145,6 +154,12 @@ struct Inner {
     stands: Arc<StandsTable>,
     /// What other replicas see of groups.
     seen: Seen,
+    /// What lies beside the log.
+    stores: Stores,
+    /// Snapshots that are being taken, and deletions of some.
+    snapshots: Arc<SnapshotsTable>,
+    deletions: Arc<DeletionsTable>,
+    state: StateRoom,
     dead_letters: DeadLetters,
     publish_bytes: Arc<Semaphore>,
     streams: Arc<Semaphore>,
@@ -160,7 +175,7 @@ struct Inner {
 
 impl Bus {
     /// Starts on a log, which need not be reachable yet.
-    pub fn start(log: Arc<dyn Log>, routes: Routes, settings: Settings) -> Self {
+    pub fn start(log: Arc<dyn Log>, routes: Routes, settings: Settings, stores: Stores) -> Self {
         let (tasks, draining) = (TaskTracker::new(), CancellationToken::new());
         let (followers, ended) = (TaskTracker::new(), CancellationToken::new());
         let groups = Groups::start(Arc::clone(&log), (&tasks, &draining), (&followers, &ended));
@@ -178,6 +193,10 @@ impl Bus {
             losses: Losses::default(),
             stands: control.stands,
             seen: Seen::of(control.seen),
+            stores,
+            snapshots: control.snapshots,
+            deletions: control.deletions,
+            state: StateRoom::new(&settings.snapshots),
             dead_letters,
             publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),
             streams: Arc::new(Semaphore::new(settings.streams)),
@@ -192,6 +211,7 @@ impl Bus {
             ended,
         }));
         bus.tell_others();
+        bus.keep_schedule();
         bus
     }
 

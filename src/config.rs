@@ -10,6 +10,7 @@
 mod sections;
 mod delivery;
 mod kafka;
+mod snapshots;
 mod reader;
 mod setting;
 mod layer;
@@ -26,6 +27,7 @@ pub use reader::Effective;
 pub use sections::{
     AfterDeadLetter, Backend, Embedded, Fsync, Limits, Log, LogFormat, LogLevel, RouteConfig, Server, Telemetry, Topics,
 };
+pub use snapshots::{Schedule, Snapshots};
 
 use self::{layer::Layer, reader::Reader};
 
@@ -40,6 +42,7 @@ pub struct Config {
     pub routes: Vec<RouteConfig>,
     pub topics: Topics,
     pub delivery: Delivery,
+    pub snapshots: Snapshots,
     pub limits: Limits,
     pub telemetry: Telemetry,
     effective: Vec<Effective>,
@@ -93,6 +96,7 @@ impl Config {
             server,
             log,
             delivery: delivery::read(&mut reader),
+            snapshots: snapshots::read(&mut reader),
             limits: sections::limits(&mut reader),
             telemetry: sections::telemetry(&mut reader),
             effective: Vec::new(),
@@ -140,6 +144,7 @@ fn is_secret(key: &str) -> bool {
     ["password", "secret", "token", "pem", "oauthbearer.config"]
         .iter()
         .any(|word| key.contains(word))
+        || snapshots::is_secret(key)
 }
 
 #[cfg(test)]

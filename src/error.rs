@@ -65,6 +65,15 @@ pub enum Reason {
     NotBuilt,
     /// What is stored is damaged.
     LogDamaged,
+    /// The object store cannot be reached, or refuses.
+    StoreUnavailable,
+    /// No object store is configured.
+    StoreNotSet,
+    /// What lies in the object store is damaged.
+    StoreDamaged,
+    SnapshotNotFound,
+    /// A snapshot of the topic is being taken.
+    SnapshotActive,
     /// A fault of the server.
     Internal,
 }
@@ -74,7 +83,7 @@ impl Reason {
     pub fn is_retryable(self) -> bool {
         matches!(
             self,
-            Self::LogUnavailable | Self::Draining | Self::LogFull | Self::Limit
+            Self::LogUnavailable | Self::StoreUnavailable | Self::Draining | Self::LogFull | Self::Limit
         )
     }
 }

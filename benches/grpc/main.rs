@@ -28,6 +28,7 @@ mod process;
 mod report;
 mod resets;
 mod retries;
+mod state;
 mod stream;
 mod wire;
 mod workers;
@@ -77,6 +78,9 @@ async fn main() -> Result<()> {
     }
     if is_wanted("resets") {
         resets::measure(&ground).await?;
+    }
+    if is_wanted("state") {
+        state::measure(&ground).await?;
     }
     if let Ground::Kafka(broker) = &ground {
         return kafka::measure(broker, is_wanted).await;

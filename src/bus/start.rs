@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::Inner;
+use super::{Inner, state::SnapshotName};
 use crate::{
     error::{Error, Reason, Result},
     log::{Bounds, LogTime, TopicPartition},
@@ -17,6 +17,8 @@ pub enum Start {
     Time(LogTime),
     /// These; partitions not named start at the earliest.
     Positions(Vec<(TopicPartition, i64)>),
+    /// Where a snapshot stands; partitions of other topics start at the earliest.
+    Snapshot(SnapshotName),
 }
 
 /// Where reading ends; exclusive.
@@ -93,6 +95,13 @@ impl Inner {
                 let named = named(positions, partitions, "start.positions")?;
                 let offset = |(partition, bounds): (_, &Bounds)| named.get(partition).copied().unwrap_or(bounds.start);
                 partitions.iter().zip(bounds).map(offset).collect()
+            }
+            Start::Snapshot(name) => {
+                let offsets = self.snapshot_positions(name, partitions, "start.snapshot").await?;
+                let or_start = offsets.into_iter().zip(bounds);
+                or_start
+                    .map(|(offset, bounds)| offset.unwrap_or(bounds.start))
+                    .collect()
             }
         })
     }

@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use super::{
     bench::BenchCommand, dead_letters::DeadLettersCommand, groups::GroupsCommand, publish::Publish, read::Read,
-    resets::ResetsCommand, subscribe::Subscribe, topics::TopicsCommand,
+    resets::ResetsCommand, restore::Restore, snapshots::SnapshotsCommand, subscribe::Subscribe, topics::TopicsCommand,
 };
 
 /// Tidings: an event bus. CloudEvents in and out over gRPC, on a durable log.
@@ -99,6 +99,11 @@ pub enum ClientCommand {
     /// Dead letters: list, show, redrive, discard
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
+    /// Prints the state of topics, the newest event of each key, from a snapshot where there is one
+    Restore(Restore),
+    /// Snapshots of topics: create, list, show, delete
+    #[command(subcommand)]
+    Snapshots(SnapshotsCommand),
     /// Tells what the server is and what its limits are
     Info,
     /// Measures throughput and latency against a running server
@@ -186,6 +191,13 @@ mod tests {
             "dead-letters show 00000000000000ab --payload",
             "dead-letters redrive --group g a b --dry-run",
             "dead-letters discard --group g --all --from 2026-01-01T00:00:00Z --reason x --request-id r",
+            "restore t 'a.*' --since 2026-01-01T00:00:00Z --follow --whole",
+            "snapshots create t --reason r --request-id q",
+            "snapshots list",
+            "snapshots list t --max 3",
+            "snapshots show t@00000000000000000000000000000000",
+            "snapshots delete t@00000000000000000000000000000000 --reason r",
+            "resets plan g --to snapshot:t --reason r",
             "bench publish --unary --callers 4 --rate 100",
             "bench subscribe --group g --streams 2",
             "config check f",
@@ -214,6 +226,10 @@ mod tests {
             "topics create t --partitions 0",
             "topics create t --retention 7",
             "bench publish --unary --streams 2",
+            "restore",
+            "restore t --since yesterday",
+            "snapshots create",
+            "snapshots delete t@00000000000000000000000000000000",
             "resets plan g --to now --reason r",
             "resets plan g --to latest",
             "resets apply p",

@@ -39,6 +39,7 @@ mod rivals;
 mod server;
 mod sharing;
 mod sizes;
+mod state;
 mod subscribe;
 mod tidy;
 mod topics;

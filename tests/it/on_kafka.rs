@@ -37,5 +37,6 @@ mod rivals;
 mod server;
 mod sharing;
 mod sizes;
+mod state;
 mod subscribe;
 mod topics;

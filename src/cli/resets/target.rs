@@ -22,6 +22,9 @@ fn parse_other(text: &str) -> Result<To, String> {
     if let Some(group) = text.strip_prefix("group:") {
         return Ok(To::CommittedBy(group.to_owned()));
     }
+    if let Some(snapshot) = text.strip_prefix("snapshot:") {
+        return Ok(To::Snapshot(snapshot.to_owned()));
+    }
     if let Some(reset) = text.strip_prefix("undo:") {
         return Ok(To::UndoResetId(reset.to_owned()));
     }
@@ -31,7 +34,7 @@ fn parse_other(text: &str) -> Result<To, String> {
         return Ok(To::Positions(Positions { positions }));
     }
     words::parse_time(text).map(To::Time).map_err(|rule| {
-        format!("earliest, latest, +N, -N, group:NAME, undo:RESET_ID, TOPIC/PARTITION/OFFSET, or {rule}")
+        format!("earliest, latest, +N, -N, group:NAME, snapshot:NAME, undo:RESET_ID, TOPIC/PARTITION/OFFSET, or {rule}")
     })
 }
 
@@ -88,6 +91,7 @@ mod tests {
             "-70",
             "orders/0/17,a.b/12/0",
             "group:billing",
+            "snapshot:orders",
             "undo:01a2",
         ] {
             assert_eq!(parse(line).map(|target| text(Some(&target))).as_deref(), Ok(line));
