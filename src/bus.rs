@@ -22,6 +22,8 @@ mod notes;
 mod resets;
 mod audit;
 mod stands;
+mod covers;
+mod checkpoints;
 mod seen;
 mod stores;
 mod state;
@@ -40,6 +42,9 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use checkpoints::{
+    Begun, CheckpointInfo, CheckpointRow, CheckpointRules, DeleteCheckpoint, Download, NewCheckpoint, Tie, Upload,
+};
 pub use feed::Item;
 pub use group::{
     AckReport, Action, AssignmentChange, Control, Delivery, Frame, Frames, Heartbeat, LossReason, OldestRow,
@@ -67,6 +72,7 @@ pub use subscribe::{OnConflict, OpenOptions};
 use crate::{
     bus::{
         control::ControlTables,
+        covers::CoversTable,
         dead_letters::DeadLetters,
         delivery::Credit,
         feed::Feeds,
@@ -117,6 +123,7 @@ pub struct Settings {
     pub default_partitions: i32,
     /// The most groups of which `Bus::observe` tells one by one.
     pub metric_groups: usize,
+    pub checkpoints: CheckpointRules,
     /// How long streams may settle what they have when the bus stops.
     pub drain_timeout: Duration,
 }
@@ -152,6 +159,8 @@ struct Inner {
     losses: Losses,
     /// Where groups stand, in case the log forgets it.
     stands: Arc<StandsTable>,
+    /// What checkpoints cover of groups.
+    covers: Arc<CoversTable>,
     /// What other replicas see of groups.
     seen: Seen,
     /// What lies beside the log.
@@ -163,6 +172,8 @@ struct Inner {
     dead_letters: DeadLetters,
     publish_bytes: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    /// Checkpoints that are being put or read.
+    transfers: Arc<Semaphore>,
     replica_id: String,
     started: SystemTime,
     /// Set when the bus drains: nothing new begins.
@@ -192,6 +203,7 @@ impl Bus {
             moves: control.moves,
             losses: Losses::default(),
             stands: control.stands,
+            covers: control.covers,
             seen: Seen::of(control.seen),
             stores,
             snapshots: control.snapshots,
@@ -200,6 +212,7 @@ impl Bus {
             dead_letters,
             publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),
             streams: Arc::new(Semaphore::new(settings.streams)),
+            transfers: Arc::new(Semaphore::new(settings.checkpoints.transfers)),
             replica_id: format!("{:08x}", fastrand::u32(..)),
             started: SystemTime::now(),
             log,
@@ -212,6 +225,7 @@ impl Bus {
         }));
         bus.tell_others();
         bus.keep_schedule();
+        bus.follow_covers();
         bus
     }
 

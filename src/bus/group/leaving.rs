@@ -115,5 +115,6 @@ impl Task {
         self.dispatch.unassign(id);
         self.graves.heads.retain(|(of, _), _| *of != id);
         self.redrives.forget(id);
+        self.covering.forget(id);
     }
 }
