@@ -24,6 +24,7 @@ mod audit;
 mod stands;
 mod covers;
 mod checkpoints;
+mod permits;
 mod seen;
 mod stores;
 mod state;
@@ -80,6 +81,7 @@ use crate::{
         matching::Names,
         notes::Notes,
         observe::Watched,
+        permits::Permits,
         resets::{MovesTable, ResetsTable},
         seen::Seen,
         stands::StandsTable,
@@ -171,9 +173,7 @@ struct Inner {
     state: StateRoom,
     dead_letters: DeadLetters,
     publish_bytes: Arc<Semaphore>,
-    streams: Arc<Semaphore>,
-    /// Checkpoints that are being put or read.
-    transfers: Arc<Semaphore>,
+    permits: Permits,
     replica_id: String,
     started: SystemTime,
     /// Set when the bus drains: nothing new begins.
@@ -211,8 +211,7 @@ impl Bus {
             state: StateRoom::new(&settings.snapshots),
             dead_letters,
             publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),
-            streams: Arc::new(Semaphore::new(settings.streams)),
-            transfers: Arc::new(Semaphore::new(settings.checkpoints.transfers)),
+            permits: Permits::new(&settings),
             replica_id: format!("{:08x}", fastrand::u32(..)),
             started: SystemTime::now(),
             log,
@@ -223,10 +222,15 @@ impl Bus {
             followers,
             ended,
         }));
-        bus.tell_others();
-        bus.keep_schedule();
-        bus.follow_covers();
+        bus.begin();
         bus
+    }
+
+    /// What goes on by itself.
+    fn begin(&self) {
+        self.tell_others();
+        self.keep_schedule();
+        self.follow_covers();
     }
 
     /// New at each start.
@@ -244,10 +248,7 @@ impl Bus {
 
     /// Subscribers and readers that are there now.
     pub fn open_streams(&self) -> usize {
-        self.0
-            .settings
-            .streams
-            .saturating_sub(self.0.streams.available_permits())
+        self.0.permits.open_streams(&self.0.settings)
     }
 
     /// Whether the log can be reached.
@@ -270,23 +271,6 @@ impl Bus {
         self.0.ended.cancel();
         self.0.followers.close();
         self.0.followers.wait().await;
-    }
-}
-
-impl Inner {
-    /// A place among the open streams, held for a stream's life.
-    fn stream_permit(&self) -> Result<tokio::sync::OwnedSemaphorePermit> {
-        if self.draining.is_cancelled() {
-            return Err(draining());
-        }
-        Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
-            let limit = self.settings.streams;
-            Error::new(
-                Reason::Limit,
-                format!("open a stream: limits.streams = {limit} are open"),
-            )
-            .retry_after(Duration::from_secs(5))
-        })
     }
 }
 

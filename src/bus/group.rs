@@ -43,6 +43,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 pub(super) use covering::Stay;
 pub(super) use gauges::Gauges;
+pub use leaving::{AssignmentChange, LossReason};
 pub use outbox::Frames;
 pub use payload::Delivery;
 pub use progress::{Heartbeat, OldestUnacked, PartitionProgress, Waiting};
@@ -133,21 +134,6 @@ pub struct AckReport {
     /// Everything it settled is committed: none of it comes again.
     pub committed: bool,
     pub faults: Vec<IdFault>,
-}
-
-#[derive(Clone, Debug)]
-pub struct AssignmentChange {
-    pub gained: Vec<TopicPartition>,
-    pub lost: Vec<(TopicPartition, LossReason)>,
-    /// How long acks of what is lost still count.
-    pub grace: Duration,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LossReason {
-    Rebalanced,
-    TopicDeleted,
-    GroupChanged,
 }
 
 /// A stream that wants to join.

@@ -126,7 +126,12 @@ impl Inner {
     }
 
     /// All below an offset was appended before it was kept. In a topic that was made anew since, it was not.
-    pub(super) async fn is_of_this_topic(&self, partition: &TopicPartition, offset: i64, kept: LogTime) -> Result<bool> {
+    pub(super) async fn is_of_this_topic(
+        &self,
+        partition: &TopicPartition,
+        offset: i64,
+        kept: LogTime,
+    ) -> Result<bool> {
         let partition = std::slice::from_ref(partition);
         let later = self.log.offsets_at(partition, LogTime(kept.0 + 1)).await?[0];
         Ok(offset <= later)

@@ -6,8 +6,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::{
-    bench::BenchCommand, checkpoints::CheckpointsCommand, dead_letters::DeadLettersCommand, groups::GroupsCommand, publish::Publish, read::Read,
-    resets::ResetsCommand, restore::Restore, snapshots::SnapshotsCommand, subscribe::Subscribe, topics::TopicsCommand,
+    bench::BenchCommand, checkpoints::CheckpointsCommand, dead_letters::DeadLettersCommand, groups::GroupsCommand,
+    publish::Publish, read::Read, resets::ResetsCommand, restore::Restore, snapshots::SnapshotsCommand,
+    subscribe::Subscribe, topics::TopicsCommand,
 };
 
 /// Tidings: an event bus. CloudEvents in and out over gRPC, on a durable log.

@@ -163,8 +163,14 @@ pub(super) async fn list(
 }
 
 async fn newest_of_each(services: &Services, page: &Page) -> Result<ListCheckpointsResponse> {
-    let after = page.after.as_deref().map(|name| CheckpointName::new(name, "page_token"));
-    let mut rows = services.bus().checkpoints(after.transpose()?.as_ref(), page.size + 1).await?;
+    let after = page
+        .after
+        .as_deref()
+        .map(|name| CheckpointName::new(name, "page_token"));
+    let mut rows = services
+        .bus()
+        .checkpoints(after.transpose()?.as_ref(), page.size + 1)
+        .await?;
     let next_page_token = page.cut(&mut rows, |row| row.name().as_str());
     Ok(response(&rows, next_page_token))
 }

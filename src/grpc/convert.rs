@@ -78,9 +78,7 @@ pub(super) fn start(start: Option<wire::Start>, field: &str) -> Result<Option<St
         Some(At::Time(time)) => Start::Time(log_time(&time, field)?),
         Some(At::Positions(positions)) => Start::Positions(self::positions(positions)?),
         Some(At::Snapshot(name)) => Start::Snapshot(snapshot_name(&name, &format!("{field}.snapshot"))?),
-        Some(At::Checkpoint(text)) => {
-            Start::Checkpoint(CheckpointRef::new(&text, &format!("{field}.checkpoint"))?)
-        }
+        Some(At::Checkpoint(text)) => Start::Checkpoint(CheckpointRef::new(&text, &format!("{field}.checkpoint"))?),
     }))
 }
 

@@ -149,7 +149,11 @@ pub(crate) async fn put(server: &Server, header: PutCheckpointHeader, data: &str
 }
 
 /// What is known of it, its bytes as far as they came, and how it ended.
-pub(crate) async fn read(server: &Server, name: &str, generation: u64) -> (Option<Checkpoint>, Vec<u8>, Result<(), Status>) {
+pub(crate) async fn read(
+    server: &Server,
+    name: &str,
+    generation: u64,
+) -> (Option<Checkpoint>, Vec<u8>, Result<(), Status>) {
     let request = GetCheckpointRequest {
         name: name.to_owned(),
         generation,
@@ -188,7 +192,9 @@ pub(crate) async fn text(server: &Server, name: &str) -> String {
 }
 
 pub(crate) async fn list(server: &Server, request: ListCheckpointsRequest) -> Result<(Vec<String>, String), Status> {
-    let answer = within("a list", client(server).list_checkpoints(request)).await?.into_inner();
+    let answer = within("a list", client(server).list_checkpoints(request))
+        .await?
+        .into_inner();
     let label = |one: &Checkpoint| match one.damaged {
         true => format!("{}@{} damaged", one.name, one.generation),
         false => format!("{}@{}", one.name, one.generation),
@@ -206,7 +212,9 @@ pub(crate) async fn generations(server: &Server, name: &str) -> Vec<String> {
 }
 
 pub(crate) async fn delete(server: &Server, request: DeleteCheckpointRequest) -> Result<(), Status> {
-    within("a deletion", client(server).delete_checkpoint(request)).await.map(|_| ())
+    within("a deletion", client(server).delete_checkpoint(request))
+        .await
+        .map(|_| ())
 }
 
 /// Bytes in which no part is like another.
@@ -235,7 +243,10 @@ async fn a_checkpoint_is_read_as_it_was_put_whatever_the_messages() {
         };
         let stored = put_in(&bed.server, wanted, (&bytes, message)).await.expect("put");
         assert_eq!((stored.generation, stored.size), (generation, 64 * MIB as i64 + 13));
-        assert_eq!((stored.positions.clone(), stored.principal.as_str()), (at(7), "anonymous"));
+        assert_eq!(
+            (stored.positions.clone(), stored.principal.as_str()),
+            (at(7), "anonymous")
+        );
         assert!(stored.sha256.len() == 32 && stored.create_time.is_some() && stored.group.is_empty());
         assert_eq!(stored.labels["a"], "b");
         let (read, got) = get(&bed.server, "noise", 0).await.expect("get");
@@ -300,7 +311,10 @@ async fn the_same_request_is_stored_once_and_answered_alike() {
     let bed = bed.restart().await;
     // The answer may come while the bytes are on their way.
     let large = noise(32 * MIB);
-    assert_eq!(put_in(&bed.server, repeatable(), (&large, MIB)).await.expect("put"), first);
+    assert_eq!(
+        put_in(&bed.server, repeatable(), (&large, MIB)).await.expect("put"),
+        first
+    );
     assert_eq!(generations(&bed.server, "c").await, ["c@2", "c@1"]);
 }
 
@@ -333,13 +347,21 @@ async fn of_two_puts_at_once_both_are_stored_or_the_one_that_was_promised_otherw
         assert_eq!(crate::harness::status::resource(&status), "c@3");
     }
     assert_eq!((stored.len(), generations(&bed.server, "c").await.len()), (1, 3));
-    refused(try_put(&bed.server, second(), "").await, Code::Aborted, "CHECKPOINT_CONFLICT");
+    refused(
+        try_put(&bed.server, second(), "").await,
+        Code::Aborted,
+        "CHECKPOINT_CONFLICT",
+    );
     let first = PutCheckpointHeader {
         expected_generation: Some(0),
         ..header("new")
     };
     assert_eq!(put(&bed.server, first.clone(), "").await.generation, 1);
-    refused(try_put(&bed.server, first, "").await, Code::Aborted, "CHECKPOINT_CONFLICT");
+    refused(
+        try_put(&bed.server, first, "").await,
+        Code::Aborted,
+        "CHECKPOINT_CONFLICT",
+    );
 }
 
 #[tokio::test]
@@ -362,7 +384,10 @@ async fn checkpoints_and_generations_are_listed_page_by_page() {
         };
         for (number, page) in expected.iter().enumerate() {
             let (got, next) = list(&bed.server, request.clone()).await.expect("a page");
-            assert_eq!((&got, next.is_empty()), (&page.iter().map(|one| (*one).to_owned()).collect(), number == 2));
+            assert_eq!(
+                (&got, next.is_empty()),
+                (&page.iter().map(|one| (*one).to_owned()).collect(), number == 2)
+            );
             request.page_token = next;
         }
     }

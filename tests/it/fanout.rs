@@ -8,8 +8,8 @@ use std::sync::{
 use async_trait::async_trait;
 use tidings::{
     bus::{
-        AfterDeadLetter, Bus, CheckpointRules, DeliveryRule, DeliveryRules, NewEvents, OnGap, ReadFrame, ReadOptions, ReadSession,
-        Settings, SnapshotSettings, Start, Stores,
+        AfterDeadLetter, Bus, CheckpointRules, DeliveryRule, DeliveryRules, NewEvents, OnGap, ReadFrame, ReadOptions,
+        ReadSession, Settings, SnapshotSettings, Start, Stores,
         delivery::{Credit, RetryPolicy},
     },
     convention::routes::Routes,

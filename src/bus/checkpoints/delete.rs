@@ -45,7 +45,10 @@ impl Bus {
             return Err(draining());
         }
         let bus = self.clone();
-        let deleting = self.0.tasks.spawn(async move { bus.0.delete_checkpoint(&delete).await });
+        let deleting = self
+            .0
+            .tasks
+            .spawn(async move { bus.0.delete_checkpoint(&delete).await });
         let failed = |error| Error::new(Reason::Internal, "delete a checkpoint").caused_by(error);
         deleting.await.map_err(failed)?
     }

@@ -118,9 +118,10 @@ impl Entry {
             Stored::Deleted(tombstone) => Ok(Self::Deleted(tombstone)),
             Stored::Checkpoint(stored) => {
                 let manifest = manifest(stored, name, generation);
-                manifest.is_sound().then(|| Self::Stored(Box::new(manifest))).ok_or_else(|| {
-                    "its parts are not as large as it is".to_owned()
-                })
+                manifest
+                    .is_sound()
+                    .then(|| Self::Stored(Box::new(manifest)))
+                    .ok_or_else(|| "its parts are not as large as it is".to_owned())
             }
         }
     }

@@ -96,15 +96,6 @@ impl Bus {
 }
 
 impl Inner {
-    /// A place among those that put and read checkpoints.
-    pub(super) fn transfer_permit(&self) -> Result<tokio::sync::OwnedSemaphorePermit> {
-        Arc::clone(&self.transfers).try_acquire_owned().map_err(|_| {
-            let limit = self.settings.checkpoints.transfers;
-            let text = format!("put or get a checkpoint: checkpoints.transfers = {limit} are under way");
-            Error::new(Reason::Limit, text).retry_after(std::time::Duration::from_secs(1))
-        })
-    }
-
     /// Creates the generation that follows the newest one, whoever else does so at the same moment.
     async fn store(&self, upload: &mut Upload, sha256: [u8; 32]) -> Result<CheckpointInfo> {
         let shelf = Shelf::new(self.objects()?, &upload.wanted.new.name);
@@ -166,7 +157,10 @@ impl Wanted {
         if size <= self.max_bytes {
             return Ok(());
         }
-        let rule = format!("a checkpoint has at most checkpoints.max_bytes = {} bytes", self.max_bytes);
+        let rule = format!(
+            "a checkpoint has at most checkpoints.max_bytes = {} bytes",
+            self.max_bytes
+        );
         Err(Error::fault(Reason::RequestTooLarge, "data", rule))
     }
 
@@ -200,7 +194,10 @@ impl Wanted {
             return Ok(());
         };
         let (label, topic, number) = (newest.info.label(), &partition.topic, partition.partition);
-        let text = format!("put checkpoint {}: {label} stands further on, at {topic}/{number}/{offset}", self.new.name);
+        let text = format!(
+            "put checkpoint {}: {label} stands further on, at {topic}/{number}/{offset}",
+            self.new.name
+        );
         Err(self.overtaken(text, newest.info.generation))
     }
 

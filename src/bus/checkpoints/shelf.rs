@@ -240,7 +240,13 @@ mod tests {
     #[test]
     fn other_names_are_no_generations() {
         assert_eq!(number("00000000000000000007"), Some(7));
-        for other in ["7", "+0000000000000000007", "0000000000000000000x", "99999999999999999999", ""] {
+        for other in [
+            "7",
+            "+0000000000000000007",
+            "0000000000000000000x",
+            "99999999999999999999",
+            "",
+        ] {
             assert_eq!(number(other), None, "{other}");
         }
     }

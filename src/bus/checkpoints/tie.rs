@@ -44,7 +44,10 @@ impl Inner {
             return Err(Error::new(Reason::EpochStale, text).resource("group", group.as_str()));
         }
         if let Some(reset) = &record.reset {
-            let text = format!("put a checkpoint of group {group}: it is being moved by reset {}; wait for it", reset.id);
+            let text = format!(
+                "put a checkpoint of group {group}: it is being moved by reset {}; wait for it",
+                reset.id
+            );
             return Err(Error::new(Reason::ResetActive, text).resource("reset", &reset.id));
         }
         self.check_of_group(&record, positions).await?;
@@ -78,7 +81,10 @@ impl Inner {
         let Some(tie) = &info.tie else { return Ok(()) };
         let committed = self.see_to_commit(tie, info).await;
         committed.map_err(|error| {
-            let text = format!("checkpoint {} is stored, but its group is not committed there: {error}", info.label());
+            let text = format!(
+                "checkpoint {} is stored, but its group is not committed there: {error}",
+                info.label()
+            );
             let told = Error::new(error.reason(), text).resource("checkpoint", &info.label());
             match error.retry_delay() {
                 Some(delay) => told.retry_after(delay),
@@ -114,7 +120,10 @@ impl Inner {
         let record = self.groups.newest(&tie.group).await?;
         let record = record.ok_or_else(|| Error::no_such_group(&tie.group))?;
         if (record.id, record.epoch) != (tie.id, tie.epoch) {
-            let text = format!("group {} was reset since, or is another: it is in epoch {}", tie.group, record.epoch);
+            let text = format!(
+                "group {} was reset since, or is another: it is in epoch {}",
+                tie.group, record.epoch
+            );
             return Err(Error::new(Reason::EpochStale, text));
         }
         let behind = info.positions.iter().zip(committed);

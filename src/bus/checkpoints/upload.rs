@@ -61,7 +61,8 @@ impl Upload {
     /// Stores it, and commits its group there. From here on it goes on, whether the caller waits for it or not.
     pub async fn finish(self) -> Result<CheckpointInfo> {
         let bus = Bus(Arc::clone(&self.bus));
-        let finishing = self.bus.tasks.spawn(async move { bus.finish_upload(self).await });
+        let tasks = self.bus.tasks.clone();
+        let finishing = tasks.spawn(async move { bus.finish_upload(self).await });
         let failed = |error| Error::new(Reason::Internal, "put a checkpoint").caused_by(error);
         finishing.await.map_err(failed)?
     }
@@ -129,7 +130,9 @@ impl Data {
     }
 
     async fn written(&mut self) -> Result<()> {
-        let Some(writing) = &mut self.writing else { return Ok(()) };
+        let Some(writing) = &mut self.writing else {
+            return Ok(());
+        };
         let written = writing.await;
         self.writing = None;
         written.map_err(|error| Error::new(Reason::Internal, "write a part of a checkpoint").caused_by(error))?
@@ -160,7 +163,10 @@ impl NewCheckpoint {
         let fault = |field: &str, rule: String| Err(Error::fault(Reason::RequestInvalid, field, rule));
         match self.size {
             Some(announced) if announced != size => {
-                return fault("header.size", format!("{announced} bytes are announced, and {size} came"));
+                return fault(
+                    "header.size",
+                    format!("{announced} bytes are announced, and {size} came"),
+                );
             }
             _ => {}
         }

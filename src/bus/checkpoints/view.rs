@@ -22,7 +22,10 @@ const AT_ONCE: usize = 16;
 pub enum CheckpointRow {
     Whole(Box<CheckpointInfo>),
     /// What the store has of it cannot be read.
-    Damaged { name: CheckpointName, generation: u64 },
+    Damaged {
+        name: CheckpointName,
+        generation: u64,
+    },
 }
 
 impl CheckpointRow {

@@ -68,7 +68,9 @@ impl Task {
     /// Does nothing for a partition that is not ours, or that a reset has moved or is about to.
     pub(super) fn cover(&mut self, cover: Arc<Cover>) {
         let is_it = |(_, owned): &(&PartitionId, &Owned)| *owned.partition == cover.partition;
-        let Some((&id, owned)) = self.owned.iter().find(is_it) else { return };
+        let Some((&id, owned)) = self.owned.iter().find(is_it) else {
+            return;
+        };
         if !cover.holds_for(&self.identity.record, owned.epoch) {
             return;
         }
@@ -98,9 +100,14 @@ impl Task {
 
     /// A reader need not read what is covered.
     pub(super) fn jump(&mut self, id: PartitionId) {
-        let Some(view) = self.dispatch.partition(id) else { return };
+        let Some(view) = self.dispatch.partition(id) else {
+            return;
+        };
         if let Some(owned) = self.owned.get_mut(&id)
-            && owned.parked.as_ref().is_some_and(|reader| reader.position() < view.next)
+            && owned
+                .parked
+                .as_ref()
+                .is_some_and(|reader| reader.position() < view.next)
         {
             owned.parked = Some(self.bus.feeds.reader((*owned.partition).clone(), view.next, None));
         }
@@ -109,11 +116,11 @@ impl Task {
     /// What is committed need not be carried out by anybody.
     pub(super) fn tell_covered(&mut self) {
         let owned = &self.owned;
-        let is_done = |id: &PartitionId, cover: &Arc<Cover>| {
-            owned.get(id).is_some_and(|owned| owned.durable >= cover.offset)
-        };
+        let is_done =
+            |id: &PartitionId, cover: &Arc<Cover>| owned.get(id).is_some_and(|owned| owned.durable >= cover.offset);
         let done = self.covering.uncommitted.extract_if(|id, cover| is_done(id, cover));
-        let row = |(_, cover): (PartitionId, Arc<Cover>)| (key(&self.identity.group, &cover.partition), cover.committed());
+        let row =
+            |(_, cover): (PartitionId, Arc<Cover>)| (key(&self.identity.group, &cover.partition), cover.committed());
         let rows: Vec<(String, Cover)> = done.map(row).collect();
         if rows.is_empty() {
             return;

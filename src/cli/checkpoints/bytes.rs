@@ -104,12 +104,7 @@ impl Source {
 }
 
 /// Writes a checkpoint's bytes to a file, which appears once they are whole, or to stdout.
-pub(super) async fn get(
-    request: GetCheckpointRequest,
-    to: &Path,
-    client: &Client,
-    output: &mut Output,
-) -> Result<()> {
+pub(super) async fn get(request: GetCheckpointRequest, to: &Path, client: &Client, output: &mut Output) -> Result<()> {
     let what = format!("get checkpoint {}", request.name);
     let frames = client.state().get_checkpoint(request).await;
     let mut frames = frames.map_err(Failure::call(&what))?.into_inner();

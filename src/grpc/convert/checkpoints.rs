@@ -64,7 +64,11 @@ pub(in crate::grpc) fn checkpoint(info: &CheckpointInfo) -> wire::Checkpoint {
     wire::Checkpoint {
         name: info.name.to_string(),
         generation: info.generation,
-        positions: info.positions.iter().map(|(at, offset)| position(at, *offset)).collect(),
+        positions: info
+            .positions
+            .iter()
+            .map(|(at, offset)| position(at, *offset))
+            .collect(),
         size: i64::try_from(info.size).unwrap_or(i64::MAX),
         sha256: info.sha256.to_vec().into(),
         content_type: info.content_type.clone(),

@@ -20,7 +20,10 @@ async fn run(bed: &Bed, line: &str) -> (Option<i32>, String, String) {
 async fn json(bed: &Bed, line: &str) -> Vec<Value> {
     let (status, stdout, stderr) = run(bed, &format!("--output json {line}")).await;
     assert_eq!(status, Some(0), "{line}: {stderr}");
-    stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect()
 }
 
 #[tokio::test]
@@ -34,23 +37,39 @@ async fn a_state_is_put_listed_shown_written_started_from_and_deleted() {
         from.display()
     );
     let stored = json(&bed, &line).await;
-    assert_eq!((&stored[0]["generation"], &stored[0]["size"]), (&"1".into(), &"9".into()));
+    assert_eq!(
+        (&stored[0]["generation"], &stored[0]["size"]),
+        (&"1".into(), &"9".into())
+    );
     assert_eq!(committed(&bed.server).await, 3);
     let listed = json(&bed, "checkpoints list").await;
     assert_eq!((listed.len(), &listed[0]), (1, &stored[0]));
     let (_, table, _) = run(&bed, "checkpoints list c").await;
-    assert!(table.contains("io.shop.orders.resource/0/3") && table.contains("GENERATION"), "{table}");
+    assert!(
+        table.contains("io.shop.orders.resource/0/3") && table.contains("GENERATION"),
+        "{table}"
+    );
     let (_, shown, _) = run(&bed, "checkpoints show c@1").await;
-    assert!(shown.contains("\ngroup         group, epoch 0\n") && shown.contains("\nlabels        a=b\n"), "{shown}");
+    assert!(
+        shown.contains("\ngroup         group, epoch 0\n") && shown.contains("\nlabels        a=b\n"),
+        "{shown}"
+    );
     assert_eq!(run(&bed, "checkpoints show c --data -").await.1, "the state");
     let (status, _, told) = run(&bed, &format!("checkpoints show c --data {}", to.display())).await;
-    assert_eq!((status, told), (Some(0), format!("wrote 9 bytes to {}\n", to.display())));
+    assert_eq!(
+        (status, told),
+        (Some(0), format!("wrote 9 bytes to {}\n", to.display()))
+    );
     assert_eq!(fs::read_to_string(&to).expect("read a file"), "the state");
     let events = json(&bed, "read io.shop.orders.resource --from checkpoint:c").await;
     assert_eq!(events.len(), 2);
     let (_, _, told) = run(&bed, "checkpoints delete c --reason tests").await;
     assert_eq!(told, "deleted checkpoint c\n");
-    for missing in ["checkpoints show c", "checkpoints delete c --reason tests", "read t --from checkpoint:c"] {
+    for missing in [
+        "checkpoints show c",
+        "checkpoints delete c --reason tests",
+        "read t --from checkpoint:c",
+    ] {
         assert_eq!(run(&bed, missing).await.0, Some(2), "{missing}");
     }
 }
@@ -59,7 +78,11 @@ async fn a_state_is_put_listed_shown_written_started_from_and_deleted() {
 async fn stdin_is_stored_and_what_cannot_be_read_or_is_damaged_leaves_nothing() {
     let bed = Bed::start().await;
     let mut command = bed.server.command(["checkpoints", "put", "c", "--data", "-"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("run it");
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("run it");
     let mut stdin = child.stdin.take().expect("a pipe");
     stdin.write_all("from stdin".as_bytes()).await.expect("write");
     drop(stdin);

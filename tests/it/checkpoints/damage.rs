@@ -24,8 +24,12 @@ async fn a_damaged_part_is_told_and_only_what_is_whole_before_it_is_sent() {
     type Harm = fn(&Path, &[u8]);
     let harms: [(&str, Harm); 4] = [
         ("flipped", |file, whole| flip(file, whole.len() / 2)),
-        ("cut", |file, whole| fs::write(file, &whole[..whole.len() - 1]).expect("write a file")),
-        ("longer", |file, whole| fs::write(file, [whole, b"x"].concat()).expect("write a file")),
+        ("cut", |file, whole| {
+            fs::write(file, &whole[..whole.len() - 1]).expect("write a file")
+        }),
+        ("longer", |file, whole| {
+            fs::write(file, [whole, b"x"].concat()).expect("write a file")
+        }),
         ("gone", |file, _| fs::remove_file(file).expect("remove a file")),
     ];
     for (what, harm) in harms {
@@ -33,7 +37,10 @@ async fn a_damaged_part_is_told_and_only_what_is_whole_before_it_is_sent() {
         let (checkpoint, got, end) = read(&bed.server, "c", 0).await;
         let status = refused(end, Code::DataLoss, "STORE_DAMAGED");
         assert_eq!(resource(&status), "c@1", "{what}");
-        assert!(checkpoint.is_some() && got == bytes[..got.len()] && got.len() <= 4 * MIB, "{what}");
+        assert!(
+            checkpoint.is_some() && got == bytes[..got.len()] && got.len() <= 4 * MIB,
+            "{what}"
+        );
         fs::write(&parts[1], &whole).expect("write a file");
     }
     // Whole parts in the wrong order are not what was put.
@@ -59,7 +66,11 @@ async fn a_damaged_manifest_is_told_and_listed_and_older_and_newer_generations_a
         fs::write(&manifests[1], harmed).expect("write a file");
         let status = refused(get(&bed.server, "c", 0).await, Code::DataLoss, "STORE_DAMAGED");
         assert_eq!(resource(&status), "c@2");
-        assert!(status.message().contains("c@1"), "it names the one before: {}", status.message());
+        assert!(
+            status.message().contains("c@1"),
+            "it names the one before: {}",
+            status.message()
+        );
     }
     assert_eq!(generations(&bed.server, "c").await, ["c@2 damaged", "c@1"]);
     assert_eq!(generations(&bed.server, "").await, ["c@2 damaged"]);
@@ -77,7 +88,12 @@ async fn what_else_lies_in_the_store_is_no_checkpoint() {
     let bed = Bed::start().await;
     put(&bed.server, header("c"), "one").await;
     let folder = bed.objects().join("checkpoints");
-    for other in ["a b/generations/00000000000000000001", "c/generations/notes.txt", "empty/other/x", "loose"] {
+    for other in [
+        "a b/generations/00000000000000000001",
+        "c/generations/notes.txt",
+        "empty/other/x",
+        "loose",
+    ] {
         let file = folder.join(other);
         fs::create_dir_all(file.parent().expect("a folder")).expect("make a directory");
         fs::write(file, "x").expect("write a file");

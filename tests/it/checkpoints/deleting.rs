@@ -27,7 +27,11 @@ async fn a_deleted_checkpoint_is_gone_with_its_bytes_and_its_generations_are_not
         expected_generation: Some(1),
         ..deletion("c", "")
     };
-    refused(delete(&bed.server, elsewhere).await, Code::Aborted, "CHECKPOINT_CONFLICT");
+    refused(
+        delete(&bed.server, elsewhere).await,
+        Code::Aborted,
+        "CHECKPOINT_CONFLICT",
+    );
     assert_eq!(text(&bed.server, "c").await, "two");
     let here = DeleteCheckpointRequest {
         expected_generation: Some(2),
@@ -35,19 +39,33 @@ async fn a_deleted_checkpoint_is_gone_with_its_bytes_and_its_generations_are_not
     };
     delete(&bed.server, here).await.expect("deleted");
     for generation in 0..=3 {
-        refused(get(&bed.server, "c", generation).await, Code::NotFound, "CHECKPOINT_NOT_FOUND");
+        refused(
+            get(&bed.server, "c", generation).await,
+            Code::NotFound,
+            "CHECKPOINT_NOT_FOUND",
+        );
     }
     assert!(bed.parts("c").is_empty() && generations(&bed.server, "c").await.is_empty());
     assert_eq!(generations(&bed.server, "").await, ["d@1"]);
     delete(&bed.server, deletion("c", "r")).await.expect("the same answer");
-    refused(delete(&bed.server, deletion("c", "")).await, Code::NotFound, "CHECKPOINT_NOT_FOUND");
-    refused(delete(&bed.server, deletion("x", "")).await, Code::NotFound, "CHECKPOINT_NOT_FOUND");
+    refused(
+        delete(&bed.server, deletion("c", "")).await,
+        Code::NotFound,
+        "CHECKPOINT_NOT_FOUND",
+    );
+    refused(
+        delete(&bed.server, deletion("x", "")).await,
+        Code::NotFound,
+        "CHECKPOINT_NOT_FOUND",
+    );
     let first = tidings::proto::tidings::v1::PutCheckpointHeader {
         expected_generation: Some(0),
         ..header("c")
     };
     assert_eq!(put(&bed.server, first, "anew").await.generation, 4);
-    delete(&bed.server, deletion("c", "r")).await.expect("the same answer, and nothing more");
+    delete(&bed.server, deletion("c", "r"))
+        .await
+        .expect("the same answer, and nothing more");
     assert_eq!(text(&bed.server, "c").await, "anew");
     assert_eq!(generations(&bed.server, "c").await, ["c@4"]);
 }
@@ -58,7 +76,10 @@ async fn a_deletion_that_was_cut_off_brings_nothing_back_and_is_finished_when_it
     put(&bed.server, header("c"), "one").await;
     put(&bed.server, header("c"), "two").await;
     let kept: Vec<_> = bed.manifests("c").iter().chain(&bed.parts("c")).cloned().collect();
-    let kept: Vec<_> = kept.into_iter().map(|file| (fs::read(&file).expect("read a file"), file)).collect();
+    let kept: Vec<_> = kept
+        .into_iter()
+        .map(|file| (fs::read(&file).expect("read a file"), file))
+        .collect();
     delete(&bed.server, deletion("c", "r")).await.expect("deleted");
     // As if it had died behind its first step.
     for (bytes, file) in kept {
@@ -89,11 +110,17 @@ async fn a_deletion_says_why_and_is_audited() {
         reason: " ".to_owned(),
         ..deletion("c", "")
     };
-    refused(delete(&bed.server, silent).await, Code::InvalidArgument, "REQUEST_INVALID");
+    refused(
+        delete(&bed.server, silent).await,
+        Code::InvalidArgument,
+        "REQUEST_INVALID",
+    );
     delete(&bed.server, deletion("c", "r")).await.expect("deleted");
     let audited = async || {
         let events = bed.server.read_all("tidings.audit").await;
-        events.into_iter().find_map(|event| event.event.filter(|event| event.id == "deleted-c@2"))
+        events
+            .into_iter()
+            .find_map(|event| event.event.filter(|event| event.id == "deleted-c@2"))
     };
     let event = eventually(SOON, "the audit", audited).await;
     assert_eq!(event.r#type, "tidings.checkpoints.deleted");

@@ -4,12 +4,10 @@ use tidings::proto::tidings::v1::{GetCheckpointRequest, Position, PutCheckpointH
 use tonic::{Code, Status};
 
 use super::{Bed, MIB, Putting, at, client, generations, header, put_in, try_put};
-use crate::{
-    harness::{
-        clients::{ORDERS, open},
-        status::{fields, has_retry_info, reason_of, refused},
-        within,
-    },
+use crate::harness::{
+    clients::{ORDERS, open},
+    status::{fields, has_retry_info, reason_of, refused},
+    within,
 };
 
 fn position(topic: &str, partition: i32, offset: i64) -> Position {
@@ -38,8 +36,24 @@ fn tied(group: &str, epoch: Option<u64>, positions: Vec<Position>) -> PutCheckpo
 #[tokio::test]
 async fn names_lead_nowhere_else() {
     let bed = Bed::start().await;
-    for name in ["", ".", "..", "../c", "a/b", "a\\b", "a@1", "a b", "ä", "a\0b", &"c".repeat(201)] {
-        let status = refused(try_put(&bed.server, header(name), "").await, Code::InvalidArgument, "REQUEST_INVALID");
+    for name in [
+        "",
+        ".",
+        "..",
+        "../c",
+        "a/b",
+        "a\\b",
+        "a@1",
+        "a b",
+        "ä",
+        "a\0b",
+        &"c".repeat(201),
+    ] {
+        let status = refused(
+            try_put(&bed.server, header(name), "").await,
+            Code::InvalidArgument,
+            "REQUEST_INVALID",
+        );
         assert_eq!(fields(&status), ["header.name"], "{name}");
         let request = GetCheckpointRequest {
             name: name.to_owned(),
@@ -149,12 +163,27 @@ async fn each_fault_of_a_header_is_told_by_its_field_and_nothing_is_stored() {
         let shown = format!("{:.300}", format!("{wanted:?}"));
         let answer = try_put(&bed.server, wanted, "four").await;
         let status = answer.expect_err(&shown);
-        assert_eq!((status.code(), fields(&status)), (Code::InvalidArgument, expected.iter().map(|field| (*field).to_owned()).collect()), "{shown}");
+        assert_eq!(
+            (status.code(), fields(&status)),
+            (
+                Code::InvalidArgument,
+                expected.iter().map(|field| (*field).to_owned()).collect()
+            ),
+            "{shown}"
+        );
     }
     let nobody = tied("nobody", Some(0), at(1));
-    refused(try_put(&bed.server, nobody, "").await, Code::NotFound, "GROUP_NOT_FOUND");
+    refused(
+        try_put(&bed.server, nobody, "").await,
+        Code::NotFound,
+        "GROUP_NOT_FOUND",
+    );
     let bad = tied("a b", Some(0), at(1));
-    refused(try_put(&bed.server, bad, "").await, Code::InvalidArgument, "GROUP_INVALID");
+    refused(
+        try_put(&bed.server, bad, "").await,
+        Code::InvalidArgument,
+        "GROUP_INVALID",
+    );
     assert!(generations(&bed.server, "").await.is_empty());
     assert!(bed.parts("c").is_empty());
     drop((stream, other));
@@ -205,19 +234,33 @@ async fn frames_come_in_their_order() {
 async fn what_is_too_large_is_refused_before_it_is_stored() {
     let bed = Bed::start_with("[checkpoints]\nmax_bytes = \"6MiB\"").await;
     let over = super::noise(6 * MIB + 1);
-    let status = refused(put_in(&bed.server, header("c"), (&over, MIB)).await, Code::InvalidArgument, "REQUEST_TOO_LARGE");
+    let status = refused(
+        put_in(&bed.server, header("c"), (&over, MIB)).await,
+        Code::InvalidArgument,
+        "REQUEST_TOO_LARGE",
+    );
     assert!(status.message().contains("checkpoints.max_bytes"), "{status:?}");
     let announced = PutCheckpointHeader {
         size: Some(6 * MIB as i64 + 1),
         ..header("c")
     };
-    refused(try_put(&bed.server, announced, "").await, Code::InvalidArgument, "REQUEST_TOO_LARGE");
+    refused(
+        try_put(&bed.server, announced, "").await,
+        Code::InvalidArgument,
+        "REQUEST_TOO_LARGE",
+    );
     let frame = super::noise(4 * MIB + 1);
     let answer = put_in(&bed.server, header("c"), (&frame, 4 * MIB + 1)).await;
     let status = refused(answer, Code::InvalidArgument, "REQUEST_TOO_LARGE");
     assert!(status.message().contains("limits.max_request_bytes"), "{status:?}");
     let most = over.slice(..6 * MIB);
-    assert_eq!(put_in(&bed.server, header("c"), (&most, MIB)).await.expect("put").generation, 1);
+    assert_eq!(
+        put_in(&bed.server, header("c"), (&most, MIB))
+            .await
+            .expect("put")
+            .generation,
+        1
+    );
 }
 
 #[tokio::test]
@@ -250,7 +293,11 @@ async fn a_server_that_stops_ends_puts_and_reads() {
         name: "c".to_owned(),
         generation: 0,
     };
-    let mut frames = client(&bed.server).get_checkpoint(request).await.expect("a checkpoint").into_inner();
+    let mut frames = client(&bed.server)
+        .get_checkpoint(request)
+        .await
+        .expect("a checkpoint")
+        .into_inner();
     let putting = Putting::begin(&bed.server);
     putting.send(Some(Frame::Header(header("c")))).await;
     putting.data("x").await;
@@ -262,7 +309,10 @@ async fn a_server_that_stops_ends_puts_and_reads() {
             while frames.message().await?.is_some() {}
             Ok::<(), Status>(())
         };
-        assert_eq!(reason_of(&within("the end", end).await.expect_err("it stops")), "DRAINING");
+        assert_eq!(
+            reason_of(&within("the end", end).await.expect_err("it stops")),
+            "DRAINING"
+        );
     };
     let (status, ()) = tokio::join!(bed.server.stop(), ending);
     assert!(status.success());

@@ -1,8 +1,8 @@
 //! Groups and readers that start where a checkpoint stands.
 
 use tidings::proto::tidings::v1::{
-    CreateTopicRequest, DeleteCheckpointRequest, Open, Position, PutCheckpointHeader, ReadRequest, Start, TopicSettings,
-    start::At,
+    CreateTopicRequest, DeleteCheckpointRequest, Open, Position, PutCheckpointHeader, ReadRequest, Start,
+    TopicSettings, start::At,
 };
 use tonic::Code;
 
@@ -104,7 +104,11 @@ async fn partitions_that_it_does_not_name_start_at_the_earliest_and_others_that_
         offset: i64::try_from(offset).expect("small"),
     };
     let wanted = PutCheckpointHeader {
-        positions: vec![position(ORDERS, 1, ends(1)), position(ORDERS, 2, 1), position("others", 0, 0)],
+        positions: vec![
+            position(ORDERS, 1, ends(1)),
+            position(ORDERS, 2, 1),
+            position("others", 0, 0),
+        ],
         ..header("c")
     };
     put(&bed.server, wanted, "").await;
@@ -126,15 +130,26 @@ async fn a_checkpoint_that_is_not_there_is_said_and_creates_nothing() {
     };
     delete(&bed.server, deletion).await.expect("deleted");
     for name in ["nothing", "c@2", "gone", "gone@1"] {
-        let status = refused(bed.server.open_refused(opening("group", name)).await, Code::NotFound, "CHECKPOINT_NOT_FOUND");
+        let status = refused(
+            bed.server.open_refused(opening("group", name)).await,
+            Code::NotFound,
+            "CHECKPOINT_NOT_FOUND",
+        );
         assert_eq!(resource(&status), name);
-        assert!(status.message().contains("tidings checkpoints "), "{}", status.message());
+        assert!(
+            status.message().contains("tidings checkpoints "),
+            "{}",
+            status.message()
+        );
         let answer = bed.server.read(reading(name)).await;
         refused(answer.map(|_| ()), Code::NotFound, "CHECKPOINT_NOT_FOUND");
     }
     for name in ["", "a b", "../c", "c@", "c@0", "c@x"] {
         let status = bed.server.open_refused(opening("group", name)).await.expect_err(name);
-        assert_eq!((status.code(), fields(&status)), (Code::InvalidArgument, vec!["open.start.checkpoint".to_owned()]));
+        assert_eq!(
+            (status.code(), fields(&status)),
+            (Code::InvalidArgument, vec!["open.start.checkpoint".to_owned()])
+        );
         let answer = bed.server.read(reading(name)).await;
         let status = answer.map(|_| ()).expect_err(name);
         assert_eq!(fields(&status), ["start.checkpoint"], "{name}");

@@ -8,9 +8,7 @@ use std::{
 use tidings::proto::tidings::v1::{DeleteCheckpointRequest, ListCheckpointsRequest, put_checkpoint_request::Frame};
 use tonic::Code;
 
-use super::{
-    Bed, MIB, Putting, delete, generations, get, header, list, noise, put, put_in, read, text, try_put,
-};
+use super::{Bed, MIB, Putting, delete, generations, get, header, list, noise, put, put_in, read, text, try_put};
 use crate::harness::{
     SOON, eventually,
     status::{has_retry_info, refused},
@@ -126,7 +124,9 @@ async fn a_store_that_cannot_be_reached_is_said_and_everything_is_there_when_it_
         for status in [
             try_put(&bed.server, header("c"), "two").await.expect_err("away"),
             read(&bed.server, "c", 0).await.2.expect_err("away"),
-            list(&bed.server, ListCheckpointsRequest::default()).await.expect_err("away"),
+            list(&bed.server, ListCheckpointsRequest::default())
+                .await
+                .expect_err("away"),
             delete(&bed.server, deletion).await.expect_err("away"),
         ] {
             assert!(has_retry_info(&status), "{status:?}");

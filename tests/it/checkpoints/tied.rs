@@ -89,7 +89,11 @@ async fn a_group_is_never_put_back() {
     assert_eq!(committed(&bed.server).await, 8);
     assert_eq!(ack(&mut stream, &got[8..]).await, []);
     // Nor does the checkpoint fall back behind itself: what is between would be in no state.
-    let status = refused(try_put(&bed.server, tied(3), "").await, Code::Aborted, "CHECKPOINT_CONFLICT");
+    let status = refused(
+        try_put(&bed.server, tied(3), "").await,
+        Code::Aborted,
+        "CHECKPOINT_CONFLICT",
+    );
     assert_eq!(resource(&status), "c@1");
     assert_eq!(put(&bed.server, tied(4), "").await.generation, 2);
 }
@@ -128,7 +132,11 @@ async fn after_a_reset_what_comes_from_before_it_is_neither_stored_nor_committed
     stream.deliveries(10).await;
     let earliest = tidings::proto::tidings::v1::target::To::Earliest(());
     reset(&bed.server, to(earliest)).await;
-    let status = refused(try_put(&bed.server, tied(6), "state").await, Code::Aborted, "EPOCH_STALE");
+    let status = refused(
+        try_put(&bed.server, tied(6), "state").await,
+        Code::Aborted,
+        "EPOCH_STALE",
+    );
     assert_eq!(resource(&status), "group");
     assert!(generations(&bed.server, "").await.is_empty());
     assert_eq!(committed(&bed.server).await, 0);
@@ -159,10 +167,17 @@ async fn what_is_stored_and_cannot_be_committed_any_more_says_both() {
     let earliest = tidings::proto::tidings::v1::target::To::Earliest(());
     reset(&bed.server, to(earliest)).await;
     // As if the reset had come between storing and committing.
-    let status = refused(try_put(&bed.server, repeatable(), "state").await, Code::Aborted, "EPOCH_STALE");
+    let status = refused(
+        try_put(&bed.server, repeatable(), "state").await,
+        Code::Aborted,
+        "EPOCH_STALE",
+    );
     assert_eq!(resource(&status), "c@1");
     assert!(status.message().contains("is stored"), "{}", status.message());
-    assert_eq!((text(&bed.server, "c").await.as_str(), committed(&bed.server).await), ("state", 0));
+    assert_eq!(
+        (text(&bed.server, "c").await.as_str(), committed(&bed.server).await),
+        ("state", 0)
+    );
 }
 
 #[tokio::test]
@@ -204,7 +219,9 @@ async fn each_event_is_delivered_or_covered_while_streams_ack_and_checkpoints_co
         delivered.insert(offset);
         last = last.max(offset);
     }
-    let lost: Vec<i64> = (covered..EVENTS as i64).filter(|offset| !delivered.contains(offset)).collect();
+    let lost: Vec<i64> = (covered..EVENTS as i64)
+        .filter(|offset| !delivered.contains(offset))
+        .collect();
     assert!(lost.is_empty(), "{lost:?}");
     assert_eq!(last, EVENTS as i64 - 1);
 }

@@ -58,7 +58,11 @@ async fn what_was_covered_hides_nothing_of_a_topic_made_anew() {
     let request = DeleteTopicRequest {
         name: ORDERS.to_owned(),
     };
-    bed.server.topics().delete_topic(request).await.expect("delete the topic");
+    bed.server
+        .topics()
+        .delete_topic(request)
+        .await
+        .expect("delete the topic");
     create(&bed.server, 1).await;
     publish(&bed.server, 0..10).await;
     let mut stream = bed.server.subscribe(open("group")).await;
@@ -76,7 +80,9 @@ async fn what_was_covered_of_a_deleted_group_is_nothing_to_the_next_of_its_name(
         force: true,
         ..Default::default()
     };
-    within("a deletion", bed.server.groups().delete_group(request)).await.expect("deleted");
+    within("a deletion", bed.server.groups().delete_group(request))
+        .await
+        .expect("deleted");
     let mut stream = bed.server.subscribe(open("group")).await;
     assert!(stream.opened.group_created);
     assert_eq!(ids(&stream.deliveries(10).await), numbers(0..10));

@@ -83,8 +83,14 @@ fn what_is_covered_is_settled_wherever_it_is_and_its_keys_go_on() {
     dispatch.nack(stream, &one(sent[1].1), &again(), &moment());
     assert_eq!(dispatch.settle_below(partition, 4), 4);
     let view = dispatch.partition(partition).expect("assigned");
-    assert_eq!((view.committed, view.in_flight, dispatch.credit_left(stream).events), (4, 0, 3));
-    assert_eq!((dispatch.settle_below(partition, 4), dispatch.tries(partition).len()), (0, 0));
+    assert_eq!(
+        (view.committed, view.in_flight, dispatch.credit_left(stream).events),
+        (4, 0, 3)
+    );
+    assert_eq!(
+        (dispatch.settle_below(partition, 4), dispatch.tries(partition).len()),
+        (0, 0)
+    );
     let late = dispatch.ack(stream, &one(sent[0].1), Places::Unwanted);
     assert_eq!((late.count, late.faults[0].verdict), (0, Verdict::Settled));
     let sent = pump(&mut dispatch);
@@ -92,8 +98,17 @@ fn what_is_covered_is_settled_wherever_it_is_and_its_keys_go_on() {
     // What has not arrived is covered too, and not sent when it does.
     dispatch.settle_below(partition, 8);
     (6..9).for_each(|offset| dispatch.arrive(partition, arrival(offset, None)));
-    assert_eq!(pump(&mut dispatch).iter().map(|(.., offset)| *offset).collect::<Vec<_>>(), [8]);
-    assert_eq!(dispatch.partition(partition).map(|view| (view.committed, view.next)), Some((8, 9)));
+    assert_eq!(
+        pump(&mut dispatch)
+            .iter()
+            .map(|(.., offset)| *offset)
+            .collect::<Vec<_>>(),
+        [8]
+    );
+    assert_eq!(
+        dispatch.partition(partition).map(|view| (view.committed, view.next)),
+        Some((8, 9))
+    );
 }
 
 #[test]

@@ -27,7 +27,9 @@ async fn bed() -> Bed {
 async fn begin(server: &Server, header: PutCheckpointHeader) -> tokio::task::JoinHandle<Result<(), tonic::Status>> {
     let putting = Putting::begin(server);
     putting
-        .send(Some(tidings::proto::tidings::v1::put_checkpoint_request::Frame::Header(header)))
+        .send(Some(
+            tidings::proto::tidings::v1::put_checkpoint_request::Frame::Header(header),
+        ))
         .await;
     putting.data("state").await;
     tokio::spawn(async move { putting.finish().await.map(|_| ()) })
@@ -66,7 +68,10 @@ async fn of_puts_to_two_replicas_at_once_one_follows_what_was_expected() {
         };
         refused(loser, Code::Aborted, "CHECKPOINT_CONFLICT");
         assert_eq!(text(&other, "c").await, expected);
-        assert_eq!(get(&bed.server, "c", 0).await.expect("get").0.generation, generation + 1);
+        assert_eq!(
+            get(&bed.server, "c", 0).await.expect("get").0.generation,
+            generation + 1
+        );
     }
 }
 
@@ -120,7 +125,12 @@ async fn who_owns_the_partition_next_commits_what_an_owner_that_died_has_not() {
 
 impl Bed {
     fn manifests_there(&self, name: &str) -> bool {
-        let folder = self.store.path().join("objects/checkpoints").join(name).join("generations");
+        let folder = self
+            .store
+            .path()
+            .join("objects/checkpoints")
+            .join(name)
+            .join("generations");
         std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
     }
 }
