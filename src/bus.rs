@@ -22,7 +22,12 @@ mod notes;
 mod resets;
 mod audit;
 mod stands;
+mod covers;
+mod checkpoints;
+mod permits;
 mod seen;
+mod stores;
+mod state;
 mod group;
 mod observe;
 pub mod delivery;
@@ -38,6 +43,9 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use checkpoints::{
+    Begun, CheckpointInfo, CheckpointRow, CheckpointRules, DeleteCheckpoint, Download, NewCheckpoint, Tie, Upload,
+};
 pub use feed::Item;
 pub use group::{
     AckReport, Action, AssignmentChange, Control, Delivery, Frame, Frames, Heartbeat, LossReason, OldestRow,
@@ -55,11 +63,17 @@ pub use resets::{
 };
 pub use rules::{DeliveryRule, DeliveryRules, RetryOverride};
 pub use start::{End, Gap, GapReason, Start};
+pub use state::{
+    Change, DeleteSnapshot, KeyState, NewSnapshot, RestoreFrame, RestoreOptions, RestoreProgress, RestoreSession,
+    RestoreSource, Schedule, SnapshotInfo, SnapshotName, SnapshotPartition, SnapshotSettings, SnapshotState, Unusable,
+};
+pub use stores::Stores;
 pub use subscribe::{OnConflict, OpenOptions};
 
 use crate::{
     bus::{
         control::ControlTables,
+        covers::CoversTable,
         dead_letters::DeadLetters,
         delivery::Credit,
         feed::Feeds,
@@ -67,9 +81,11 @@ use crate::{
         matching::Names,
         notes::Notes,
         observe::Watched,
+        permits::Permits,
         resets::{Denied, MovesTable, ResetsTable},
         seen::Seen,
         stands::StandsTable,
+        state::{DeletionsTable, SnapshotsTable, StateRoom},
     },
     convention::routes::Routes,
     error::{Error, Reason, Result},
@@ -103,11 +119,13 @@ pub struct Settings {
     /// Where the dead letters of a group lie.
     pub dead_letter_topic: TopicTemplate,
     pub after_dead_letter: AfterDeadLetter,
+    pub snapshots: SnapshotSettings,
     /// Whether publishing or subscribing to an unknown topic creates it.
     pub auto_create: bool,
     pub default_partitions: i32,
     /// The most groups of which `Bus::observe` tells one by one.
     pub metric_groups: usize,
+    pub checkpoints: CheckpointRules,
     /// How long streams may settle what they have when the bus stops.
     pub drain_timeout: Duration,
 }
@@ -147,11 +165,19 @@ struct Inner {
     answers: Answers,
     /// Where groups stand, in case the log forgets it.
     stands: Arc<StandsTable>,
+    /// What checkpoints cover of groups.
+    covers: Arc<CoversTable>,
     /// What other replicas see of groups.
     seen: Seen,
+    /// What lies beside the log.
+    stores: Stores,
+    /// Snapshots that are being taken, and deletions of some.
+    snapshots: Arc<SnapshotsTable>,
+    deletions: Arc<DeletionsTable>,
+    state: StateRoom,
     dead_letters: DeadLetters,
     publish_bytes: Arc<Semaphore>,
-    streams: Arc<Semaphore>,
+    permits: Permits,
     replica_id: String,
     started: SystemTime,
     /// Set when the bus drains: nothing new begins.
@@ -164,7 +190,7 @@ struct Inner {
 
 impl Bus {
     /// Starts on a log, which need not be reachable yet.
-    pub fn start(log: Arc<dyn Log>, routes: Routes, settings: Settings) -> Self {
+    pub fn start(log: Arc<dyn Log>, routes: Routes, settings: Settings, stores: Stores) -> Self {
         let (tasks, draining) = (TaskTracker::new(), CancellationToken::new());
         let (followers, ended) = (TaskTracker::new(), CancellationToken::new());
         let groups = Groups::start(Arc::clone(&log), (&tasks, &draining), (&followers, &ended));
@@ -183,10 +209,15 @@ impl Bus {
             losses: Losses::default(),
             answers: Answers::default(),
             stands: control.stands,
+            covers: control.covers,
             seen: Seen::of(control.seen),
+            stores,
+            snapshots: control.snapshots,
+            deletions: control.deletions,
+            state: StateRoom::new(&settings.snapshots),
             dead_letters,
             publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),
-            streams: Arc::new(Semaphore::new(settings.streams)),
+            permits: Permits::new(&settings),
             replica_id: format!("{:08x}", fastrand::u32(..)),
             started: SystemTime::now(),
             log,
@@ -197,8 +228,15 @@ impl Bus {
             followers,
             ended,
         }));
-        bus.tell_others();
+        bus.begin();
         bus
+    }
+
+    /// What goes on by itself.
+    fn begin(&self) {
+        self.tell_others();
+        self.keep_schedule();
+        self.follow_covers();
     }
 
     /// New at each start.
@@ -216,10 +254,7 @@ impl Bus {
 
     /// Subscribers and readers that are there now.
     pub fn open_streams(&self) -> usize {
-        self.0
-            .settings
-            .streams
-            .saturating_sub(self.0.streams.available_permits())
+        self.0.permits.open_streams(&self.0.settings)
     }
 
     /// Whether the log can be reached.
@@ -242,23 +277,6 @@ impl Bus {
         self.0.ended.cancel();
         self.0.followers.close();
         self.0.followers.wait().await;
-    }
-}
-
-impl Inner {
-    /// A place among the open streams, held for a stream's life.
-    fn stream_permit(&self) -> Result<tokio::sync::OwnedSemaphorePermit> {
-        if self.draining.is_cancelled() {
-            return Err(draining());
-        }
-        Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
-            let limit = self.settings.streams;
-            Error::new(
-                Reason::Limit,
-                format!("open a stream: limits.streams = {limit} are open"),
-            )
-            .retry_after(Duration::from_secs(5))
-        })
     }
 }
 

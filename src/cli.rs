@@ -10,6 +10,9 @@ mod topics;
 mod groups;
 mod resets;
 mod dead_letters;
+mod snapshots;
+mod restore;
+mod checkpoints;
 mod info;
 mod bench;
 mod client;
@@ -53,6 +56,12 @@ async fn dispatch(command: ClientCommand, global: &Global, output: &mut Output) 
         ClientCommand::Groups(command) => groups::run(command, &connect().await?, output).await,
         ClientCommand::Resets(command) => resets::run(command, &connect().await?, output).await,
         ClientCommand::DeadLetters(command) => dead_letters::run(command, &connect().await?, output).await,
+        ClientCommand::Snapshots(command) => snapshots::run(command, &connect().await?, output).await,
+        ClientCommand::Restore(restore) => {
+            let request = restore.prepare();
+            restore::run(request, &connect().await?, output).await
+        }
+        ClientCommand::Checkpoints(command) => checkpoints::run(command, &connect().await?, output).await,
         ClientCommand::Info => info::run(&connect().await?, output).await,
         ClientCommand::Bench(command) => bench::run(command, &connect().await?, output).await,
     }

@@ -10,6 +10,8 @@
 mod sections;
 mod delivery;
 mod kafka;
+mod snapshots;
+mod checkpoints;
 mod reader;
 mod setting;
 mod layer;
@@ -18,6 +20,7 @@ pub mod units;
 
 use std::path::Path;
 
+pub use checkpoints::Checkpoints;
 pub use delivery::{Delivery, GroupRule, Retry};
 pub use fault::{ConfigFault, Origin};
 pub use kafka::Kafka;
@@ -26,6 +29,7 @@ pub use reader::Effective;
 pub use sections::{
     AfterDeadLetter, Backend, Embedded, Fsync, Limits, Log, LogFormat, LogLevel, RouteConfig, Server, Telemetry, Topics,
 };
+pub use snapshots::{Schedule, Snapshots};
 
 use self::{layer::Layer, reader::Reader};
 
@@ -40,6 +44,8 @@ pub struct Config {
     pub routes: Vec<RouteConfig>,
     pub topics: Topics,
     pub delivery: Delivery,
+    pub snapshots: Snapshots,
+    pub checkpoints: Checkpoints,
     pub limits: Limits,
     pub telemetry: Telemetry,
     effective: Vec<Effective>,
@@ -93,6 +99,8 @@ impl Config {
             server,
             log,
             delivery: delivery::read(&mut reader),
+            snapshots: snapshots::read(&mut reader),
+            checkpoints: checkpoints::read(&mut reader),
             limits: sections::limits(&mut reader),
             telemetry: sections::telemetry(&mut reader),
             effective: Vec::new(),
@@ -140,6 +148,7 @@ fn is_secret(key: &str) -> bool {
     ["password", "secret", "token", "pem", "oauthbearer.config"]
         .iter()
         .any(|word| key.contains(word))
+        || snapshots::is_secret(key)
 }
 
 #[cfg(test)]

@@ -53,6 +53,11 @@ pub enum Reason {
     PositionGone,
     /// The disk is full.
     LogFull,
+    CheckpointNotFound,
+    /// Another put of the checkpoint was faster.
+    CheckpointConflict,
+    /// The group was reset since.
+    EpochStale,
     /// A limit of the server is reached.
     Limit,
     /// The log cannot be reached, or had to stop.
@@ -65,6 +70,15 @@ pub enum Reason {
     NotBuilt,
     /// What is stored is damaged.
     LogDamaged,
+    /// The object store cannot be reached, or refuses.
+    StoreUnavailable,
+    /// No object store is configured.
+    StoreNotSet,
+    /// What lies in the object store is damaged.
+    StoreDamaged,
+    SnapshotNotFound,
+    /// A snapshot of the topic is being taken.
+    SnapshotActive,
     /// A fault of the server.
     Internal,
 }
@@ -74,7 +88,7 @@ impl Reason {
     pub fn is_retryable(self) -> bool {
         matches!(
             self,
-            Self::LogUnavailable | Self::Draining | Self::LogFull | Self::Limit
+            Self::LogUnavailable | Self::StoreUnavailable | Self::Draining | Self::LogFull | Self::Limit
         )
     }
 }

@@ -6,8 +6,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::{
-    bench::BenchCommand, dead_letters::DeadLettersCommand, groups::GroupsCommand, publish::Publish, read::Read,
-    resets::ResetsCommand, subscribe::Subscribe, topics::TopicsCommand,
+    bench::BenchCommand, checkpoints::CheckpointsCommand, dead_letters::DeadLettersCommand, groups::GroupsCommand,
+    publish::Publish, read::Read, resets::ResetsCommand, restore::Restore, snapshots::SnapshotsCommand,
+    subscribe::Subscribe, topics::TopicsCommand,
 };
 
 /// Tidings: an event bus. CloudEvents in and out over gRPC, on a durable log.
@@ -99,6 +100,14 @@ pub enum ClientCommand {
     /// Dead letters: list, show, redrive, discard
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
+    /// Prints the state of topics, the newest event of each key, from a snapshot where there is one
+    Restore(Restore),
+    /// Snapshots of topics: create, list, show, delete
+    #[command(subcommand)]
+    Snapshots(SnapshotsCommand),
+    /// States that clients keep: list, show, put, delete
+    #[command(subcommand)]
+    Checkpoints(CheckpointsCommand),
     /// Tells what the server is and what its limits are
     Info,
     /// Measures throughput and latency against a running server
@@ -186,6 +195,18 @@ mod tests {
             "dead-letters show 00000000000000ab --payload",
             "dead-letters redrive --group g a b --dry-run",
             "dead-letters discard --group g --all --from 2026-01-01T00:00:00Z --reason x --request-id r",
+            "restore t 'a.*' --since 2026-01-01T00:00:00Z --follow --whole",
+            "snapshots create t --reason r --request-id q",
+            "snapshots list",
+            "snapshots list t --max 3",
+            "snapshots show t@00000000000000000000000000000000",
+            "snapshots delete t@00000000000000000000000000000000 --reason r",
+            "resets plan g --to snapshot:t --reason r",
+            "subscribe --group g a --from checkpoint:c@2",
+            "checkpoints list c --max 3",
+            "checkpoints show c@3 --data -",
+            "checkpoints put c --data - --at t/0/5,t/1/0 --group g --epoch 0 --expect 0 --label a=b --request-id r",
+            "checkpoints delete c --reason r --expect 3",
             "bench publish --unary --callers 4 --rate 100",
             "bench subscribe --group g --streams 2",
             "config check f",
@@ -214,12 +235,23 @@ mod tests {
             "topics create t --partitions 0",
             "topics create t --retention 7",
             "bench publish --unary --streams 2",
+            "restore",
+            "restore t --since yesterday",
+            "snapshots create",
+            "snapshots delete t@00000000000000000000000000000000",
             "resets plan g --to now --reason r",
             "resets plan g --to latest",
             "resets apply p",
             "dead-letters list",
             "dead-letters discard --group g a",
             "dead-letters list --group g --state lost",
+            "checkpoints show c@0",
+            "checkpoints put c",
+            "checkpoints put c --data f --group g --at t/0/5",
+            "checkpoints put c --data f --epoch 1",
+            "checkpoints put c --data f --at t/0",
+            "checkpoints put c --data f --label a",
+            "checkpoints delete c",
             "info --output xml",
             "completions klingon",
         ] {

@@ -44,6 +44,14 @@ impl Named for v1::DeadLetterResult {
     const NAME: &'static str = "tidings.v1.DeadLetterResult";
 }
 
+impl Named for v1::Snapshot {
+    const NAME: &'static str = "tidings.v1.Snapshot";
+}
+
+impl Named for v1::Checkpoint {
+    const NAME: &'static str = "tidings.v1.Checkpoint";
+}
+
 impl Named for v1::GetInfoResponse {
     const NAME: &'static str = "tidings.v1.GetInfoResponse";
 }
@@ -108,6 +116,8 @@ mod tests {
         assert!(of(&v1::DeleteGroupResponse::default()).is_ok());
         assert!(of(&v1::DeadLetter::default()).is_ok());
         assert!(of(&v1::DeadLetterResult::default()).is_ok());
+        assert!(of(&v1::Snapshot::default()).is_ok());
+        assert!(of(&v1::Checkpoint::default()).is_ok());
         assert!(of(&v1::GetInfoResponse::default()).is_ok());
     }
 }

@@ -59,8 +59,8 @@ pub enum ResetsCommand {
 #[derive(Debug, Args)]
 pub struct Plan {
     group: String,
-    /// Where to: earliest, latest, a time (2026-01-31T12:00:00Z), +N or -N events, group:NAME (where that stands),
-    /// undo:RESET_ID, or positions: TOPIC/PARTITION/OFFSET, several with commas
+    /// Where to: earliest, latest, a time (2026-01-31T12:00:00Z), +N or -N events, group:NAME or
+    /// snapshot:NAME (where that stands), undo:RESET_ID, or positions: TOPIC/PARTITION/OFFSET, several with commas
     #[arg(long, value_name = "TARGET", value_parser = target::parse, allow_hyphen_values = true)]
     to: Target,
     /// Only this topic; may be given several times. A group that does not exist is created with these

@@ -27,6 +27,13 @@ fn the_defaults_are_what_the_manual_says() {
         (LogLevel::Info, LogFormat::Text)
     );
     assert_eq!(config.telemetry.max_metric_groups, 1_000);
+    let snapshots = &config.snapshots;
+    assert_eq!((snapshots.memory, snapshots.restores), (ByteSize(64 << 20), 32));
+    assert_eq!(
+        (snapshots.keep, snapshots.max_age),
+        (3, Duration::from_secs(30 * 24 * 60 * 60))
+    );
+    assert!(snapshots.store.is_none() && snapshots.schedule.is_empty());
 }
 
 #[test]

@@ -34,6 +34,7 @@ pub(crate) fn row(reason: Reason) -> (&'static str, Code) {
         Reason::DeadLetterNotFound => ("DEAD_LETTER_NOT_FOUND", Code::NotFound),
         Reason::PlanNotFound => ("PLAN_NOT_FOUND", Code::NotFound),
         Reason::ResetNotFound => ("RESET_NOT_FOUND", Code::NotFound),
+        Reason::CheckpointNotFound => ("CHECKPOINT_NOT_FOUND", Code::NotFound),
         Reason::TopicExists => ("TOPIC_EXISTS", Code::AlreadyExists),
         Reason::GroupConflict => ("GROUP_CONFLICT", Code::FailedPrecondition),
         Reason::GroupInUse => ("GROUP_IN_USE", Code::FailedPrecondition),
@@ -41,6 +42,8 @@ pub(crate) fn row(reason: Reason) -> (&'static str, Code) {
         Reason::ResetActive => ("RESET_ACTIVE", Code::FailedPrecondition),
         Reason::ResetSuperseded => ("RESET_SUPERSEDED", Code::FailedPrecondition),
         Reason::PlanStale => ("PLAN_STALE", Code::Aborted),
+        Reason::CheckpointConflict => ("CHECKPOINT_CONFLICT", Code::Aborted),
+        Reason::EpochStale => ("EPOCH_STALE", Code::Aborted),
         Reason::PrecedingFailed => ("PRECEDING_FAILED", Code::Aborted),
         Reason::PermissionDenied => ("PERMISSION_DENIED", Code::PermissionDenied),
         Reason::PositionGone => ("POSITION_GONE", Code::OutOfRange),
@@ -51,6 +54,11 @@ pub(crate) fn row(reason: Reason) -> (&'static str, Code) {
         Reason::DeadlineExceeded => ("DEADLINE_EXCEEDED", Code::DeadlineExceeded),
         Reason::NotBuilt => ("NOT_SUPPORTED", Code::Unimplemented),
         Reason::LogDamaged => ("LOG_DAMAGED", Code::DataLoss),
+        Reason::StoreUnavailable => ("STORE_UNAVAILABLE", Code::Unavailable),
+        Reason::StoreNotSet => ("STORE_NOT_SET", Code::FailedPrecondition),
+        Reason::StoreDamaged => ("STORE_DAMAGED", Code::DataLoss),
+        Reason::SnapshotNotFound => ("SNAPSHOT_NOT_FOUND", Code::NotFound),
+        Reason::SnapshotActive => ("SNAPSHOT_ACTIVE", Code::FailedPrecondition),
         Reason::Internal => ("INTERNAL", Code::Internal),
     }
 }

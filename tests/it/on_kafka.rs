@@ -9,6 +9,7 @@ const LOG: harness::Backend = harness::Backend::Kafka;
 
 mod acks;
 mod bad_events;
+mod checkpoints;
 mod cli;
 mod crash;
 mod dead_letters;
@@ -37,5 +38,6 @@ mod rivals;
 mod server;
 mod sharing;
 mod sizes;
+mod state;
 mod subscribe;
 mod topics;

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     bus::{
+        Inner,
         dead_letters::Store,
         delivery::PartitionId,
         feed::FeedReader,
@@ -25,6 +26,7 @@ use crate::{
     },
     error::{Reason, Result},
     log::{Assigned, Bounds, Change, Log, LogTime, Release, TopicPartition},
+    name::Group,
 };
 
 /// A partition that this replica has.
@@ -167,7 +169,7 @@ impl Task {
         self.starting.push(Box::pin(async move {
             let partitions: Vec<TopicPartition> = assigned.iter().map(|assigned| assigned.partition.clone()).collect();
             let known = match known(&*bus.log, &letters, &partitions).await {
-                Ok(bounds) => notes::read(&bus, &group, &assigned)
+                Ok(bounds) => remembered(&bus, &group, &assigned)
                     .await
                     .map(|notes| bounds.into_iter().zip(notes).collect()),
                 Err(error) => Err(error),
@@ -249,8 +251,9 @@ impl Task {
         self.version += 1;
         (owned.durable, owned.end, owned.changed) = (committed, bounds.end, self.version);
         owned.must_commit = gap.is_some();
-        owned.parked = Some(self.bus.feeds.reader(assigned.partition, from, None));
+        owned.parked = Some(self.bus.feeds.reader(assigned.partition.clone(), from, None));
         self.owned.insert(id, owned);
+        self.cover_assigned(&assigned.partition);
         if let Some(gap) = gap {
             self.commits.changes += 1;
             self.tell_gap(&gap);
@@ -289,4 +292,12 @@ impl Task {
 async fn known(log: &dyn Log, letters: &Store, partitions: &[TopicPartition]) -> Result<Vec<Bounds>> {
     letters.ready().await?;
     log.bounds(partitions).await
+}
+
+/// What is known of partitions; and what checkpoints covered of topics that were made anew since is void.
+async fn remembered(bus: &Inner, group: &Group, assigned: &[Assigned]) -> Result<Vec<Remembered>> {
+    for one in assigned {
+        bus.void_cover(group, &one.partition).await?;
+    }
+    notes::read(bus, group, assigned).await
 }

@@ -13,7 +13,7 @@ use crate::{
     grpc::size::{Size, Sizes},
     log::TopicPartition,
     proto::{
-        lean::{Encoded, EventsWriter, ReadResponse, SubscribeResponse},
+        lean::{Encoded, EventsWriter, SubscribeResponse},
         tidings::v1::{self as wire, subscribe_response},
     },
 };
@@ -50,8 +50,13 @@ pub(in crate::grpc) fn subscribe_response(frame: Frame, parts: &FrameParts) -> M
             settings,
             retry,
         } => Out::GroupChanged(group_changed(revision, &settings, &retry)),
-        Frame::ResetApplied { reset_id, positions } => Out::ResetApplied(wire::ResetApplied {
+        Frame::ResetApplied {
             reset_id,
+            epoch,
+            positions,
+        } => Out::ResetApplied(wire::ResetApplied {
+            reset_id,
+            group_epoch: epoch,
             positions: positions.iter().map(|(at, offset)| position(at, *offset)).collect(),
         }),
         Frame::Drain(deadline) => Out::Drain(wire::Drain {
@@ -87,25 +92,33 @@ fn delivery_size(delivery: &Delivery) -> usize {
     estimate(delivery.item(), &delivery.partition)
 }
 
-/// Messages with the events of a reader.
-pub(in crate::grpc) fn read_events(events: ReadEvents, bytes: Size) -> Messages<ReadResponse> {
+/// Messages with the events of a reader, each as what `finish` makes of it.
+pub(in crate::grpc) fn read_events(
+    events: ReadEvents,
+    bytes: Size,
+    finish: fn(EventsWriter) -> Encoded,
+) -> Messages<Encoded> {
     let mut written = 0;
     Box::new(iter::from_fn(move || {
         let size = |item: &&Item| estimate(item, &events.partition);
         let left: Vec<&Item> = events.items().skip(written).take(bytes.target / SMALLEST + 1).collect();
         let part = first_part(&left, bytes, size)?;
         written += part.len();
-        Some(read_message(part, &events.partition, bytes.limit))
+        Some(read_message(part, &events.partition, (bytes.limit, finish)))
     }))
 }
 
-fn read_message(part: &[&Item], partition: &TopicPartition, max_bytes: usize) -> Result<ReadResponse> {
+fn read_message(
+    part: &[&Item],
+    partition: &TopicPartition,
+    (max_bytes, finish): (usize, fn(EventsWriter) -> Encoded),
+) -> Result<Encoded> {
     let bytes = part.iter().map(|item| estimate(item, partition)).sum();
     let mut written = EventsWriter::with_capacity(bytes);
     for item in part {
         written.read(&read_event(item, partition), &item.event);
     }
-    let message = written.into_read_events();
+    let message = finish(written);
     if let [item] = part {
         check_size(item, partition, &message, max_bytes)?;
     }
@@ -113,7 +126,7 @@ fn read_message(part: &[&Item], partition: &TopicPartition, max_bytes: usize) ->
 }
 
 /// As many as make a message of about the target size, at least one; `None` = there are none.
-fn first_part<T>(items: &[T], bytes: Size, size: impl Fn(&T) -> usize) -> Option<&[T]> {
+pub(super) fn first_part<T>(items: &[T], bytes: Size, size: impl Fn(&T) -> usize) -> Option<&[T]> {
     let mut filled = 0;
     let fits = |item: &&T| {
         filled += size(item);
@@ -127,13 +140,13 @@ fn first_part<T>(items: &[T], bytes: Size, size: impl Fn(&T) -> usize) -> Option
 const SMALLEST: usize = 256;
 
 /// More than the event takes on the wire: framing of an attribute costs less than half of what its header does, and 64 more.
-fn estimate(item: &Item, partition: &TopicPartition) -> usize {
+pub(super) fn estimate(item: &Item, partition: &TopicPartition) -> usize {
     let raw = item.size as usize;
     raw + raw / 8 + partition.topic.as_str().len() + SMALLEST
 }
 
 /// Only a part of one event can be too large: the target is half the limit.
-fn check_size(item: &Item, partition: &TopicPartition, message: &Encoded, max_bytes: usize) -> Result<()> {
+pub(super) fn check_size(item: &Item, partition: &TopicPartition, message: &Encoded, max_bytes: usize) -> Result<()> {
     if item.size as usize * 2 < max_bytes || message.len() <= max_bytes {
         return Ok(());
     }
@@ -175,7 +188,7 @@ fn read_event(item: &Item, partition: &TopicPartition) -> wire::ReadEvent {
     }
 }
 
-fn fault(item: &Item) -> Option<wire::DecodeFault> {
+pub(super) fn fault(item: &Item) -> Option<wire::DecodeFault> {
     item.fault.as_ref().map(|fault| wire::DecodeFault {
         field: fault.field.clone(),
         rule: fault.rule.clone(),

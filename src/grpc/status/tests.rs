@@ -5,7 +5,7 @@ use tonic_types::StatusExt as _;
 use super::*;
 use crate::{bus::Run, error::Fault};
 
-const ALL: [Reason; 25] = [
+const ALL: [Reason; 30] = [
     Reason::EventInvalid,
     Reason::EventTooLarge,
     Reason::RequestInvalid,
@@ -30,6 +30,11 @@ const ALL: [Reason; 25] = [
     Reason::DeadlineExceeded,
     Reason::NotBuilt,
     Reason::LogDamaged,
+    Reason::StoreUnavailable,
+    Reason::StoreNotSet,
+    Reason::StoreDamaged,
+    Reason::SnapshotNotFound,
+    Reason::SnapshotActive,
     Reason::Internal,
 ];
 

@@ -1,0 +1,44 @@
+//! A local directory as a store: durable when a call returns, and missed when it is gone.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use object_store::{ObjectStore, local::LocalFileSystem, path, prefix::PrefixStore};
+
+use super::unavailable;
+use crate::error::Result;
+
+type Store = PrefixStore<Arc<dyn ObjectStore>>;
+
+/// The files below a directory, which is made if it is not there. Where it cannot be made, that is logged, and calls say so as long
+/// as it is not there. Directories in it that get empty are removed.
+pub(super) fn open(directory: &Path) -> Result<Store, path::Error> {
+    let made = fs::create_dir_all(directory).map_err(|error| error.to_string());
+    let opened = made.and_then(|()| LocalFileSystem::new_with_prefix(directory).map_err(|error| error.to_string()));
+    match opened {
+        Ok(store) => Ok(prefixed(store.with_automatic_cleanup(true), path::Path::default())),
+        Err(error) => {
+            tracing::error!(directory = %directory.display(), error, "cannot make the directory of the object store");
+            let prefix = path::Path::from_absolute_path(directory)?;
+            Ok(prefixed(LocalFileSystem::new(), prefix))
+        }
+    }
+}
+
+fn prefixed(store: LocalFileSystem, prefix: path::Path) -> Store {
+    PrefixStore::new(Arc::new(store.with_fsync(true)), prefix)
+}
+
+/// `Err` = it is not there.
+pub(super) async fn check(directory: PathBuf) -> Result<()> {
+    let shown = directory.display().to_string();
+    let looked = tokio::task::spawn_blocking(move || fs::metadata(directory)).await;
+    match looked.unwrap_or_else(|stopped| Err(io::Error::other(stopped))) {
+        Ok(there) if there.is_dir() => Ok(()),
+        Ok(_) => Err(unavailable(format!("use the store {shown}: it is no directory"))),
+        Err(error) => Err(unavailable(format!("use the store {shown}: {error}"))),
+    }
+}
