@@ -28,6 +28,7 @@ mod permits;
 mod seen;
 mod stores;
 mod state;
+mod commands;
 mod group;
 mod observe;
 pub mod delivery;
@@ -45,6 +46,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use checkpoints::{
     Begun, CheckpointInfo, CheckpointRow, CheckpointRules, DeleteCheckpoint, Download, NewCheckpoint, Tie, Upload,
+};
+pub use commands::{
+    Answers, CommandAnswer, CommandName, CommandOutcome, CommandPayload, CommandReply, CommandSettings, CommandStatus,
+    CommandTarget, InstanceName, NotDelivered, ReplyFault, SendCommand, SentCommand,
 };
 pub use feed::Item;
 pub use group::{
@@ -72,6 +77,7 @@ pub use subscribe::{OnConflict, OpenOptions};
 
 use crate::{
     bus::{
+        commands::Commands,
         control::ControlTables,
         covers::CoversTable,
         dead_letters::DeadLetters,
@@ -126,6 +132,7 @@ pub struct Settings {
     /// The most groups of which `Bus::observe` tells one by one.
     pub metric_groups: usize,
     pub checkpoints: CheckpointRules,
+    pub commands: CommandSettings,
     /// How long streams may settle what they have when the bus stops.
     pub drain_timeout: Duration,
 }
@@ -175,6 +182,7 @@ struct Inner {
     snapshots: Arc<SnapshotsTable>,
     deletions: Arc<DeletionsTable>,
     state: StateRoom,
+    commands: Commands,
     dead_letters: DeadLetters,
     publish_bytes: Arc<Semaphore>,
     permits: Permits,
@@ -215,6 +223,7 @@ impl Bus {
             snapshots: control.snapshots,
             deletions: control.deletions,
             state: StateRoom::new(&settings.snapshots),
+            commands: Commands::new(&settings.commands),
             dead_letters,
             publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),
             permits: Permits::new(&settings),

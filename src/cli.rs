@@ -13,6 +13,7 @@ mod dead_letters;
 mod snapshots;
 mod restore;
 mod checkpoints;
+mod commands;
 mod info;
 mod bench;
 mod client;
@@ -62,6 +63,10 @@ async fn dispatch(command: ClientCommand, global: &Global, output: &mut Output) 
             restore::run(request, &connect().await?, output).await
         }
         ClientCommand::Checkpoints(command) => checkpoints::run(command, &connect().await?, output).await,
+        ClientCommand::Commands(command) => {
+            let request = command.prepare()?;
+            commands::run(request, &connect().await?, output).await
+        }
         ClientCommand::Info => info::run(&connect().await?, output).await,
         ClientCommand::Bench(command) => bench::run(command, &connect().await?, output).await,
     }

@@ -9,6 +9,7 @@
 
 mod sections;
 mod delivery;
+mod commands;
 mod kafka;
 mod snapshots;
 mod checkpoints;
@@ -21,6 +22,7 @@ pub mod units;
 use std::path::Path;
 
 pub use checkpoints::Checkpoints;
+pub use commands::Commands;
 pub use delivery::{Delivery, GroupRule, Retry};
 pub use fault::{ConfigFault, Origin};
 pub use kafka::Kafka;
@@ -46,6 +48,7 @@ pub struct Config {
     pub delivery: Delivery,
     pub snapshots: Snapshots,
     pub checkpoints: Checkpoints,
+    pub commands: Commands,
     pub limits: Limits,
     pub telemetry: Telemetry,
     effective: Vec<Effective>,
@@ -101,6 +104,7 @@ impl Config {
             delivery: delivery::read(&mut reader),
             snapshots: snapshots::read(&mut reader),
             checkpoints: checkpoints::read(&mut reader),
+            commands: commands::read(&mut reader),
             limits: sections::limits(&mut reader),
             telemetry: sections::telemetry(&mut reader),
             effective: Vec::new(),

@@ -11,6 +11,7 @@ mod dead_letters;
 mod state;
 mod restore_stream;
 mod checkpoints;
+mod commands;
 mod system;
 mod health;
 mod asked;
@@ -41,20 +42,22 @@ use crate::{
         health::health_server::HealthServer,
         lean::{PublisherServiceServer, StateServiceServer, SubscriberServiceServer},
         tidings::v1::{
-            dead_letter_service_server::DeadLetterServiceServer, offset_service_server::OffsetServiceServer,
-            system_service_server::SystemServiceServer, topic_service_server::TopicServiceServer,
+            command_service_server::CommandServiceServer, dead_letter_service_server::DeadLetterServiceServer,
+            offset_service_server::OffsetServiceServer, system_service_server::SystemServiceServer,
+            topic_service_server::TopicServiceServer,
         },
     },
 };
 
 /// The full names of the services, as health and reflection know them.
-pub const SERVICES: [&str; 7] = [
+pub const SERVICES: [&str; 8] = [
     "tidings.v1.PublisherService",
     "tidings.v1.SubscriberService",
     "tidings.v1.TopicService",
     "tidings.v1.OffsetService",
     "tidings.v1.DeadLetterService",
     "tidings.v1.StateService",
+    "tidings.v1.CommandService",
     "tidings.v1.SystemService",
 ];
 
@@ -116,6 +119,7 @@ impl Services {
             .add_service(service!(OffsetServiceServer))
             .add_service(service!(DeadLetterServiceServer))
             .add_service(service!(StateServiceServer))
+            .add_service(service!(CommandServiceServer))
             .add_service(service!(SystemServiceServer)))
     }
 

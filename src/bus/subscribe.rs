@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Bus, Inner,
+    commands::{Instance, InstanceName, Leaving, Listener, Place},
     delivery::{Credit, CreditMode},
     group::{self, NewStream, Opened, PartitionProgress, Subscription},
     groups::{GroupRecord, OnGap, Undecodable},
@@ -41,6 +42,8 @@ pub struct OpenOptions {
     pub credit_mode: CreditMode,
     pub client_id: String,
     pub heartbeat_interval: Duration,
+    /// The largest command that the stream takes; `None` = it takes none.
+    pub commands: Option<usize>,
 }
 
 /// How often a stream that opens just when its group's task ends has it started again.
@@ -59,6 +62,10 @@ impl Bus {
         let bus = &self.0;
         let lease = bus.lease_of(&options)?;
         let mut permit = bus.stream_permit()?;
+        let place = match options.commands {
+            Some(_) => Some(bus.listen().await?),
+            None => None,
+        };
         let _one_at_a_time = bus.groups.active.lock(&options.group).await;
         let (record, created) = bus.settle_group(&options).await?;
         let opened = Opened {
@@ -85,7 +92,10 @@ impl Bus {
                 permit,
             };
             let handle = bus.running(&options.group, &record).await?;
-            if let Some(subscription) = handle.join(stream).await {
+            if let Some(mut subscription) = handle.join(stream).await {
+                if let Some(place) = place {
+                    subscription.listen(bus.begin_to_listen(&options, &opened.stream_id, (&subscription, place)));
+                }
                 return Ok(subscription);
             }
             // The task ended just then: its last stream had left. Start it again.
@@ -117,6 +127,21 @@ impl Inner {
             handle.replace(known).await;
         }
         Ok(handle)
+    }
+
+    fn begin_to_listen(
+        self: &Arc<Self>,
+        options: &OpenOptions,
+        stream_id: &str,
+        (subscription, place): (&Subscription, Place),
+    ) -> (Listener, Leaving) {
+        let name = InstanceName {
+            stream_id: stream_id.to_owned(),
+            client_id: options.client_id.clone(),
+            replica_id: self.replica_id.clone(),
+        };
+        let takes = (subscription.control.command_box(), options.commands.unwrap_or(0));
+        Listener::begin(self, Instance::new(options.group.clone(), name, takes), place)
     }
 
     fn lease_of(&self, options: &OpenOptions) -> Result<Option<Duration>> {

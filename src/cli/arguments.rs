@@ -6,9 +6,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::{
-    bench::BenchCommand, checkpoints::CheckpointsCommand, dead_letters::DeadLettersCommand, groups::GroupsCommand,
-    publish::Publish, read::Read, resets::ResetsCommand, restore::Restore, snapshots::SnapshotsCommand,
-    subscribe::Subscribe, topics::TopicsCommand,
+    bench::BenchCommand, checkpoints::CheckpointsCommand, commands::CommandsCommand, dead_letters::DeadLettersCommand,
+    groups::GroupsCommand, publish::Publish, read::Read, resets::ResetsCommand, restore::Restore,
+    snapshots::SnapshotsCommand, subscribe::Subscribe, topics::TopicsCommand,
 };
 
 /// Tidings: an event bus. CloudEvents in and out over gRPC, on a durable log.
@@ -108,6 +108,9 @@ pub enum ClientCommand {
     /// States that clients keep: list, show, put, delete
     #[command(subcommand)]
     Checkpoints(CheckpointsCommand),
+    /// Commands to services: send
+    #[command(subcommand)]
+    Commands(CommandsCommand),
     /// Tells what the server is and what its limits are
     Info,
     /// Measures throughput and latency against a running server
@@ -207,6 +210,9 @@ mod tests {
             "checkpoints show c@3 --data -",
             "checkpoints put c --data - --at t/0/5,t/1/0 --group g --epoch 0 --expect 0 --label a=b --request-id r",
             "checkpoints delete c --reason r --expect 3",
+            "commands send restore --group g --data {} --timeout 5m --reason r",
+            "commands send version --instance i --type t.T --data @f",
+            "subscribe --group g t --exec-command cat",
             "bench publish --unary --callers 4 --rate 100",
             "bench subscribe --group g --streams 2",
             "config check f",
@@ -252,6 +258,11 @@ mod tests {
             "checkpoints put c --data f --at t/0",
             "checkpoints put c --data f --label a",
             "checkpoints delete c",
+            "commands send --group g",
+            "commands send restore",
+            "commands send restore --group g --instance i",
+            "commands send restore --group g --type t.T",
+            "commands send restore --group g --timeout soon",
             "info --output xml",
             "completions klingon",
         ] {

@@ -10,6 +10,7 @@ mod topic;
 mod dead_letters;
 mod state;
 mod checkpoints;
+mod commands;
 
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use crate::{
 
 pub(super) use self::{
     checkpoints::{checkpoint, checkpoint_ref, delete_checkpoint, listed_checkpoint, new_checkpoint, unexpected},
+    commands::{command_answer, command_reply, send_command},
     dead_letters::{Shown, dead_letter, letter_filter, letter_id, letter_results, selection},
     failing::{extension, refusal},
     frames::{FrameParts, Messages, Oversized, read_events, subscribe_response, wire_credit},

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     bus::{
-        AfterDeadLetter, CheckpointRules, DeliveryRule, DeliveryRules, Schedule, Settings, SnapshotSettings, Stores,
+        AfterDeadLetter, CheckpointRules, CommandSettings, DeliveryRule, DeliveryRules, Schedule, Settings,
+        SnapshotSettings, Stores,
         delivery::{Credit, RetryPolicy},
     },
     config::{self, Backend, Config, Fsync},
@@ -125,6 +126,7 @@ pub(super) fn bus_settings(config: &Config) -> Settings {
             transfers: count(config.checkpoints.transfers),
         },
         metric_groups: count(config.telemetry.max_metric_groups),
+        commands: command_settings(&config.commands),
         drain_timeout: config.server.drain_timeout,
     }
 }
@@ -140,6 +142,15 @@ fn snapshot_settings(snapshots: &config::Snapshots) -> SnapshotSettings {
         keep: count(snapshots.keep),
         max_age: snapshots.max_age,
         schedule: snapshots.schedule.iter().map(schedule).collect(),
+    }
+}
+
+fn command_settings(commands: &config::Commands) -> CommandSettings {
+    CommandSettings {
+        topic: commands.topic.clone(),
+        retention: commands.retention,
+        max_timeout: commands.max_timeout,
+        outstanding: count(commands.outstanding),
     }
 }
 

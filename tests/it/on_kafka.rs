@@ -11,6 +11,7 @@ mod acks;
 mod bad_events;
 mod checkpoints;
 mod cli;
+mod commands;
 mod crash;
 mod dead_letters;
 mod credits;

@@ -4,6 +4,7 @@
 
 mod checker;
 mod checkpoints;
+mod commands;
 mod consumer;
 mod creation;
 mod deleting;
