@@ -10,13 +10,14 @@ use std::{
 use prost::Message as _;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
 
-const PROTOS: [&str; 8] = [
+const PROTOS: [&str; 9] = [
     "tidings/v1/types.proto",
     "tidings/v1/publisher.proto",
     "tidings/v1/subscriber.proto",
     "tidings/v1/topics.proto",
     "tidings/v1/offsets.proto",
     "tidings/v1/dead_letters.proto",
+    "tidings/v1/replays.proto",
     "tidings/v1/system.proto",
     "grpc/health/v1/health.proto",
 ];

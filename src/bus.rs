@@ -1,4 +1,4 @@
-//! The verbs of the bus: publish, read, subscribe, topics, groups, dead letters. Plain Rust values in and out; no wire types, no backend.
+//! The verbs of the bus: publish, read, subscribe, topics, groups, dead letters, replays. Plain Rust values in and out; no wire types, no backend.
 //!
 //! ```text
 //! publish ──▶ route, encode ──▶ log.append ──▶ receipt
@@ -20,6 +20,7 @@ mod rules;
 mod sieve;
 mod notes;
 mod resets;
+mod replays;
 mod audit;
 mod stands;
 mod seen;
@@ -50,6 +51,7 @@ pub use groups::{
 pub use observe::{Count, Fill, HeldUp, Levels, Observed, ObservedGroup, Tally};
 pub use publish::{HandedOver, NewEvents, PublishError, Run, RunState, Written};
 pub use read::{ReadEvents, ReadFrame, ReadOptions, ReadSession};
+pub use replays::{Ended, How, ReplayInfo, ReplayPartition, ReplayRange, ReplayRow, StartReplay, StopReplay};
 pub use resets::{
     Applied, ApplyReset, PartitionMove, PlanReset, ResetInfo, ResetPlan, ResetState, Target, UndoReset, Whose,
 };
@@ -67,6 +69,7 @@ use crate::{
         matching::Names,
         notes::Notes,
         observe::Watched,
+        replays::Replays,
         resets::{MovesTable, ResetsTable},
         seen::Seen,
         stands::StandsTable,
@@ -139,6 +142,8 @@ struct Inner {
     resets: Arc<ResetsTable>,
     /// Where the last reset has put each partition.
     moves: Arc<MovesTable>,
+    /// Past events on their way to groups again.
+    replays: Replays,
     /// What retention took from groups, as far as it was told.
     losses: Losses,
     /// Where groups stand, in case the log forgets it.
@@ -175,6 +180,7 @@ impl Bus {
             notes: Notes::of(control.notes),
             resets: control.resets,
             moves: control.moves,
+            replays: Replays::of(control.replays, control.replayed),
             losses: Losses::default(),
             stands: control.stands,
             seen: Seen::of(control.seen),
@@ -192,6 +198,7 @@ impl Bus {
             ended,
         }));
         bus.tell_others();
+        bus.see_to_replays();
         bus
     }
 

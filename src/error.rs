@@ -32,6 +32,7 @@ pub enum Reason {
     DeadLetterNotFound,
     PlanNotFound,
     ResetNotFound,
+    ReplayNotFound,
     TopicExists,
     /// The group has other settings.
     GroupConflict,
@@ -45,6 +46,8 @@ pub enum Reason {
     ResetActive,
     /// A later reset has moved the group.
     ResetSuperseded,
+    /// The group has a replay already.
+    ReplayActive,
     /// A request before this one failed, so this one was not tried.
     PrecedingFailed,
     /// Whoever asked, or the bus itself, may not do it.

@@ -6,6 +6,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     notes::NotesTable,
+    replays::{ReplayedTable, ReplaysTable},
     resets::{MovesTable, ResetsTable},
     seen::SeenTable,
     stands::StandsTable,
@@ -18,6 +19,8 @@ pub(super) struct ControlTables {
     pub(super) resets: Arc<ResetsTable>,
     pub(super) moves: Arc<MovesTable>,
     pub(super) stands: Arc<StandsTable>,
+    pub(super) replays: Arc<ReplaysTable>,
+    pub(super) replayed: Arc<ReplayedTable>,
     /// `None` = nobody else uses the log.
     pub(super) seen: Option<Arc<SeenTable>>,
 }
@@ -30,6 +33,8 @@ impl ControlTables {
             resets: Table::new(Arc::clone(log)),
             moves: Table::new(Arc::clone(log)),
             stands: Table::new(Arc::clone(log)),
+            replays: Table::new(Arc::clone(log)),
+            replayed: Table::new(Arc::clone(log)),
             seen: log.is_shared().then(|| Table::new(Arc::clone(log))),
         };
         follow(control.all(), tasks, stop);
@@ -42,6 +47,8 @@ impl ControlTables {
             Arc::<ResetsTable>::clone(&self.resets),
             Arc::<MovesTable>::clone(&self.moves),
             Arc::<StandsTable>::clone(&self.stands),
+            Arc::<ReplaysTable>::clone(&self.replays),
+            Arc::<ReplayedTable>::clone(&self.replayed),
         ];
         all.extend(self.seen.clone().map(|seen| seen as Arc<dyn Followed>));
         all

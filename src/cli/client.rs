@@ -15,8 +15,9 @@ use super::{
 };
 use crate::proto::tidings::v1::{
     dead_letter_service_client::DeadLetterServiceClient, offset_service_client::OffsetServiceClient,
-    publisher_service_client::PublisherServiceClient, subscriber_service_client::SubscriberServiceClient,
-    system_service_client::SystemServiceClient, topic_service_client::TopicServiceClient,
+    publisher_service_client::PublisherServiceClient, replay_service_client::ReplayServiceClient,
+    subscriber_service_client::SubscriberServiceClient, system_service_client::SystemServiceClient,
+    topic_service_client::TopicServiceClient,
 };
 
 /// No server sends larger messages than 4 MiB unless it is configured to take larger events.
@@ -62,6 +63,10 @@ impl Client {
 
     pub(super) fn offsets(&self) -> OffsetServiceClient<Service> {
         OffsetServiceClient::new(self.service.clone())
+    }
+
+    pub(super) fn replays(&self) -> ReplayServiceClient<Service> {
+        ReplayServiceClient::new(self.service.clone())
     }
 
     pub(super) fn dead_letters(&self) -> DeadLetterServiceClient<Service> {

@@ -32,6 +32,10 @@ impl Named for v1::Reset {
     const NAME: &'static str = "tidings.v1.Reset";
 }
 
+impl Named for v1::Replay {
+    const NAME: &'static str = "tidings.v1.Replay";
+}
+
 impl Named for v1::DeleteGroupResponse {
     const NAME: &'static str = "tidings.v1.DeleteGroupResponse";
 }
@@ -106,6 +110,7 @@ mod tests {
     fn every_message_that_is_printed_is_in_the_descriptors() {
         assert!(of(&v1::Group::default()).is_ok());
         assert!(of(&v1::DeleteGroupResponse::default()).is_ok());
+        assert!(of(&v1::Replay::default()).is_ok());
         assert!(of(&v1::DeadLetter::default()).is_ok());
         assert!(of(&v1::DeadLetterResult::default()).is_ok());
         assert!(of(&v1::GetInfoResponse::default()).is_ok());

@@ -147,6 +147,18 @@ impl<T: Copy> Outstanding<T> {
         }
     }
 
+    /// The item of an id, if it is not settled.
+    pub(super) fn get(&self, id: u64) -> Option<&T> {
+        let slot = match id.checked_sub(self.first) {
+            Some(index) => self.recent.get(usize::try_from(index).ok()?)?,
+            None => self.old.get(&id)?,
+        };
+        match slot {
+            Slot::Out(item) => Some(item),
+            Slot::Settled | Slot::Stale | Slot::Expired => None,
+        }
+    }
+
     /// Ids within a range that are not settled.
     pub(super) fn open_in(&self, range: IdRange) -> Vec<u64> {
         let old = self.old.range(range.first.min(range.last)..=range.last);

@@ -62,6 +62,7 @@ impl Task {
                 let view = self.dispatch.partition(**id);
                 let is_noted = view.is_none_or(|view| view.committed == owned.durable && view.version == owned.noted);
                 let is_idle = view.is_none_or(|view| view.in_flight == 0) && self.commits.letters.is_empty();
+                let is_idle = is_idle && self.is_replay_noted(**id);
                 (is_noted && is_idle) || (is_over(owned) && (is_noted || has_failed))
             })
             .map(|(id, _)| *id)
@@ -115,5 +116,6 @@ impl Task {
         self.dispatch.unassign(id);
         self.graves.heads.retain(|(of, _), _| *of != id);
         self.redrives.forget(id);
+        self.replaying.forget(id);
     }
 }

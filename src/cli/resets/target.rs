@@ -2,7 +2,7 @@
 
 use crate::{
     cli::words,
-    proto::tidings::v1::{Position, Positions, Target, TopicPartition, target::To},
+    proto::tidings::v1::{Target, target::To},
 };
 
 pub(super) fn parse(text: &str) -> Result<Target, String> {
@@ -26,34 +26,10 @@ fn parse_other(text: &str) -> Result<To, String> {
         return Ok(To::UndoResetId(reset.to_owned()));
     }
     if text.contains('/') {
-        let positions: Option<_> = text.split(',').map(position).collect();
-        let positions = positions.ok_or("positions such as orders/0/17, several with commas")?;
-        return Ok(To::Positions(Positions { positions }));
+        return words::parse_positions(text).map(To::Positions);
     }
     words::parse_time(text).map(To::Time).map_err(|rule| {
         format!("earliest, latest, +N, -N, group:NAME, undo:RESET_ID, TOPIC/PARTITION/OFFSET, or {rule}")
-    })
-}
-
-fn position(text: &str) -> Option<Position> {
-    let (partition, offset) = text.rsplit_once('/')?;
-    let TopicPartition { topic, partition } = parse_partition(partition).ok()?;
-    let offset = offset.parse().ok()?;
-    Some(Position {
-        topic,
-        partition,
-        offset,
-    })
-}
-
-pub(super) fn parse_partition(text: &str) -> Result<TopicPartition, String> {
-    let parts = text
-        .rsplit_once('/')
-        .and_then(|(topic, partition)| Some((topic, partition.parse().ok()?)));
-    let (topic, partition) = parts.ok_or("a topic and a partition such as orders/0")?;
-    Ok(TopicPartition {
-        topic: topic.to_owned(),
-        partition,
     })
 }
 
@@ -64,10 +40,7 @@ pub(super) fn text(target: Option<&Target>) -> String {
         Some(To::Latest(())) => "latest".to_owned(),
         Some(To::Time(time)) => time.to_string(),
         Some(To::ShiftBy(events)) => format!("{events:+}"),
-        Some(To::Positions(Positions { positions })) => {
-            let texts: Vec<String> = positions.iter().map(words::position).collect();
-            texts.join(",")
-        }
+        Some(To::Positions(positions)) => words::positions(positions),
         Some(To::Snapshot(name)) => format!("snapshot:{name}"),
         Some(To::CommittedBy(group)) => format!("group:{group}"),
         Some(To::UndoResetId(id)) => format!("undo:{id}"),
@@ -105,6 +78,5 @@ mod tests {
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
-        assert!(parse_partition("orders").is_err() && parse_partition("orders/x").is_err());
     }
 }

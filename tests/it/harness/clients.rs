@@ -9,7 +9,8 @@ use tidings::proto::{
         Ack, AckResult, Close, Credit, Deliveries, Delivery, Heartbeat, Open, Opened, Position, PublishRequest,
         ReadEvent, ReadEvents, ReadRequest, ReadResponse, SubscribeRequest, SubscribeResponse,
         offset_service_client::OffsetServiceClient, publisher_service_client::PublisherServiceClient,
-        read_response::Frame as ReadFrame, subscribe_request::Frame as Sent, subscribe_response::Frame,
+        read_response::Frame as ReadFrame, replay_service_client::ReplayServiceClient,
+        subscribe_request::Frame as Sent, subscribe_response::Frame,
         subscriber_service_client::SubscriberServiceClient, system_service_client::SystemServiceClient,
         topic_service_client::TopicServiceClient,
     },
@@ -41,6 +42,10 @@ impl Server {
 
     pub(crate) fn groups(&self) -> OffsetServiceClient<Channel> {
         OffsetServiceClient::new(self.channel())
+    }
+
+    pub(crate) fn replays(&self) -> ReplayServiceClient<Channel> {
+        ReplayServiceClient::new(self.channel())
     }
 
     pub(crate) fn system(&self) -> SystemServiceClient<Channel> {
@@ -155,6 +160,14 @@ pub(crate) fn open(group: &str) -> Open {
             bytes: 0,
         }),
         ..Default::default()
+    }
+}
+
+/// The same, with credit for so many.
+pub(crate) fn open_with_credit(group: &str, events: i64) -> Open {
+    Open {
+        credit: Some(Credit { events, bytes: 0 }),
+        ..open(group)
     }
 }
 
