@@ -10,7 +10,7 @@ use std::{
 use prost::Message as _;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
 
-const PROTOS: [&str; 12] = [
+const PROTOS: [&str; 13] = [
     "tidings/v1/types.proto",
     "tidings/v1/publisher.proto",
     "tidings/v1/subscriber.proto",
@@ -19,6 +19,7 @@ const PROTOS: [&str; 12] = [
     "tidings/v1/dead_letters.proto",
     "tidings/v1/state.proto",
     "tidings/v1/commands.proto",
+    "tidings/v1/replays.proto",
     "tidings/v1/system.proto",
     "grpc/health/v1/health.proto",
     // What the command line sends and shows as JSON.

@@ -1,4 +1,4 @@
-//! The verbs of the bus: publish, read, subscribe, topics, groups, dead letters. Plain Rust values in and out; no wire types, no backend.
+//! The verbs of the bus: publish, read, subscribe, topics, groups, dead letters, replays. Plain Rust values in and out; no wire types, no backend.
 //!
 //! ```text
 //! publish ──▶ route, encode ──▶ log.append ──▶ receipt
@@ -20,6 +20,7 @@ mod rules;
 mod sieve;
 mod notes;
 mod resets;
+mod replays;
 mod audit;
 mod stands;
 mod covers;
@@ -63,6 +64,7 @@ pub use groups::{
 pub use observe::{Count, Fill, HeldUp, Levels, Observed, ObservedGroup, Tally};
 pub use publish::{HandedOver, NewEvents, PublishError, Run, RunState, Written};
 pub use read::{ReadEvents, ReadFrame, ReadOptions, ReadSession};
+pub use replays::{Ended, How, ReplayInfo, ReplayPartition, ReplayRange, ReplayRow, StartReplay, StopReplay};
 pub use resets::{
     Applied, ApplyReset, PartitionMove, PlanReset, ResetInfo, ResetPlan, ResetState, Target, UndoReset, Whose,
 };
@@ -88,6 +90,7 @@ use crate::{
         notes::Notes,
         observe::Watched,
         permits::Permits,
+        replays::Replays,
         resets::{Denied, MovesTable, ResetsTable},
         seen::Seen,
         stands::StandsTable,
@@ -166,6 +169,8 @@ struct Inner {
     moves: Arc<MovesTable>,
     /// Topics of resets of which it is not sure that they are deleted.
     denied: Denied,
+    /// Past events on their way to groups again.
+    replays: Replays,
     /// What retention took from groups, as far as it was told.
     losses: Losses,
     /// What the log said of groups a moment ago.
@@ -214,6 +219,7 @@ impl Bus {
             resets: control.resets,
             moves: control.moves,
             denied: Denied::default(),
+            replays: Replays::of(control.replays, control.replayed),
             losses: Losses::default(),
             answers: Answers::default(),
             stands: control.stands,
@@ -246,6 +252,7 @@ impl Bus {
         self.tell_others();
         self.keep_schedule();
         self.follow_covers();
+        self.see_to_replays();
     }
 
     /// New at each start.

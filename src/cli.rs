@@ -9,6 +9,7 @@ mod read;
 mod topics;
 mod groups;
 mod resets;
+mod replays;
 mod dead_letters;
 mod snapshots;
 mod restore;
@@ -56,6 +57,7 @@ async fn dispatch(command: ClientCommand, global: &Global, output: &mut Output) 
         ClientCommand::Topics(command) => topics::run(command, &connect().await?, output).await,
         ClientCommand::Groups(command) => groups::run(command, &connect().await?, output).await,
         ClientCommand::Resets(command) => resets::run(command, &connect().await?, output).await,
+        ClientCommand::Replays(command) => replays::run(command, &connect().await?, output).await,
         ClientCommand::DeadLetters(command) => dead_letters::run(command, &connect().await?, output).await,
         ClientCommand::Snapshots(command) => snapshots::run(command, &connect().await?, output).await,
         ClientCommand::Restore(restore) => {

@@ -34,6 +34,7 @@ pub enum Reason {
     ResetNotFound,
     /// Nobody is there who takes commands.
     InstanceNotFound,
+    ReplayNotFound,
     TopicExists,
     /// The group has other settings.
     GroupConflict,
@@ -47,6 +48,8 @@ pub enum Reason {
     ResetActive,
     /// A later reset has moved the group.
     ResetSuperseded,
+    /// The group has a replay already.
+    ReplayActive,
     /// A request before this one failed, so this one was not tried.
     PrecedingFailed,
     /// Whoever asked, or the bus itself, may not do it.

@@ -12,6 +12,7 @@ mod state;
 mod restore_stream;
 mod checkpoints;
 mod commands;
+mod replays;
 mod system;
 mod health;
 mod asked;
@@ -43,14 +44,14 @@ use crate::{
         lean::{PublisherServiceServer, StateServiceServer, SubscriberServiceServer},
         tidings::v1::{
             command_service_server::CommandServiceServer, dead_letter_service_server::DeadLetterServiceServer,
-            offset_service_server::OffsetServiceServer, system_service_server::SystemServiceServer,
-            topic_service_server::TopicServiceServer,
+            offset_service_server::OffsetServiceServer, replay_service_server::ReplayServiceServer,
+            system_service_server::SystemServiceServer, topic_service_server::TopicServiceServer,
         },
     },
 };
 
 /// The full names of the services, as health and reflection know them.
-pub const SERVICES: [&str; 8] = [
+pub const SERVICES: [&str; 9] = [
     "tidings.v1.PublisherService",
     "tidings.v1.SubscriberService",
     "tidings.v1.TopicService",
@@ -58,6 +59,7 @@ pub const SERVICES: [&str; 8] = [
     "tidings.v1.DeadLetterService",
     "tidings.v1.StateService",
     "tidings.v1.CommandService",
+    "tidings.v1.ReplayService",
     "tidings.v1.SystemService",
 ];
 
@@ -120,6 +122,7 @@ impl Services {
             .add_service(service!(DeadLetterServiceServer))
             .add_service(service!(StateServiceServer))
             .add_service(service!(CommandServiceServer))
+            .add_service(service!(ReplayServiceServer))
             .add_service(service!(SystemServiceServer)))
     }
 

@@ -7,6 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     covers::CoversTable,
     notes::NotesTable,
+    replays::{ReplayedTable, ReplaysTable},
     resets::{MovesTable, ResetsTable},
     seen::SeenTable,
     stands::StandsTable,
@@ -23,6 +24,8 @@ pub(super) struct ControlTables {
     pub(super) snapshots: Arc<SnapshotsTable>,
     pub(super) deletions: Arc<DeletionsTable>,
     pub(super) covers: Arc<CoversTable>,
+    pub(super) replays: Arc<ReplaysTable>,
+    pub(super) replayed: Arc<ReplayedTable>,
     /// `None` = nobody else uses the log.
     pub(super) seen: Option<Arc<SeenTable>>,
 }
@@ -38,6 +41,8 @@ impl ControlTables {
             snapshots: Table::new(Arc::clone(log)),
             deletions: Table::new(Arc::clone(log)),
             covers: Table::new(Arc::clone(log)),
+            replays: Table::new(Arc::clone(log)),
+            replayed: Table::new(Arc::clone(log)),
             seen: log.is_shared().then(|| Table::new(Arc::clone(log))),
         };
         follow(control.all(), tasks, stop);
@@ -53,6 +58,8 @@ impl ControlTables {
             Arc::<SnapshotsTable>::clone(&self.snapshots),
             Arc::<DeletionsTable>::clone(&self.deletions),
             Arc::<CoversTable>::clone(&self.covers),
+            Arc::<ReplaysTable>::clone(&self.replays),
+            Arc::<ReplayedTable>::clone(&self.replayed),
         ];
         all.extend(self.seen.clone().map(|seen| seen as Arc<dyn Followed>));
         all

@@ -23,6 +23,8 @@ mod answers;
 mod ending;
 mod graves;
 mod redrives;
+mod replaying;
+mod replay_reading;
 mod failing;
 mod gaps;
 mod progress;

@@ -126,6 +126,11 @@ impl Groups {
         self.table.put(group.as_str(), record).await
     }
 
+    /// Waits until everything is known that was written before this call.
+    pub(super) async fn catch_up(&self) -> Result<()> {
+        self.table.catch_up().await
+    }
+
     /// Changes whenever a record may have changed.
     pub(super) fn changes(&self) -> watch::Receiver<i64> {
         self.table.changes()

@@ -1,6 +1,7 @@
 //! Where reading starts and ends: from what a client says to offsets.
 
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 
 use super::{Inner, state::SnapshotName};
 use crate::{
@@ -10,7 +11,8 @@ use crate::{
 };
 
 /// Where reading starts; inclusive.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Start {
     Earliest,
     Latest,
@@ -25,7 +27,8 @@ pub enum Start {
 }
 
 /// Where reading ends; exclusive.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum End {
     /// The end of each partition at the time of the call.
     Latest,

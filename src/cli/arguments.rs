@@ -7,8 +7,8 @@ use clap_complete::Shell;
 
 use super::{
     bench::BenchCommand, checkpoints::CheckpointsCommand, commands::CommandsCommand, dead_letters::DeadLettersCommand,
-    groups::GroupsCommand, publish::Publish, read::Read, resets::ResetsCommand, restore::Restore,
-    snapshots::SnapshotsCommand, subscribe::Subscribe, topics::TopicsCommand,
+    groups::GroupsCommand, publish::Publish, read::Read, replays::ReplaysCommand, resets::ResetsCommand,
+    restore::Restore, snapshots::SnapshotsCommand, subscribe::Subscribe, topics::TopicsCommand,
 };
 
 /// Tidings: an event bus. CloudEvents in and out over gRPC, on a durable log.
@@ -97,6 +97,9 @@ pub enum ClientCommand {
     /// Resets of groups: plan, apply, undo, list, show
     #[command(subcommand)]
     Resets(ResetsCommand),
+    /// Replays of past events to groups: start, show, list, stop
+    #[command(subcommand)]
+    Replays(ReplaysCommand),
     /// Dead letters: list, show, redrive, discard
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
@@ -194,6 +197,11 @@ mod tests {
             "resets undo p --reason r --dry-run",
             "resets list --group g --max 3",
             "resets show p",
+            "replays start --group g --topic t --topic a.* --from t/0/5,t/1/7 --until 2026-01-01T00:00:00Z --reason r",
+            "replays start --group g --filter true --rate 0.5 --reason r --request-id q --wait",
+            "replays show p",
+            "replays list --group g --max 3",
+            "replays stop p --reason r",
             "dead-letters list --group g --topic t --why too-large --state parked --max 5",
             "dead-letters show 00000000000000ab --payload",
             "dead-letters redrive --group g a b --dry-run",
@@ -248,6 +256,13 @@ mod tests {
             "resets plan g --to now --reason r",
             "resets plan g --to latest",
             "resets apply p",
+            "replays start --group g",
+            "replays start --reason r",
+            "replays start --group g --reason r --from yesterday",
+            "replays start --group g --reason r --until earliest",
+            "replays start --group g --reason r --rate fast",
+            "replays start --group g --reason r --rate 0",
+            "replays stop p",
             "dead-letters list",
             "dead-letters discard --group g a",
             "dead-letters list --group g --state lost",

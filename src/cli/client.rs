@@ -16,8 +16,9 @@ use super::{
 use crate::proto::tidings::v1::{
     command_service_client::CommandServiceClient, dead_letter_service_client::DeadLetterServiceClient,
     offset_service_client::OffsetServiceClient, publisher_service_client::PublisherServiceClient,
-    state_service_client::StateServiceClient, subscriber_service_client::SubscriberServiceClient,
-    system_service_client::SystemServiceClient, topic_service_client::TopicServiceClient,
+    replay_service_client::ReplayServiceClient, state_service_client::StateServiceClient,
+    subscriber_service_client::SubscriberServiceClient, system_service_client::SystemServiceClient,
+    topic_service_client::TopicServiceClient,
 };
 
 /// No server sends larger messages than 4 MiB unless it is configured to take larger events.
@@ -63,6 +64,10 @@ impl Client {
 
     pub(super) fn offsets(&self) -> OffsetServiceClient<Service> {
         OffsetServiceClient::new(self.service.clone())
+    }
+
+    pub(super) fn replays(&self) -> ReplayServiceClient<Service> {
+        ReplayServiceClient::new(self.service.clone())
     }
 
     pub(super) fn dead_letters(&self) -> DeadLetterServiceClient<Service> {

@@ -33,6 +33,10 @@ impl Named for v1::Reset {
     const NAME: &'static str = "tidings.v1.Reset";
 }
 
+impl Named for v1::Replay {
+    const NAME: &'static str = "tidings.v1.Replay";
+}
+
 impl Named for v1::DeleteGroupResponse {
     const NAME: &'static str = "tidings.v1.DeleteGroupResponse";
 }
@@ -135,6 +139,7 @@ mod tests {
     fn every_message_that_is_printed_is_in_the_descriptors() {
         assert!(of(&v1::Group::default()).is_ok());
         assert!(of(&v1::DeleteGroupResponse::default()).is_ok());
+        assert!(of(&v1::Replay::default()).is_ok());
         assert!(of(&v1::DeadLetter::default()).is_ok());
         assert!(of(&v1::DeadLetterResult::default()).is_ok());
         assert!(of(&v1::Snapshot::default()).is_ok());

@@ -9,6 +9,7 @@ use super::{
     client::Client,
     failure::{Failure, Result},
     output::{Output, tell},
+    words,
 };
 use crate::proto::tidings::v1::{
     ApplyResetRequest, GetResetPlanRequest, GetResetRequest, ListResetsRequest, PlanResetRequest, Reset, Target,
@@ -67,7 +68,7 @@ pub struct Plan {
     #[arg(long = "topic", value_name = "TOPIC")]
     topics: Vec<String>,
     /// Only this partition; may be given several times
-    #[arg(long = "partition", value_name = "TOPIC/PARTITION", value_parser = target::parse_partition)]
+    #[arg(long = "partition", value_name = "TOPIC/PARTITION", value_parser = words::parse_partition)]
     partitions: Vec<TopicPartition>,
     /// Why
     #[arg(long)]

@@ -105,6 +105,33 @@ pub(super) fn parse_size(text: &str) -> Result<ByteSize, String> {
     ByteSize::parse(text)
 }
 
+pub(super) fn parse_partition(text: &str) -> Result<v1::TopicPartition, String> {
+    let parts = text
+        .rsplit_once('/')
+        .and_then(|(topic, partition)| Some((topic, partition.parse().ok()?)));
+    let (topic, partition) = parts.ok_or("a topic and a partition such as orders/0")?;
+    Ok(v1::TopicPartition {
+        topic: topic.to_owned(),
+        partition,
+    })
+}
+
+/// `orders/0/12,orders/1/7`
+pub(super) fn parse_positions(text: &str) -> Result<v1::Positions, String> {
+    let position = |text: &str| {
+        let (partition, offset) = text.rsplit_once('/')?;
+        let v1::TopicPartition { topic, partition } = parse_partition(partition).ok()?;
+        Some(v1::Position {
+            topic,
+            partition,
+            offset: offset.parse().ok()?,
+        })
+    };
+    let positions: Option<_> = text.split(',').map(position).collect();
+    let positions = positions.ok_or("positions such as orders/0/17, several with commas")?;
+    Ok(v1::Positions { positions })
+}
+
 /// Now, in RFC 3339 to the millisecond.
 pub(super) fn now() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -161,6 +188,12 @@ pub(super) fn position(position: &v1::Position) -> String {
     format!("{}/{}/{}", position.topic, position.partition, position.offset)
 }
 
+/// The same of several, with commas.
+pub(super) fn positions(positions: &v1::Positions) -> String {
+    let texts: Vec<String> = positions.positions.iter().map(position).collect();
+    texts.join(",")
+}
+
 /// The number or a dash.
 pub(super) fn or_dash(value: Option<impl Display>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
@@ -202,6 +235,17 @@ mod tests {
             assert!(parse_from(bad).is_err() && parse_until(bad).is_err(), "{bad}");
         }
         assert!(parse_until("earliest").is_err());
+    }
+
+    #[test]
+    fn positions_are_read_and_written_alike() {
+        for text in ["orders/0/12", "orders/0/12,a.b/3/0"] {
+            assert_eq!(parse_positions(text).map(|read| positions(&read)).as_deref(), Ok(text));
+        }
+        for bad in ["", "orders", "orders/0", "orders/x/1", "orders/0/1,"] {
+            assert!(parse_positions(bad).is_err(), "{bad}");
+        }
+        assert!(parse_partition("orders").is_err() && parse_partition("orders/x").is_err());
     }
 
     #[test]

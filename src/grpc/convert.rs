@@ -5,6 +5,7 @@ mod failing;
 mod filter;
 mod frames;
 mod groups;
+mod replays;
 mod resets;
 mod topic;
 mod dead_letters;
@@ -30,6 +31,7 @@ pub(super) use self::{
     frames::{FrameParts, Messages, Oversized, read_events, subscribe_response, wire_credit},
     groups::{delete_group, group, listed_group},
     open::{credit, id_ranges, open, read_options},
+    replays::{listed_replay, replay, start_replay},
     resets::{plan_reset, reset, reset_plan},
     state::{restore_frame, restore_options, snapshot},
     topic::{settings_over, topic_info},

@@ -35,6 +35,7 @@ mod portal;
 mod publish;
 mod publish_stream;
 mod read;
+mod replays;
 mod resets;
 mod retries;
 mod rivals;

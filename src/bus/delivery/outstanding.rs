@@ -160,6 +160,18 @@ impl<T: Copy> Outstanding<T> {
         done.into_iter().filter_map(|id| self.take(id).ok()).collect()
     }
 
+    /// The item of an id, if it is not settled.
+    pub(super) fn get(&self, id: u64) -> Option<&T> {
+        let slot = match id.checked_sub(self.first) {
+            Some(index) => self.recent.get(usize::try_from(index).ok()?)?,
+            None => self.old.get(&id)?,
+        };
+        match slot {
+            Slot::Out(item) => Some(item),
+            Slot::Settled | Slot::Stale | Slot::Expired => None,
+        }
+    }
+
     /// Ids within a range that are not settled.
     pub(super) fn open_in(&self, range: IdRange) -> Vec<u64> {
         let old = self.old.range(range.first.min(range.last)..=range.last);

@@ -8,6 +8,7 @@
 
 mod below;
 mod doomed;
+mod replayed;
 
 use std::{
     cmp::Reverse,
@@ -18,9 +19,10 @@ use std::{
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
+use self::replayed::Replayed;
 use super::{
     PartitionId,
-    entry::{Doom, Entry, EntryId, LaneKey, Why},
+    entry::{Doom, Entry, EntryId, LaneKey, Origin, Why},
 };
 
 /// An event that so many streams broke over is sent alone.
@@ -47,6 +49,7 @@ pub(super) struct Scheduler<P> {
     delayed: BinaryHeap<Reverse<(Instant, EntryId)>>,
     /// Events that failed or were abandoned.
     troubled: BTreeMap<(PartitionId, i64), EntryId>,
+    replayed: Replayed,
 }
 
 impl<P> Default for Scheduler<P> {
@@ -62,6 +65,7 @@ impl<P> Default for Scheduler<P> {
             unsent: 0,
             delayed: BinaryHeap::new(),
             troubled: BTreeMap::new(),
+            replayed: Replayed::default(),
         }
     }
 }
@@ -126,6 +130,9 @@ impl<P> Scheduler<P> {
     /// Nothing of its key is before it.
     fn go_ahead(&mut self, id: EntryId) {
         let Some(entry) = self.entries.get_mut(id) else { return };
+        if entry.replay().is_some() {
+            return self.replayed_goes_ahead(id);
+        }
         let quarantine = entry.lane.and_then(|lane| self.quarantined.get(&lane));
         if quarantine.is_some_and(|number| *number > entry.passes) {
             entry.doom = Some(Box::new(Doom::of(Why::Behind)));
@@ -161,7 +168,7 @@ impl<P> Scheduler<P> {
     /// The event is settled: the next of its key may go.
     pub(super) fn done(&mut self, id: EntryId) -> Option<Entry<P>> {
         let entry = self.entries.try_remove(id)?;
-        if entry.letter.is_none() && entry.tries.is_troubled() {
+        if entry.origin == Origin::Topic && entry.tries.is_troubled() {
             self.troubled.remove(&(entry.partition, entry.arrival.offset));
         }
         if let Some(lane) = entry.lane
@@ -172,6 +179,9 @@ impl<P> Scheduler<P> {
                 None => drop(behind.remove()),
             }
         }
+        if entry.replay().is_some() {
+            self.replayed_is_done(&entry);
+        }
         Some(entry)
     }
 
@@ -179,9 +189,11 @@ impl<P> Scheduler<P> {
     pub(super) fn release(&mut self, id: EntryId) {
         if let Some(entry) = self.entries.get_mut(id) {
             entry.out = false;
-            match entry.tries.abandons >= ALONE_AFTER {
-                true => self.alone.push_front(id),
-                false => self.ready.push_front(id),
+            match (entry.replay(), entry.tries.abandons >= ALONE_AFTER) {
+                (Some(number), _) if self.replayed.is_over(number) => drop(self.done(id)),
+                (_, true) => self.alone.push_front(id),
+                (Some(_), _) => self.replayed.ready.push_front(id),
+                (None, _) => self.ready.push_front(id),
             }
         }
     }
@@ -190,7 +202,7 @@ impl<P> Scheduler<P> {
     pub(super) fn unsend(&mut self, id: EntryId) {
         if let Some(entry) = self.entries.get_mut(id) {
             entry.tries.attempt = entry.tries.attempt.saturating_sub(1);
-            entry.is_unsent = entry.tries.attempt == 0;
+            entry.is_unsent = entry.tries.attempt == 0 && entry.replay().is_none();
             self.unsent += usize::from(entry.is_unsent);
         }
         self.release(id);
@@ -200,7 +212,10 @@ impl<P> Scheduler<P> {
     pub(super) fn delay(&mut self, id: EntryId, due: Instant) {
         if let Some(entry) = self.entries.get_mut(id) {
             entry.out = false;
-            self.delayed.push(Reverse((due, id)));
+            match entry.replay() {
+                Some(number) if self.replayed.is_over(number) => drop(self.done(id)),
+                _ => self.delayed.push(Reverse((due, id))),
+            }
         }
     }
 
@@ -208,7 +223,7 @@ impl<P> Scheduler<P> {
     pub(super) fn trouble(&mut self, id: EntryId, note: impl FnOnce(&mut Entry<P>)) -> Option<&Entry<P>> {
         let entry = self.entries.get_mut(id)?;
         note(entry);
-        if entry.letter.is_none() && entry.tries.is_troubled() {
+        if entry.origin == Origin::Topic && entry.tries.is_troubled() {
             self.troubled.insert((entry.partition, entry.arrival.offset), id);
         }
         Some(entry)
@@ -258,6 +273,7 @@ impl<P> Scheduler<P> {
         self.keep(|entry| entry.partition != partition);
         self.lanes.retain(|(of, _), _| *of != partition);
         self.quarantined.retain(|(of, _), _| *of != partition);
+        self.drop_replayed_keys(partition);
     }
 
     /// Forgets the events of a partition that are not busy now.
@@ -280,6 +296,7 @@ impl<P> Scheduler<P> {
         self.troubled.retain(|_, id| stays_id(*id));
         self.entries.retain(|_, entry| stays(entry));
         self.unsent = self.entries.iter().filter(|(_, entry)| entry.is_unsent).count();
+        self.keep_replayed();
     }
 }
 

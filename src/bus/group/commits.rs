@@ -7,10 +7,12 @@ use futures_util::future::BoxFuture;
 use super::{
     Ending, StreamKey,
     partitions::Owned,
+    replaying::Advanced,
     task::{RETRY, Task},
 };
 use crate::{
     bus::{
+        Inner,
         dead_letters::{LetterId, Store},
         delivery::{IdFault, PartitionId},
         notes::{Noted, Notes},
@@ -64,7 +66,23 @@ pub(super) enum Waiter {
 pub(super) struct Committed {
     moved: Vec<Moved>,
     letters: Vec<LetterId>,
+    replayed: Vec<Advanced>,
     result: Result<()>,
+}
+
+/// What the log has not got yet.
+#[derive(Default)]
+struct Work {
+    moved: Vec<Moved>,
+    noted: Vec<Noted>,
+    letters: Vec<LetterId>,
+    replayed: Vec<Advanced>,
+}
+
+impl Work {
+    fn is_empty(&self) -> bool {
+        self.moved.is_empty() && self.letters.is_empty() && self.replayed.is_empty()
+    }
 }
 
 /// What a commit says of a partition.
@@ -154,8 +172,8 @@ impl Task {
         if !due && commits.waiting.is_empty() && !(self.members.is_empty() && commits.changes > 0) {
             return;
         }
-        let (moved, commits) = self.uncommitted();
-        if self.member.is_none() && !(moved.is_empty() && self.commits.letters.is_empty()) {
+        let work = self.uncommitted();
+        if self.member.is_none() && !work.is_empty() {
             // Between two memberships: wait for the next.
             self.commits.failed = Some(now);
             return;
@@ -165,12 +183,23 @@ impl Task {
         self.commits.is_urgent = false;
         self.commits.began = now;
         match self.member.clone() {
-            Some(member) if !moved.is_empty() || !self.commits.letters.is_empty() => {
-                let (notes, store) = (Arc::clone(&self.bus.notes), Arc::clone(&self.letters));
-                let letters = std::mem::take(&mut self.commits.letters);
+            Some(member) if !work.is_empty() => {
+                let (bus, store) = (Arc::clone(&self.bus), Arc::clone(&self.letters));
+                self.commits.letters.clear();
                 self.commits.in_flight = Some(Box::pin(async move {
-                    let result = commit(&*member, (&notes, &store), commits, letters.clone()).await;
-                    Committed { moved, letters, result }
+                    let result = commit(&*member, (&bus, &store), &work).await;
+                    let Work {
+                        moved,
+                        letters,
+                        replayed,
+                        ..
+                    } = work;
+                    Committed {
+                        moved,
+                        letters,
+                        replayed,
+                        result,
+                    }
                 }));
             }
             _ => {
@@ -194,6 +223,7 @@ impl Task {
                         owned.changed = self.version;
                     }
                 }
+                self.replay_advanced(committed.replayed);
                 self.tell_committed();
                 self.tell_covered();
             }
@@ -207,21 +237,24 @@ impl Task {
         }
     }
 
-    /// What the log has not got yet.
-    fn uncommitted(&self) -> (Vec<Moved>, Vec<Noted>) {
-        let (mut moved, mut commits) = (Vec::new(), Vec::new());
+    fn uncommitted(&self) -> Work {
+        let mut work = Work {
+            letters: self.commits.letters.clone(),
+            replayed: self.unsaved_replay(),
+            ..Work::default()
+        };
         for (id, owned) in &self.owned {
             let Some(view) = self.dispatch.partition(*id) else {
                 continue;
             };
             if view.committed > owned.durable || view.version > owned.noted || owned.must_commit {
-                moved.push(Moved {
+                work.moved.push(Moved {
                     id: *id,
                     serial: owned.serial,
                     offset: view.committed,
                     version: view.version,
                 });
-                commits.push(Noted {
+                work.noted.push(Noted {
                     group: self.identity.group.clone(),
                     partition: (*owned.partition).clone(),
                     offset: view.committed,
@@ -231,24 +264,21 @@ impl Task {
                 });
             }
         }
-        (moved, commits)
+        work
     }
 }
 
-async fn commit(
-    member: &dyn Member,
-    (notes, store): (&Notes, &Store),
-    noted: Vec<Noted>,
-    letters: Vec<LetterId>,
-) -> Result<()> {
-    let mut written = notes.write(&noted).await?;
-    if !letters.is_empty() {
-        store.done(letters).await?;
+async fn commit(member: &dyn Member, (bus, store): (&Inner, &Store), work: &Work) -> Result<()> {
+    let notes = &*bus.notes;
+    let mut written = notes.write(&work.noted).await?;
+    if !work.letters.is_empty() {
+        store.done(work.letters.clone()).await?;
     }
+    bus.save_replay(&work.replayed).await?;
     while !written.commits.is_empty() {
         match member.commit(written.commits).await {
             Err(error) if error.reason() == Reason::RequestTooLarge && notes.shorten(written.longest, &error) => {
-                written = notes.write(&noted).await?;
+                written = notes.write(&work.noted).await?;
             }
             Err(error) => return Err(error),
             Ok(()) => {

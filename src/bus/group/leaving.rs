@@ -77,6 +77,7 @@ impl Task {
                 let view = self.dispatch.partition(**id);
                 let is_noted = view.is_none_or(|view| view.committed == owned.durable && view.version == owned.noted);
                 let is_idle = view.is_none_or(|view| view.in_flight == 0) && self.commits.letters.is_empty();
+                let is_idle = is_idle && self.is_replay_noted(**id);
                 (is_noted && is_idle) || (is_over(owned) && (is_noted || has_failed))
             })
             .map(|(id, _)| *id)
@@ -131,5 +132,6 @@ impl Task {
         self.graves.heads.retain(|(of, _), _| *of != id);
         self.redrives.forget(id);
         self.covering.forget(id);
+        self.replaying.forget(id);
     }
 }

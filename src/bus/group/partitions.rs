@@ -89,7 +89,7 @@ impl Owned {
     /// The reset that an event is sent again by; `None` = it is sent as ever.
     pub(super) fn reset_of(&self, event: &Payload) -> Option<Arc<str>> {
         let again = self.again.as_ref()?;
-        let is_again = event.redriven().is_none() && again.is_of(event.item().offset);
+        let is_again = event.is_live() && again.is_of(event.item().offset);
         is_again.then(|| Arc::clone(&again.reset_id))
     }
 

@@ -27,6 +27,7 @@ use super::{
     partitions::{Owned, Started},
     reading::ReadDone,
     redrives::Redrives,
+    replaying::Replaying,
     streams::Member,
     waking::{Looks, maybe},
 };
@@ -80,6 +81,7 @@ pub(super) struct Task {
     pub(super) letters: Arc<Store>,
     pub(super) graves: Graves,
     pub(super) redrives: Redrives,
+    pub(super) replaying: Replaying,
     pub(super) moves: Moves,
     pub(super) covering: Covering,
     pub(super) watch: Watch,
@@ -156,6 +158,7 @@ impl Task {
             keeping: Keeping::new(now),
             graves: Graves::default(),
             redrives: Redrives::new(letters.changes()),
+            replaying: Replaying::new(bus.settings.group_buffer_bytes),
             letters,
             moves: Moves::default(),
             covering: Covering::default(),
@@ -194,8 +197,10 @@ impl Task {
                 reloaded = maybe(&mut self.redrives.loading) => self.reloaded(reloaded),
                 moved = maybe(&mut self.moves.in_flight) => self.moved(moved),
                 Ok(()) = self.redrives.changes.changed() => self.redrives.look = true,
+                Some(came) = self.replaying.work.next() => self.replay_came(came),
                 () = self.watch.gauges.buffer.freed() => {}
                 () = self.covering.left() => {}
+                () = self.replaying.buffer.freed() => {}
                 ends = maybe(&mut self.observing) => self.observed(ends),
                 () = draining.cancelled(), if self.drain_until.is_none() => self.drain(),
                 () = sleep_until(wake_at) => {}
@@ -261,6 +266,7 @@ impl Task {
         self.expire_leases(now);
         self.recall_unread(now);
         self.redrive();
+        self.replay(now);
         self.bury(now);
         self.deliver(now);
         self.pack(now);

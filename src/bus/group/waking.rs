@@ -41,6 +41,7 @@ impl Task {
             self.lease_at(),
             self.graves.retry_at().filter(|_| self.moves.is_idle()),
             self.move_at(),
+            self.replay_at(),
             self.measure_at(),
             self.pack_due(),
             (!self.members.is_empty() && self.observing.is_none()).then_some(self.next_heartbeat),

@@ -2,7 +2,7 @@
 
 use crate::{
     cli::words,
-    proto::tidings::v1::{Positions, Target, TopicPartition, target::To},
+    proto::tidings::v1::{Target, target::To},
 };
 
 pub(super) fn parse(text: &str) -> Result<Target, String> {
@@ -36,17 +36,6 @@ fn parse_other(text: &str) -> Result<To, String> {
     })
 }
 
-pub(super) fn parse_partition(text: &str) -> Result<TopicPartition, String> {
-    let parts = text
-        .rsplit_once('/')
-        .and_then(|(topic, partition)| Some((topic, partition.parse().ok()?)));
-    let (topic, partition) = parts.ok_or("a topic and a partition such as orders/0")?;
-    Ok(TopicPartition {
-        topic: topic.to_owned(),
-        partition,
-    })
-}
-
 pub(super) fn text(target: Option<&Target>) -> String {
     match target.and_then(|target| target.to.as_ref()) {
         None => "-".to_owned(),
@@ -54,10 +43,7 @@ pub(super) fn text(target: Option<&Target>) -> String {
         Some(To::Latest(())) => "latest".to_owned(),
         Some(To::Time(time)) => time.to_string(),
         Some(To::ShiftBy(events)) => format!("{events:+}"),
-        Some(To::Positions(Positions { positions })) => {
-            let texts: Vec<String> = positions.iter().map(words::position).collect();
-            texts.join(",")
-        }
+        Some(To::Positions(positions)) => words::positions(positions),
         Some(To::Snapshot(name)) => format!("snapshot:{name}"),
         Some(To::CommittedBy(group)) => format!("group:{group}"),
         Some(To::UndoResetId(id)) => format!("undo:{id}"),
@@ -96,6 +82,5 @@ mod tests {
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
-        assert!(parse_partition("orders").is_err() && parse_partition("orders/x").is_err());
     }
 }

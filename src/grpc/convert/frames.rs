@@ -172,6 +172,7 @@ fn delivery(delivery: &Delivery) -> wire::Delivery {
         log_time: Some(timestamp(item.log_time)),
         size: item.size,
         failures: delivery.failures,
+        replay_id: delivery.replay_id().unwrap_or_default().into(),
         reset_id: delivery.reset_id().unwrap_or_default().into(),
         redrive_id: delivery.redrive_id().unwrap_or_default().into(),
         fault: fault(item),

@@ -10,7 +10,7 @@ use tidings::proto::{
         PublishRequest, ReadEvent, ReadEvents, ReadRequest, ReadResponse, SubscribeRequest, SubscribeResponse,
         command_service_client::CommandServiceClient, offset_service_client::OffsetServiceClient,
         publisher_service_client::PublisherServiceClient, read_response::Frame as ReadFrame,
-        subscribe_request::Frame as Sent, subscribe_response::Frame,
+        replay_service_client::ReplayServiceClient, subscribe_request::Frame as Sent, subscribe_response::Frame,
         subscriber_service_client::SubscriberServiceClient, system_service_client::SystemServiceClient,
         topic_service_client::TopicServiceClient,
     },
@@ -46,6 +46,10 @@ impl Server {
 
     pub(crate) fn commands(&self) -> CommandServiceClient<Channel> {
         CommandServiceClient::new(self.channel())
+    }
+
+    pub(crate) fn replays(&self) -> ReplayServiceClient<Channel> {
+        ReplayServiceClient::new(self.channel())
     }
 
     pub(crate) fn system(&self) -> SystemServiceClient<Channel> {
@@ -160,6 +164,14 @@ pub(crate) fn open(group: &str) -> Open {
             bytes: 0,
         }),
         ..Default::default()
+    }
+}
+
+/// The same, with credit for so many.
+pub(crate) fn open_with_credit(group: &str, events: i64) -> Open {
+    Open {
+        credit: Some(Credit { events, bytes: 0 }),
+        ..open(group)
     }
 }
 

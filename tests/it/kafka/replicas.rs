@@ -10,6 +10,7 @@ mod creation;
 mod deleting;
 mod load;
 mod looking;
+mod replays;
 mod resets;
 mod witness;
 
