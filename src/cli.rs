@@ -13,6 +13,7 @@ mod dead_letters;
 mod info;
 mod bench;
 mod client;
+mod tls;
 mod event;
 mod json;
 mod table;

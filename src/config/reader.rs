@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Key prefixes that are fixed for later versions.
-const LATER: [&str; 4] = ["tls", "auth", "snapshots", "conventions"];
+const LATER: [&str; 3] = ["auth", "snapshots", "conventions"];
 
 /// What is in force for one key, and who said so.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -41,4 +41,5 @@ mod sharing;
 mod sizes;
 mod subscribe;
 mod tidy;
+mod tls;
 mod topics;
