@@ -18,6 +18,7 @@ mod commands;
 mod info;
 mod bench;
 mod client;
+mod tls;
 mod event;
 mod json;
 mod table;

@@ -13,6 +13,7 @@ mod commands;
 mod kafka;
 mod snapshots;
 mod checkpoints;
+mod tls;
 mod reader;
 mod setting;
 mod layer;
@@ -32,6 +33,7 @@ pub use sections::{
     AfterDeadLetter, Backend, Embedded, Fsync, Limits, Log, LogFormat, LogLevel, RouteConfig, Server, Telemetry, Topics,
 };
 pub use snapshots::{Schedule, Snapshots};
+pub use tls::{ClientAuth, ClientTls, Tls};
 
 use self::{layer::Layer, reader::Reader};
 
@@ -42,6 +44,7 @@ pub const DEFAULT: &str = include_str!("config/default.toml");
 #[derive(Clone, Debug)]
 pub struct Config {
     pub server: Server,
+    pub tls: Option<Tls>,
     pub log: Log,
     pub routes: Vec<RouteConfig>,
     pub topics: Topics,
@@ -95,11 +98,14 @@ impl Config {
     }
 
     fn read(mut reader: Reader) -> Result<Self, Vec<ConfigFault>> {
-        let (server, log) = (sections::server(&mut reader), sections::log(&mut reader));
+        let tls = tls::read(&mut reader);
+        let is_closed = tls.as_ref().is_some_and(Tls::knows_clients);
+        let (server, log) = (sections::server(&mut reader, is_closed), sections::log(&mut reader));
         let mut config = Self {
             routes: sections::routes(&mut reader),
             topics: sections::topics(&mut reader, log.backend),
             server,
+            tls,
             log,
             delivery: delivery::read(&mut reader),
             snapshots: snapshots::read(&mut reader),

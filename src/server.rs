@@ -6,6 +6,7 @@
 mod connections;
 mod ops;
 mod parts;
+mod tls;
 
 use std::{future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -28,7 +29,14 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Runs the bus until `stop` is ready, then drains. `Err` if it could not start or serve.
 pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> Result<()> {
-    let listener = bind(config.server.listen, "server.listen").await?;
+    let stopped = CancellationToken::new();
+    let (tls, follow_tls) = config
+        .tls
+        .clone()
+        .map(|tls| tls::open(tls, stopped.clone()))
+        .transpose()?
+        .unzip();
+    let listener = (bind(config.server.listen, "server.listen").await?, tls);
     let ops = bind(config.server.ops, "server.ops").await?;
     let (log, log_name) = parts::open_log(&config).await?;
     let (routes, stores) = (parts::routes(&config)?, parts::stores(&config)?);
@@ -36,14 +44,14 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> Resul
     let (tasks, ops_address) = (TaskTracker::new(), address(&ops)?);
     let (serving, is_serving) = watch::channel(true);
     let stopping = CancellationToken::new();
-    let stopped = CancellationToken::new();
     let metrics = Arc::new(Metrics::of(&bus, log_name)?);
     let health = (bus.health(), is_serving.clone());
     tasks.spawn(ops::serve(ops, metrics, health, stopped.clone()));
+    follow_tls.map(|follow| tasks.spawn(follow));
     tasks.spawn(ops::follow_log(bus.health(), serving, stopping.clone()));
     let services = Services::new(bus.clone(), parts::request_limits(&config), log_name, tasks.clone());
     let routes = services.routes(Health::new(is_serving))?;
-    tracing::info!(address = %address(&listener)?, ops = %ops_address, "listening");
+    tracing::info!(address = %address(&listener.0)?, ops = %ops_address, "listening");
     let serve = serve(listener, routes, &config, stopping.clone());
     tokio::pin!(serve);
     tokio::select! {
@@ -82,7 +90,12 @@ fn address(listener: &TcpListener) -> Result<SocketAddr> {
         .map_err(|error| Error::new(Reason::Internal, format!("tell the listener's address: {error}")))
 }
 
-async fn serve(listener: TcpListener, routes: Routes, config: &Config, stop: CancellationToken) {
+async fn serve(
+    listener: (TcpListener, Option<tls::Acceptor>),
+    routes: Routes,
+    config: &Config,
+    stop: CancellationToken,
+) {
     let service = ServiceBuilder::new()
         // Outermost: every answer, errors too, carries the caller's request id.
         .layer(tower_http::request_id::PropagateRequestIdLayer::x_request_id())

@@ -39,13 +39,13 @@ pub struct Global {
     /// The bearer token to send with each call
     #[arg(long, global = true, env = "TIDINGS_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
-    /// The authority that signed the server's certificate (TLS is not built yet)
+    /// The authorities (PEM) that sign servers' certificates, in place of the machine's; with it the server is spoken to by TLS
     #[arg(long, global = true, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// The client's certificate (TLS is not built yet)
+    /// The client's certificate
     #[arg(long, global = true, value_name = "FILE")]
     pub cert: Option<PathBuf>,
-    /// The key of the client's certificate (TLS is not built yet); behind `publish`, --key is the event's and this is --tls-key
+    /// The key of the client's certificate; behind `publish`, --key is the event's and this is --tls-key
     #[arg(long = "key", alias = "tls-key", global = true, value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
     /// Text for people, or one JSON object a line for scripts

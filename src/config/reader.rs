@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Key prefixes that are fixed for later versions.
-const LATER: [&str; 3] = ["tls", "auth", "conventions"];
+const LATER: [&str; 2] = ["auth", "conventions"];
 
 /// What is in force for one key, and who said so.
 #[derive(Clone, Debug, PartialEq, Eq)]

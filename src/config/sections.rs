@@ -122,13 +122,14 @@ pub enum LogFormat {
     Json,
 }
 
-pub(super) fn server(reader: &mut Reader) -> Server {
+/// `is_closed`: clients show with certificates who they are.
+pub(super) fn server(reader: &mut Reader, is_closed: bool) -> Server {
     let insecure = reader.take("server.insecure");
     let mut listener = |key: &str| {
         let address: SocketAddr = reader.take(key);
         reader.demand(
             key,
-            insecure || address.ip().is_loopback(),
+            insecure || address.ip().is_loopback() || (is_closed && key == "server.listen"),
             format!("{address} is open to other machines, without TLS and authentication; set server.insecure = true to allow it"),
         );
         address

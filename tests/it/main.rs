@@ -45,4 +45,5 @@ mod sizes;
 mod state;
 mod subscribe;
 mod tidy;
+mod tls;
 mod topics;

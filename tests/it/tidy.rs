@@ -67,7 +67,7 @@ const ONLY_IN: [(&[&str], &[&str]); 13] = [
 
 /// Tests of one log, and those for which it makes no difference.
 const ON_KAFKA_ONLY: &[&str] = &["kafka"];
-const EMBEDDED_ONLY: &[&str] = &["embedded", "docs", "fanout", "tidy"];
+const EMBEDDED_ONLY: &[&str] = &["embedded", "docs", "fanout", "tidy", "tls"];
 
 /// Names that say nothing of what is inside.
 const EMPTY_NAMES: [&str; 8] = [
