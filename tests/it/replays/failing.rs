@@ -131,12 +131,14 @@ async fn events_of_a_quarantined_key_are_passed_over() {
 #[tokio::test]
 async fn records_that_are_no_events_come_with_their_fault_or_fail_where_the_group_wants_none() {
     let server = with_events(1).await;
+    let mut headers = HeadersBuilder::default();
+    headers.add("ce_id", b"");
     let records = vec![NewRecord {
         topic: Topic::new(ORDERS).expect("a name"),
         partition: Some(0),
         key: None,
         value: Some("no event".into()),
-        headers: HeadersBuilder::default().build(),
+        headers: headers.build(),
     }];
     let server = server
         .with_log(async |log: std::sync::Arc<dyn Log>| {
