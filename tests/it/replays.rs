@@ -2,6 +2,7 @@
 
 mod command;
 mod failing;
+mod killed;
 mod lost;
 mod pace;
 mod refused;

@@ -4,7 +4,7 @@ use tidings::{
     log::{HeadersBuilder, Log, NewRecord},
     name::Topic,
     proto::tidings::v1::{
-        Action, DeadLetterFilter, Delivery, Nack, Open, Retry, StartReplayRequest, Undecodable,
+        Action, DeadLetterFilter, Delivery, Nack, Open, Reason, Retry, StartReplayRequest, Undecodable,
         subscribe_request::Frame as Sent,
     },
 };
@@ -84,6 +84,31 @@ async fn a_stream_that_breaks_has_its_replayed_events_go_to_another() {
     );
     ack(&mut other, &rest).await;
     assert_eq!(done(&server, &replay.id).await.acked, 6);
+}
+
+#[tokio::test]
+async fn a_lease_that_is_over_gives_a_replayed_event_to_another_stream() {
+    let server = with_events(3).await;
+    catch_up(&server, 3).await.close().await;
+    let short = Open {
+        lease: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
+        ..open("group")
+    };
+    let replay = start(&server, everything()).await;
+    let mut one = server.subscribe(short).await;
+    let out = one.deliveries(3).await;
+    let mut other = server.subscribe(open("group")).await;
+    let again = other.deliveries(3).await;
+    assert!(
+        again
+            .iter()
+            .all(|delivery| (delivery.failures, &delivery.replay_id) == (1, &replay.id))
+    );
+    // Too late.
+    assert_eq!(ack(&mut one, &out).await, [Reason::Expired; 3]);
+    ack(&mut other, &again).await;
+    let over = done(&server, &replay.id).await;
+    assert_eq!((over.sent, over.acked), (6, 3));
 }
 
 #[tokio::test]
