@@ -74,8 +74,11 @@ enum Kind {
 struct Opened {
     number: u64,
     asked: Vec<Place>,
-    known: Result<(Known, Vec<Option<(ReplayRange, Arc<Replayed>)>>)>,
+    known: Result<(Known, Vec<Option<Begun>>)>,
 }
+
+/// What of a partition is replayed, and how far that has come.
+type Begun = (ReplayRange, Arc<Replayed>);
 
 type Place = (PartitionId, u64, Arc<TopicPartition>);
 
@@ -140,8 +143,14 @@ impl Task {
         replaying.parked.clear();
         replaying.work.clear();
         (replaying.reading, replaying.again) = (0, None);
+        self.dispatch.stop_replay();
+        if self.replaying.known.is_some() {
+            // What no client has read must not reach it any more.
+            self.take_back_all();
+        }
+        let replaying = &mut self.replaying;
         if replaying.id.is_none() {
-            return self.dispatch.stop_replay();
+            return;
         }
         replaying.opened.clear();
         replaying.saved.clear();
@@ -241,11 +250,7 @@ impl Task {
 
 impl Inner {
     /// The replay, and of each partition its range and how far it has come, as whoever had it before has written.
-    async fn look_up_replay(
-        &self,
-        id: &str,
-        asked: &[Place],
-    ) -> Result<(Known, Vec<Option<(ReplayRange, Arc<Replayed>)>>)> {
+    async fn look_up_replay(&self, id: &str, asked: &[Place]) -> Result<(Known, Vec<Option<Begun>>)> {
         let row = self.replay_row(id).await?;
         if row.ended.is_some() {
             // The group's record is about to say so too.

@@ -70,13 +70,13 @@ impl Inner {
         else {
             return Ok(false);
         };
-        let mut left = row.ranges.iter().filter(|range| !self.is_done(row, range)).peekable();
-        if !row.is_announced || row.ended.is_some() || left.peek().is_none() {
+        let left: Vec<&ReplayRange> = row.ranges.iter().filter(|range| !self.is_done(row, range)).collect();
+        if !row.is_announced || row.ended.is_some() || left.is_empty() {
             return Ok(false);
         }
         let there = self.existing_partitions(&record.settings.topics).await?;
         let there: FxHashSet<TopicPartition> = there.into_iter().collect();
-        let all_there = left.all(|range| there.contains(&range.partition));
+        let all_there = left.iter().all(|range| there.contains(&range.partition));
         if all_there {
             // What was missing is back.
             self.replays.miss_nothing_of(&row.id);

@@ -21,7 +21,10 @@ impl<P> Dispatch<P> {
     /// A replay begins; of one before it nothing more is sent, and nothing counts.
     pub fn start_replay(&mut self, number: u64, now: Instant) {
         self.scheduler.start_replay(number);
-        self.replay = Some(Box::new(Replay::new(number, now)));
+        let out = self.replay.as_ref().map_or(0, |before| before.out);
+        let mut replay = Replay::new(number, now);
+        replay.out = out;
+        self.replay = Some(Box::new(replay));
     }
 
     /// Nothing more of the replay is sent; what was sent may still be settled.
