@@ -24,7 +24,6 @@ mod ending;
 mod graves;
 mod redrives;
 mod replaying;
-mod replay_reading;
 mod failing;
 mod gaps;
 mod progress;

@@ -18,7 +18,7 @@ mod keeper;
 mod view;
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -50,5 +50,16 @@ impl Replays {
             progress,
             missing: Mutex::default(),
         }
+    }
+
+    /// It is over.
+    fn miss_nothing_of(&self, id: &str) {
+        let keys = progress::keys_of(id);
+        self.missing().retain(|key, _| !key.starts_with(&keys));
+    }
+
+    /// Nothing panics while it holds this lock, so a poisoned one is whole.
+    fn missing(&self) -> MutexGuard<'_, FxHashMap<String, Instant>> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

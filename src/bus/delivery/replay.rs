@@ -19,6 +19,8 @@ pub(super) struct Replay<P> {
     /// Events that are on streams.
     pub(super) out: usize,
     pub(super) is_stopped: bool,
+    /// Of late.
+    pub(super) has_passed_over: bool,
     pub(super) courses: FxHashMap<PartitionId, Course<P>>,
 }
 
@@ -70,6 +72,7 @@ impl<P> Replay<P> {
             live: Live::Waits,
             out: 0,
             is_stopped: false,
+            has_passed_over: false,
             courses: FxHashMap::default(),
         }
     }

@@ -64,9 +64,7 @@ pub(super) enum Waiter {
 
 /// A commit that ended.
 pub(super) struct Committed {
-    moved: Vec<Moved>,
-    letters: Vec<LetterId>,
-    replayed: Vec<Advanced>,
+    work: Work,
     result: Result<()>,
 }
 
@@ -188,18 +186,7 @@ impl Task {
                 self.commits.letters.clear();
                 self.commits.in_flight = Some(Box::pin(async move {
                     let result = commit(&*member, (&bus, &store), &work).await;
-                    let Work {
-                        moved,
-                        letters,
-                        replayed,
-                        ..
-                    } = work;
-                    Committed {
-                        moved,
-                        letters,
-                        replayed,
-                        result,
-                    }
+                    Committed { work, result }
                 }));
             }
             _ => {
@@ -215,7 +202,7 @@ impl Task {
             Ok(()) => {
                 self.commits.failed = None;
                 self.commits.last_commit = Some(LogTime::now());
-                for moved in committed.moved {
+                for moved in committed.work.moved {
                     let owned = self.owned.get_mut(&moved.id);
                     if let Some(owned) = owned.filter(|owned| owned.serial == moved.serial) {
                         (owned.durable, owned.noted, owned.must_commit) = (moved.offset, moved.version, false);
@@ -223,7 +210,7 @@ impl Task {
                         owned.changed = self.version;
                     }
                 }
-                self.replay_advanced(committed.replayed);
+                self.replay_advanced(committed.work.replayed);
                 self.tell_committed();
                 self.tell_covered();
             }
@@ -231,7 +218,7 @@ impl Task {
                 tracing::warn!(group = %self.identity.group, %error, "cannot commit");
                 self.commits.failed = Some(Instant::now());
                 self.commits.changes += under_way.max(1);
-                self.commits.letters.extend(committed.letters);
+                self.commits.letters.extend(committed.work.letters);
                 self.postpone(&error);
             }
         }

@@ -5,24 +5,26 @@
 //!                                               ▲ how far it has come ─ with the next commit ◀── acks
 //! ```
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod reading;
+mod saving;
+
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use futures_util::{future::BoxFuture, stream::FuturesUnordered};
 use rustc_hash::{FxHashMap, FxHashSet};
 
+pub(super) use self::saving::Advanced;
+
+use self::reading::{Parked, ReadBack};
 use super::{
     buffer::Buffer,
-    replay_reading::{Parked, ReadBack},
     task::{RETRY, Task},
 };
 use crate::{
     bus::{
         Inner,
         delivery::{Live, PartitionId},
-        replays::{How, ReplayRange, ReplayRow, Replayed, key},
+        replays::{How, ReplayRange, ReplayRow, Replayed},
     },
     error::{Error, Reason, Result},
     filter::Filter,
@@ -41,7 +43,7 @@ pub(super) struct Replaying {
     pub(super) known: Option<Known>,
     /// Partitions that were looked at, whether the replay has something of them or not.
     opened: FxHashSet<PartitionId>,
-    pub(super) parked: std::collections::VecDeque<Parked>,
+    parked: VecDeque<Parked>,
     pub(super) reading: usize,
     pub(super) work: FuturesUnordered<BoxFuture<'static, Came>>,
     pub(super) buffer: Arc<Buffer>,
@@ -61,28 +63,24 @@ pub(super) struct Known {
 }
 
 /// What the replay waited for.
-pub(super) enum Came {
+pub(super) struct Came(Kind);
+
+enum Kind {
     Opened(Opened),
     Read(ReadBack),
 }
 
 /// Partitions in which the replay may have something, and how far it has come there.
-pub(super) struct Opened {
+struct Opened {
     number: u64,
     asked: Vec<Place>,
-    known: Result<(Known, Vec<Option<(ReplayRange, Arc<Replayed>)>>)>,
+    known: Result<(Known, Vec<Option<Begun>>)>,
 }
+
+/// What of a partition is replayed, and how far that has come.
+type Begun = (ReplayRange, Arc<Replayed>);
 
 type Place = (PartitionId, u64, Arc<TopicPartition>);
-
-/// How far a replay has come in a partition, as it is to be saved.
-pub(super) struct Advanced {
-    id: PartitionId,
-    number: u64,
-    version: (i64, u64),
-    key: String,
-    replayed: Replayed,
-}
 
 impl Replaying {
     /// Of a group that may hold so many bytes of events.
@@ -92,7 +90,7 @@ impl Replaying {
             number: 0,
             known: None,
             opened: FxHashSet::default(),
-            parked: std::collections::VecDeque::new(),
+            parked: VecDeque::new(),
             reading: 0,
             work: FuturesUnordered::new(),
             buffer: Buffer::new((group_buffer_bytes / PART_OF_BUFFER).max(1)),
@@ -145,8 +143,14 @@ impl Task {
         replaying.parked.clear();
         replaying.work.clear();
         (replaying.reading, replaying.again) = (0, None);
+        self.dispatch.stop_replay();
+        if self.replaying.known.is_some() {
+            // What no client has read must not reach it any more.
+            self.take_back_all();
+        }
+        let replaying = &mut self.replaying;
         if replaying.id.is_none() {
-            return self.dispatch.stop_replay();
+            return;
         }
         replaying.opened.clear();
         replaying.saved.clear();
@@ -173,14 +177,14 @@ impl Task {
         let (bus, number) = (Arc::clone(&self.bus), self.replaying.number);
         self.replaying.work.push(Box::pin(async move {
             let known = bus.look_up_replay(&id, &asked).await;
-            Came::Opened(Opened { number, asked, known })
+            Came(Kind::Opened(Opened { number, asked, known }))
         }));
     }
 
     pub(super) fn replay_came(&mut self, came: Came) {
-        match came {
-            Came::Opened(opened) => self.replay_opened(opened),
-            Came::Read(read) => self.replay_read(read),
+        match came.0 {
+            Kind::Opened(opened) => self.replay_opened(opened),
+            Kind::Read(read) => self.replay_read(read),
         }
     }
 
@@ -222,72 +226,6 @@ impl Task {
         self.set_replay_pace();
     }
 
-    /// Each replica has a share of the rate, by its share of the partitions in which something is left.
-    fn set_replay_pace(&mut self) {
-        let Some(Known { row, .. }) = &self.replaying.known else {
-            return;
-        };
-        let left_here = |(id, owned): (&PartitionId, &super::partitions::Owned)| {
-            let (range, course) = (row.range(&owned.partition)?, self.dispatch.course_version(*id)?);
-            (course.0 < range.until).then_some(())
-        };
-        let here = self.owned.iter().filter_map(left_here).count();
-        let all = row
-            .ranges
-            .iter()
-            .filter(|range| self.bus.replayed(row, range).next < range.until);
-        let share = here as f64 / all.count().max(here).max(1) as f64;
-        let rate = row.max_per_second.map(|rate| (rate * share).max(f64::MIN_POSITIVE));
-        self.dispatch.pace_replay(rate, Instant::now());
-    }
-
-    /// What became of the replay since it was saved last.
-    pub(super) fn unsaved_replay(&self) -> Vec<Advanced> {
-        let Some(Known { row, .. }) = &self.replaying.known else {
-            return Vec::new();
-        };
-        let advanced = |id: &PartitionId| {
-            let version = self.dispatch.course_version(*id)?;
-            let (owned, view) = (self.owned.get(id)?, self.dispatch.course(*id)?);
-            (self.replaying.saved.get(id) != Some(&version)).then(|| Advanced {
-                id: *id,
-                number: self.replaying.number,
-                version,
-                key: key(&row.id, &owned.partition),
-                replayed: Replayed::of(view),
-            })
-        };
-        self.replaying.opened.iter().filter_map(advanced).collect()
-    }
-
-    /// Whether all that became of the replay in the partition is saved.
-    pub(super) fn is_replay_noted(&self, id: PartitionId) -> bool {
-        let version = self.dispatch.course_version(id);
-        version.is_none() || self.replaying.saved.get(&id).copied() == version
-    }
-
-    /// It is saved. The last of all owners that are done ends the replay.
-    pub(super) fn replay_advanced(&mut self, advanced: Vec<Advanced>) {
-        let Some(Known { row, .. }) = self.replaying.known.clone().filter(|_| !advanced.is_empty()) else {
-            return;
-        };
-        let mut is_done = false;
-        for one in advanced.into_iter().filter(|one| one.number == self.replaying.number) {
-            let range = self.owned.get(&one.id).and_then(|owned| row.range(&owned.partition));
-            is_done |= range.is_some_and(|range| one.replayed.next >= range.until);
-            self.replaying.saved.insert(one.id, one.version);
-        }
-        self.set_replay_pace();
-        if is_done {
-            let bus = Arc::clone(&self.bus);
-            self.bus.tasks.spawn(async move {
-                if let Err(error) = bus.see_to_replay(&row.id).await {
-                    tracing::debug!(replay = row.id, %error, "cannot end a replay, trying again");
-                }
-            });
-        }
-    }
-
     /// One that was stopped is forgotten once what was out is settled and saved.
     fn let_go_of_replay(&mut self) {
         if self.replaying.known.is_some() && self.unsaved_replay().is_empty() && self.dispatch.forget_replay() {
@@ -312,11 +250,7 @@ impl Task {
 
 impl Inner {
     /// The replay, and of each partition its range and how far it has come, as whoever had it before has written.
-    async fn look_up_replay(
-        &self,
-        id: &str,
-        asked: &[Place],
-    ) -> Result<(Known, Vec<Option<(ReplayRange, Arc<Replayed>)>>)> {
+    async fn look_up_replay(&self, id: &str, asked: &[Place]) -> Result<(Known, Vec<Option<Begun>>)> {
         let row = self.replay_row(id).await?;
         if row.ended.is_some() {
             // The group's record is about to say so too.
@@ -333,17 +267,4 @@ impl Inner {
         let filter = filter.transpose()?;
         Ok((Known { row, filter, mark }, ranges))
     }
-
-    /// Writes down how far the replay has come.
-    pub(super) async fn save_replay(&self, advanced: &[Advanced]) -> Result<()> {
-        if advanced.is_empty() {
-            return Ok(());
-        }
-        let row = |one: &Advanced| (one.key.clone(), one.replayed.clone());
-        let rows: Vec<(String, Replayed)> = advanced.iter().map(row).collect();
-        self.replays.progress.put_all(&rows).await
-    }
 }
-
-/// A read that brings nothing for so long is looked into.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);

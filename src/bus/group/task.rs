@@ -99,8 +99,6 @@ pub(super) struct Task {
     pub(super) matching: Option<BoxFuture<'static, Matching>>,
     /// Set while the bus drains: when streams are ended.
     pub(super) drain_until: Option<Instant>,
-    /// Set while there are no streams: until when one that comes back finds the group as it was.
-    pub(super) linger_until: Option<Instant>,
 }
 
 /// Starts a group's task on this replica.
@@ -172,7 +170,6 @@ impl Task {
             joining: None,
             matching: None,
             drain_until: None,
-            linger_until: None,
             bus,
         }
     }

@@ -71,6 +71,7 @@ impl Inner {
     pub(super) async fn finish_replay(&self, row: &ReplayRow) -> Result<()> {
         let Some(ended) = &row.ended else { return Ok(()) };
         self.take_out_replay(row).await?;
+        self.replays.miss_nothing_of(&row.id);
         if ended.is_announced {
             return Ok(());
         }

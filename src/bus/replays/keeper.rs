@@ -1,7 +1,7 @@
 //! Seeing to replays: that they end once all is done, whoever died on the way, and that what is over is forgotten in time.
 
 use std::{
-    sync::{Arc, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -50,10 +50,38 @@ impl Inner {
         let rows = self.replays.rows.all().into_iter().map(|(_, row)| row);
         let is_open = |row: &Arc<ReplayRow>| row.ended.as_ref().is_none_or(|ended| !ended.is_announced);
         for row in rows.filter(|row| is_open(row) && self.is_accepted(row)) {
-            if let Err(error) = self.see_to_replay(&row.id).await {
+            let seen_to = async {
+                match self.is_under_way(&row).await? {
+                    true => Ok(()),
+                    false => self.see_to_replay(&row.id).await,
+                }
+            };
+            let seen_to: Result<()> = seen_to.await;
+            if let Err(error) = seen_to {
                 tracing::debug!(replay = row.id, %error, "cannot see to a replay, trying again");
             }
         }
+    }
+
+    /// Whether there is nothing to see to, as far as this replica knows without asking the log.
+    async fn is_under_way(&self, row: &ReplayRow) -> Result<bool> {
+        let record = self.groups.known(&row.group);
+        let Some(record) = record.filter(|record| record.replay.as_ref() == Some(&row.id) && !record.is_deleted())
+        else {
+            return Ok(false);
+        };
+        let left: Vec<&ReplayRange> = row.ranges.iter().filter(|range| !self.is_done(row, range)).collect();
+        if !row.is_announced || row.ended.is_some() || left.is_empty() {
+            return Ok(false);
+        }
+        let there = self.existing_partitions(&record.settings.topics).await?;
+        let there: FxHashSet<TopicPartition> = there.into_iter().collect();
+        let all_there = left.iter().all(|range| there.contains(&range.partition));
+        if all_there {
+            // What was missing is back.
+            self.replays.miss_nothing_of(&row.id);
+        }
+        Ok(all_there)
     }
 
     /// Does what is left to be done of a replay by anybody.
@@ -112,7 +140,7 @@ impl Inner {
 
     /// Whether the partition has not been there, or not been the group's, for a while.
     fn is_gone(&self, row: &ReplayRow, range: &ReplayRange, there: &FxHashSet<TopicPartition>) -> bool {
-        let mut missing = self.replays.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut missing = self.replays.missing();
         let key = key(&row.id, &range.partition);
         if there.contains(&range.partition) {
             missing.remove(&key);

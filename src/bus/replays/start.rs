@@ -60,6 +60,8 @@ impl Inner {
         for _ in 0..MOST_TRIES {
             let record = self.groups.newest(&asked.group).await?;
             let record = record.ok_or_else(|| Error::no_such_group(&asked.group))?;
+            // Who created it may have died; the next record has its start no more.
+            let record = self.finish_creation(&asked.group, record).await?;
             if let Some(running) = self.running_replay(&record).await? {
                 return match running.request_id == asked.request_id {
                     true => self.announced(&running).await.map(|row| self.replay_info(&row)),

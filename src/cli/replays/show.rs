@@ -34,14 +34,6 @@ pub(super) fn table(replays: &[Replay]) -> Table {
 }
 
 pub(super) fn replay(replay: &Replay) -> String {
-    let topics = match replay.topics.is_empty() {
-        true => "all of the group's".to_owned(),
-        false => replay.topics.join(", "),
-    };
-    let rate = match replay.max_events_per_second {
-        rate if rate > 0.0 => format!("at most {rate} events a second"),
-        _ => "as fast as can be".to_owned(),
-    };
     let pairs = [
         ("replay", replay.id.clone()),
         ("group", replay.group.clone()),
@@ -60,10 +52,10 @@ pub(super) fn replay(replay: &Replay) -> String {
         ("hidden", replay.hidden.to_string()),
         ("passed over", replay.passed_over.to_string()),
         ("gone", replay.gone.to_string()),
-        ("topics", topics),
+        ("topics", topics(replay)),
         ("from", range::start(replay.start.as_ref())),
         ("until", range::end(replay.end.as_ref())),
-        ("rate", rate),
+        ("rate", rate(replay)),
         ("reason", words::one_line(&replay.reason, 200)),
         ("by", replay.principal.clone()),
         ("started", words::time(replay.start_time.as_ref())),
@@ -76,6 +68,20 @@ pub(super) fn replay(replay: &Replay) -> String {
     let ended = ended.into_iter().filter(|(_, text)| !text.is_empty());
     let pairs: Vec<(&str, String)> = pairs.into_iter().chain(ended).collect();
     format!("{}\n{}", Pairs(&pairs), partitions(replay))
+}
+
+fn topics(replay: &Replay) -> String {
+    match replay.topics.is_empty() {
+        true => "all of the group's".to_owned(),
+        false => replay.topics.join(", "),
+    }
+}
+
+fn rate(replay: &Replay) -> String {
+    match replay.max_events_per_second {
+        rate if rate > 0.0 => format!("at most {rate} events a second"),
+        _ => "as fast as can be".to_owned(),
+    }
 }
 
 fn partitions(replay: &Replay) -> Table {

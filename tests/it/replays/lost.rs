@@ -1,12 +1,18 @@
 //! Replays whose events are not there any more: they are counted, and the replay ends.
 
-use tidings::proto::tidings::v1::{CreateTopicRequest, DeleteTopicRequest, Open, TopicSettings};
+use std::time::Duration;
+
+use tidings::proto::tidings::v1::{
+    CreateTopicRequest, DeleteTopicRequest, Delivery, Open, ReplayState, Start, StartReplayRequest, TopicSettings,
+    start::At,
+};
+use tokio::time::timeout;
 
 use super::{done, everything, start, until};
 use crate::{
     harness::{
         Server,
-        clients::{ORDERS, ids, open, open_with_credit, order},
+        clients::{ORDERS, Subscription, ids, open, open_with_credit, order},
     },
     resets::{ack, create, publish},
 };
@@ -19,7 +25,7 @@ async fn delete(server: &Server) {
 }
 
 /// A replay of ten events to a group that has two of them in its hands.
-async fn begun() -> (Server, crate::harness::clients::Subscription, String) {
+async fn begun() -> (Server, Subscription, String) {
     let (server, stream) = super::caught_up(10).await;
     stream.close().await;
     let mut stream = server.subscribe(open_with_credit("group", 2)).await;
@@ -95,32 +101,48 @@ async fn what_retention_took_is_counted_and_the_rest_is_replayed() {
         server.publish((0..10).map(large).collect()).await;
     }
     let mut stream = server.subscribe(open("group")).await;
-    let mut got = stream.at_least(1).await;
-    while got.len() < 30 {
-        ack(&mut stream, &got.clone()).await;
-        got.extend(stream.at_least(1).await);
-    }
+    take_to_the_last(&mut stream).await;
     stream.close().await;
-    // It is all there when the replay starts, and not when it is carried out.
-    let replay = start(&server, everything()).await;
+    // It is all there when the replay starts, or was, and not when it is carried out.
+    let from_the_first = StartReplayRequest {
+        start: Some(Start {
+            at: Some(At::Positions(super::at(0, 0))),
+        }),
+        ..everything()
+    };
+    let replay = start(&server, from_the_first).await;
     assert_eq!(replay.partitions[0].from_offset, 0);
     let server = server.retain().await;
-    let start = async || {
+    let begins = async || {
         let group = crate::resets::group(&server).await;
         Some(group.partitions[0].start).filter(|start| *start > 0)
     };
-    let first = crate::harness::eventually(crate::harness::SOON, "retention", start).await;
+    let first = crate::harness::eventually(crate::harness::SOON, "retention", begins).await;
     let mut stream = server.subscribe(open("group")).await;
     let shown = until(&server, &replay.id, "what is gone to be counted", |replay| {
         replay.gone > 0
     })
     .await;
     assert!(shown.gone >= first, "{shown:?}");
-    let mut left = usize::try_from(30 - shown.gone).expect("a count");
-    while left > 0 {
-        let again = stream.at_least(1).await;
-        left -= again.iter().filter(|delivery| delivery.replay_id == replay.id).count();
-        ack(&mut stream, &again).await;
+    within("the end of the replay", async {
+        while super::show(&server, &replay.id).await.state() == ReplayState::Running {
+            let some = timeout(Duration::from_millis(100), stream.at_least(1)).await;
+            stream.ack(&some.unwrap_or_default());
+        }
+    })
+    .await;
+    let over = done(&server, &replay.id).await;
+    assert_eq!(over.gone + over.acked, 30);
+}
+
+/// Acks what comes until the newest has come, which retention always keeps.
+async fn take_to_the_last(stream: &mut Subscription) {
+    let is_last = |delivery: &Delivery| delivery.position.as_ref().is_some_and(|at| at.offset == 29);
+    loop {
+        let got = stream.at_least(1).await;
+        stream.ack(&got);
+        if got.iter().any(is_last) {
+            return;
+        }
     }
-    done(&server, &replay.id).await;
 }

@@ -15,7 +15,7 @@ use crate::{
         clients::{Subscription, open_with_credit, order},
         within,
     },
-    resets::{ack, committed, create},
+    resets::{committed, create},
 };
 
 const KEYS: usize = 5;
@@ -104,7 +104,7 @@ async fn no_key_is_ever_in_two_hands_and_each_keeps_its_order() {
     while left > 0 {
         let got = first.at_least(1).await;
         left -= got.len();
-        ack(&mut first, &got).await;
+        first.ack(&got);
     }
     first.close().await;
     let replay = start(&server, everything()).await;

@@ -5,7 +5,7 @@ use crate::bus::delivery::{PartitionId, StreamId, stream::Out};
 
 impl<P> Dispatch<P> {
     /// Everything of the partition below the offset is done, also what did not arrive yet. What streams have of it is settled, with
-    /// their credit as after an ack; later acks of it are answered so. What comes from dead letters is not touched. Says how many
+    /// their credit as after an ack; later acks of it are answered so. What comes from dead letters and replays is not touched. Says how many
     /// events were settled, of those that had arrived.
     pub fn settle_below(&mut self, id: PartitionId, offset: i64) -> usize {
         let partition = self.partitions.get_mut(id);

@@ -21,7 +21,10 @@ impl<P> Dispatch<P> {
     /// A replay begins; of one before it nothing more is sent, and nothing counts.
     pub fn start_replay(&mut self, number: u64, now: Instant) {
         self.scheduler.start_replay(number);
-        self.replay = Some(Box::new(Replay::new(number, now)));
+        let out = self.replay.as_ref().map_or(0, |before| before.out);
+        let mut replay = Replay::new(number, now);
+        replay.out = out;
+        self.replay = Some(Box::new(replay));
     }
 
     /// Nothing more of the replay is sent; what was sent may still be settled.
@@ -113,7 +116,12 @@ impl<P> Dispatch<P> {
             return;
         }
         for index in 0..self.eligible.len() {
-            let Some(id) = self.eligible.get(index).copied() else {
+            let Some(id) = self
+                .eligible
+                .get(index)
+                .copied()
+                .filter(|_| self.next_replayed(now).is_some())
+            else {
                 return;
             };
             self.share_with_replay(id, now, send);
@@ -155,6 +163,11 @@ impl<P> Dispatch<P> {
         if !replay.pace.allows(now) {
             return None;
         }
+        while self.scheduler.peek_replayed().is_none() {
+            if !self.pass_over() {
+                return None;
+            }
+        }
         Some(self.scheduler.peek_replayed()?.avoid)
     }
 
@@ -195,11 +208,23 @@ impl<P> Dispatch<P> {
         }
     }
 
-    /// Events of quarantined keys are not sent: they come when their dead letters are redriven.
-    pub(super) fn pass_over(&mut self) {
+    /// Events of quarantined keys are not sent: they come when their dead letters are redriven. Whether there were some.
+    pub(super) fn pass_over(&mut self) -> bool {
+        let mut any = false;
         while let Some(id) = self.scheduler.next_passed_over() {
             self.give_up(id, Outcome::PassedOver);
+            any = true;
         }
+        if let Some(replay) = &mut self.replay {
+            replay.has_passed_over |= any;
+        }
+        any
+    }
+
+    /// Whether events were passed over since this was asked last.
+    pub fn has_passed_over(&mut self) -> bool {
+        let replay = self.replay.as_mut();
+        replay.is_some_and(|replay| std::mem::take(&mut replay.has_passed_over))
     }
 
     pub(super) fn replayed_settled(&mut self, entry: &Entry<P>, outcome: Outcome) {

@@ -1,6 +1,7 @@
 //! Laws of the whole: order per key, nothing lost, the committed offset behind everything unsettled, whatever streams do.
 
 mod model;
+#[path = "tests/replay_model.rs"]
 mod replay_model;
 
 use super::*;

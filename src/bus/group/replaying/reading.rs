@@ -1,18 +1,17 @@
 //! Reading what is replayed, from logs that may have lost some of it: a replay ends whatever becomes of its topics.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 
-use super::{
-    Payload,
-    gaps::gap_at,
-    payload::{Cause, Held},
-    replaying::{Came, Known, PATIENCE},
-    task::{RETRY, Task},
-};
+use super::{Came, Kind, Known};
 use crate::{
     bus::{
         delivery::{Arrival, PartitionId},
         feed::FeedReader,
+        group::{
+            gaps::gap_at,
+            payload::{Cause, Held, Payload},
+            task::{RETRY, Task},
+        },
         key_hash,
         sieve::{Sifted, sift},
         start::{Gap, GapReason},
@@ -22,6 +21,8 @@ use crate::{
     log::{Log, TopicPartition},
 };
 
+/// A read that brings nothing for so long is looked into.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Partitions that are read at once.
 const AT_ONCE: usize = 4;
 
@@ -76,7 +77,7 @@ impl Task {
             self.replaying.work.push(Box::pin(async move {
                 let mut parked = parked;
                 let got = read(&*log, &mut parked.reader, &filters).await;
-                Came::Read(ReadBack { number, parked, got })
+                Came(Kind::Read(ReadBack { number, parked, got }))
             }));
         }
     }

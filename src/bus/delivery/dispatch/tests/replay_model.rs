@@ -415,3 +415,58 @@ fn a_live_event_waits_for_no_more_than_one_replayed_one_of_its_key() {
     let past: Vec<_> = order.iter().filter(|offset| **offset >= PAST).collect();
     assert!(past.is_sorted() && past.len() == 5);
 }
+
+#[test]
+fn what_a_replay_holds_of_a_stream_is_a_tenth_in_events_and_in_bytes() {
+    for (credit, most) in [
+        (
+            Credit {
+                events: 100,
+                bytes: None,
+            },
+            10,
+        ),
+        (
+            Credit {
+                events: 1_000,
+                bytes: Some(1_000),
+            },
+            10,
+        ),
+        (Credit { events: 5, bytes: None }, 1),
+    ] {
+        let mut dispatch = dispatch(20_000);
+        let partition = dispatch.assign(0);
+        let now = Instant::now();
+        dispatch.start_replay(1, now);
+        dispatch.resume_replay(partition, 0, (&[], Counts::default()));
+        for offset in 0..2_000 {
+            dispatch.arrive(partition, arrival(offset, None));
+            let payload = (PAST + offset, None);
+            dispatch.replay_arrives(
+                partition,
+                Arrival {
+                    payload,
+                    ..arrival(offset, None)
+                },
+            );
+        }
+        let stream = dispatch.join(Ledger::new(credit, MAX, CreditMode::OnSettle), None, 1);
+        // What is replayed is never acked.
+        let mut past = 0;
+        for _ in 0..20 {
+            let mut live = Vec::new();
+            dispatch.pump(now, |_, sending| {
+                match sending.payload.0 < PAST {
+                    true => live.push(sending.id),
+                    false => past += 1,
+                }
+                true
+            });
+            for id in live {
+                dispatch.ack(stream, &one(id), Places::Unwanted);
+            }
+        }
+        assert_eq!(past, most, "{credit:?}");
+    }
+}
