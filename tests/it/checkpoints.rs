@@ -41,10 +41,14 @@ impl Bed {
     /// Starts with more configuration, of other sections.
     pub(crate) async fn start_with(config: &str) -> Self {
         let store = TempDir::with_prefix("tidings-store-").expect("make a directory");
-        let url = format!("file://{}", store.path().join("objects").display());
-        let config = format!("{config}\n[snapshots]\nstore = \"{url}\"\n");
+        let config = format!("{config}\n{}", section(&store));
         let server = Server::start_with(&config).await;
         Self { server, store }
+    }
+
+    /// What another server is configured with that has the same store.
+    pub(crate) fn config(&self) -> String {
+        section(&self.store)
     }
 
     /// With so many events, each with a key of its own, in one partition.
@@ -61,6 +65,11 @@ impl Bed {
             store: self.store,
         }
     }
+}
+
+fn section(store: &TempDir) -> String {
+    let directory = store.path().join("objects");
+    format!("[snapshots]\nstore = \"file://{}\"\n", directory.display())
 }
 
 pub(crate) fn client(server: &Server) -> StateServiceClient<Channel> {
@@ -384,10 +393,8 @@ async fn checkpoints_and_generations_are_listed_page_by_page() {
         };
         for (number, page) in expected.iter().enumerate() {
             let (got, next) = list(&bed.server, request.clone()).await.expect("a page");
-            assert_eq!(
-                (&got, next.is_empty()),
-                (&page.iter().map(|one| (*one).to_owned()).collect(), number == 2)
-            );
+            let page: Vec<String> = page.iter().map(|one| (*one).to_owned()).collect();
+            assert_eq!((got, next.is_empty()), (page, number == 2));
             request.page_token = next;
         }
     }

@@ -1,6 +1,6 @@
 //! Putting a checkpoint: checked, streamed into parts, then one manifest is created that makes it exist, then its group is committed.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use super::{
     CheckpointInfo, Tie,

@@ -20,6 +20,8 @@ use crate::{
 pub(super) const ROOT: &str = "checkpoints";
 /// Calls that are recognized when they are repeated: those that made the last generations.
 const REMEMBERED: usize = 10;
+/// How often a generation may be replaced while it is looked for.
+const MOST_LOOKS: usize = 10;
 /// Nobody writes larger manifests.
 const MOST_BYTES: u64 = 64 << 20;
 /// Of what no generation names. No put takes so long, whatever clocks say.
@@ -63,7 +65,7 @@ impl Shelf {
 
     /// The newest generation and what it is. `None` = there never was any.
     pub(super) async fn newest(&self) -> Result<Option<(u64, Entry)>> {
-        loop {
+        for _ in 0..MOST_LOOKS {
             let Some(newest) = self.generations().await?.pop() else {
                 return Ok(None);
             };
@@ -72,6 +74,8 @@ impl Shelf {
                 return Ok(Some((newest, entry)));
             }
         }
+        let text = format!("read checkpoint {}: the store lists what it does not have", self.name);
+        Err(Error::new(Reason::StoreUnavailable, text).retry_after(Duration::from_secs(1)))
     }
 
     /// Creates a generation, durably, unless somebody else has.

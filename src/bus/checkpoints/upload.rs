@@ -30,7 +30,7 @@ pub struct Upload {
     pub(super) bus: Arc<Inner>,
     pub(super) wanted: Wanted,
     pub(super) data: Data,
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) _permit: OwnedSemaphorePermit,
 }
 
 /// The bytes so far.
@@ -83,7 +83,7 @@ impl Upload {
                 began: Instant::now(),
                 is_named: false,
             },
-            permit,
+            _permit: permit,
         }
     }
 }

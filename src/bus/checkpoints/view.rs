@@ -49,10 +49,14 @@ impl Bus {
     pub async fn checkpoints(&self, after: Option<&CheckpointName>, count: usize) -> Result<Vec<CheckpointRow>> {
         let objects = self.0.objects()?;
         let folders = objects.folders(&ObjectPath::new(ROOT)).await?;
-        let names = folders.iter().filter_map(|name| CheckpointName::new(name, "name").ok());
-        let names = names.filter(|name| after.is_none_or(|after| name > after));
-        let newest = names.map(|name| async move { newest(&Shelf::new(objects, &name), &name).await });
-        let mut newest = stream::iter(newest).buffered(AT_ONCE);
+        let is_meant = |name: &CheckpointName| after.is_none_or(|after| name > after);
+        let mut names = Vec::new();
+        for folder in folders {
+            // Whatever else lies there is no checkpoint.
+            names.extend(CheckpointName::new(&folder, "name").ok().filter(is_meant));
+        }
+        let look = |name: CheckpointName| async move { newest(&Shelf::new(objects, &name), &name).await };
+        let mut newest = stream::iter(names).map(look).buffered(AT_ONCE);
         let mut rows = Vec::new();
         while rows.len() < count
             && let Some(row) = newest.next().await

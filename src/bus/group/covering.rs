@@ -69,13 +69,19 @@ impl Task {
     pub(super) fn cover(&mut self, cover: Arc<Cover>) {
         let is_it = |(_, owned): &(&PartitionId, &Owned)| *owned.partition == cover.partition;
         let Some((&id, owned)) = self.owned.iter().find(is_it) else {
-            return;
+            return self.go_on_behind_gap(&cover.partition);
         };
         if !cover.holds_for(&self.identity.record, owned.epoch) {
             return;
         }
-        // What no client has read must not reach it any more.
-        self.take_back_all();
+        let is_behind = self
+            .dispatch
+            .partition(id)
+            .is_some_and(|view| view.committed < cover.offset);
+        if is_behind {
+            // What no client has read must not reach it any more.
+            self.take_back_all();
+        }
         let settled = self.dispatch.settle_below(id, cover.offset);
         let (group, topic, partition) = (&self.identity.group, &cover.partition.topic, cover.partition.partition);
         tracing::debug!(%group, %topic, partition, offset = cover.offset, settled, checkpoint = cover.checkpoint, "covered");
@@ -89,6 +95,20 @@ impl Task {
         self.covering.uncommitted.insert(id, cover);
         self.jump(id);
         self.tell_covered();
+    }
+
+    /// Where the group failed at a gap, the partition is assigned anew, and begins behind what is covered.
+    fn go_on_behind_gap(&mut self, partition: &TopicPartition) {
+        if self.failed_at.take_if(|gap| gap.partition == *partition).is_some() {
+            self.retire_all();
+        }
+    }
+
+    /// Where the group stands in a partition that has just come, with what a checkpoint covers.
+    pub(super) fn covered_up_to(&self, partition: &TopicPartition, (epoch, committed): (u64, i64)) -> i64 {
+        let cover = self.bus.covers.known(&key(&self.identity.group, partition));
+        let cover = cover.filter(|cover| cover.holds_for(&self.identity.record, epoch));
+        cover.map_or(committed, |cover| cover.offset.max(committed))
     }
 
     /// A partition has just come.

@@ -237,13 +237,15 @@ impl Task {
         if self.fence_assigned(&assigned.partition, remembered.epoch, remembered.standing(committed)) {
             return;
         }
-        let gap = Gap::at(&assigned.partition, committed, bounds);
+        // So does a checkpoint that covers it.
+        let stands = self.covered_up_to(&assigned.partition, (remembered.epoch, committed));
+        let gap = Gap::at(&assigned.partition, stands, bounds);
         if let Some(gap) = gap.as_ref().filter(|_| self.identity.on_gap() == OnGap::Fail) {
             return self.tell_gap(gap);
         }
-        let from = gap.as_ref().map_or(committed, |gap| gap.to);
+        let from = gap.as_ref().map_or(stands, |gap| gap.to);
         // A topic that was made anew has other events at these offsets.
-        let is_anew = from < committed;
+        let is_anew = from < stands;
         let remembered = if is_anew { Remembered::default() } else { remembered };
         let mut owned = Owned::new(&assigned.partition, serial, &remembered);
         let id = self.resume(&assigned.partition, from, remembered);

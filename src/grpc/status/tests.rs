@@ -5,7 +5,7 @@ use tonic_types::StatusExt as _;
 use super::*;
 use crate::{bus::Run, error::Fault};
 
-const ALL: [Reason; 31] = [
+const ALL: [Reason; 34] = [
     Reason::EventInvalid,
     Reason::EventTooLarge,
     Reason::RequestInvalid,
@@ -36,6 +36,9 @@ const ALL: [Reason; 31] = [
     Reason::StoreDamaged,
     Reason::SnapshotNotFound,
     Reason::SnapshotActive,
+    Reason::CheckpointNotFound,
+    Reason::CheckpointConflict,
+    Reason::EpochStale,
     Reason::Internal,
 ];
 

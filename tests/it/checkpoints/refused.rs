@@ -78,85 +78,85 @@ async fn each_fault_of_a_header_is_told_by_its_field_and_nothing_is_stored() {
     let other = other.await;
     let long = |count| "x".repeat(count);
     let labels = |count: usize| (0..count).map(|n| (n.to_string(), String::new())).collect();
-    let cases: Vec<(PutCheckpointHeader, &[&str])> = vec![
-        (standing(vec![position("nothing", 0, 0)]), &["header.positions[0]"]),
-        (standing(vec![position("a b", 0, 0)]), &["header.positions.topic"]),
-        (standing(vec![position(ORDERS, 1, 0)]), &["header.positions[0]"]),
-        (standing(vec![position(ORDERS, -1, 0)]), &["header.positions[0]"]),
-        (standing(at(-1)), &["header.positions[0]"]),
-        (standing(at(6)), &["header.positions[0]"]),
-        (standing([at(1), at(1)].concat()), &["header.positions[1]"]),
+    let cases: Vec<(PutCheckpointHeader, &str)> = vec![
+        (standing(vec![position("nothing", 0, 0)]), "header.positions[0]"),
+        (standing(vec![position("a b", 0, 0)]), "header.positions.topic"),
+        (standing(vec![position(ORDERS, 1, 0)]), "header.positions[0]"),
+        (standing(vec![position(ORDERS, -1, 0)]), "header.positions[0]"),
+        (standing(at(-1)), "header.positions[0]"),
+        (standing(at(6)), "header.positions[0]"),
+        (standing([at(1), at(1)].concat()), "header.positions[1]"),
         (
             standing([at(6), vec![position("nothing", 0, 0)]].concat()),
-            &["header.positions[1]", "header.positions[0]"],
+            "header.positions[1] header.positions[0]",
         ),
-        (standing(vec![position(ORDERS, 0, 0); 10_001]), &["header.positions"]),
-        (tied("group", None, at(1)), &["header.group_epoch"]),
-        (tied("", Some(0), at(1)), &["header.group_epoch"]),
-        (tied("group", Some(0), Vec::new()), &["header.positions"]),
-        (tied("elsewhere", Some(0), at(1)), &["header.positions[0]"]),
+        (standing(vec![position(ORDERS, 0, 0); 10_001]), "header.positions"),
+        (tied("group", None, at(1)), "header.group_epoch"),
+        (tied("", Some(0), at(1)), "header.group_epoch"),
+        (tied("group", Some(0), Vec::new()), "header.positions"),
+        (tied("elsewhere", Some(0), at(1)), "header.positions[0]"),
         (
             PutCheckpointHeader {
                 content_type: long(201),
                 ..header("c")
             },
-            &["header.content_type"],
+            "header.content_type",
         ),
         (
             PutCheckpointHeader {
                 labels: labels(33),
                 ..header("c")
             },
-            &["header.labels"],
+            "header.labels",
         ),
         (
             PutCheckpointHeader {
                 labels: [(long(64), String::new())].into(),
                 ..header("c")
             },
-            &["header.labels"],
+            "header.labels",
         ),
         (
             PutCheckpointHeader {
                 labels: [("a".to_owned(), long(257))].into(),
                 ..header("c")
             },
-            &["header.labels"],
+            "header.labels",
         ),
         (
             PutCheckpointHeader {
                 size: Some(-1),
                 ..header("c")
             },
-            &["header.size"],
+            "header.size",
         ),
         (
             PutCheckpointHeader {
                 size: Some(5),
                 ..header("c")
             },
-            &["header.size"],
+            "header.size",
         ),
         (
             PutCheckpointHeader {
                 sha256: vec![1; 31].into(),
                 ..header("c")
             },
-            &["header.sha256"],
+            "header.sha256",
         ),
         (
             PutCheckpointHeader {
                 sha256: vec![1; 32].into(),
                 ..header("c")
             },
-            &["header.sha256"],
+            "header.sha256",
         ),
         (
             PutCheckpointHeader {
                 request_id: long(129),
                 ..header("c")
             },
-            &["header.request_id"],
+            "header.request_id",
         ),
     ];
     for (wanted, expected) in cases {
@@ -164,11 +164,8 @@ async fn each_fault_of_a_header_is_told_by_its_field_and_nothing_is_stored() {
         let answer = try_put(&bed.server, wanted, "four").await;
         let status = answer.expect_err(&shown);
         assert_eq!(
-            (status.code(), fields(&status)),
-            (
-                Code::InvalidArgument,
-                expected.iter().map(|field| (*field).to_owned()).collect()
-            ),
+            (status.code(), fields(&status).join(" ").as_str()),
+            (Code::InvalidArgument, expected),
             "{shown}"
         );
     }

@@ -3,13 +3,17 @@
 use tidings::{
     log::{Commit, TopicPartition},
     name::{Group, Topic},
-    proto::tidings::v1::{DeleteGroupRequest, DeleteTopicRequest, PutCheckpointHeader},
+    proto::tidings::v1::{DeleteGroupRequest, DeleteTopicRequest, OnGap, Open, PutCheckpointHeader},
 };
+
+use tonic::Code;
 
 use super::{Bed, put, tied::tied};
 use crate::{
+    gaps::{forget, forgetful_with},
     harness::{
         clients::{ORDERS, ids, open},
+        status::refused,
         within,
     },
     resets::{committed, create, numbers, publish},
@@ -47,6 +51,30 @@ async fn what_was_stored_and_not_committed_is_committed_when_it_is_asked_for_aga
     assert_eq!(committed(&bed.server).await, 6);
     let mut stream = bed.server.subscribe(open("group")).await;
     assert_eq!(ids(&stream.deliveries(4).await), numbers(6..10));
+}
+
+#[tokio::test]
+async fn a_group_that_failed_at_a_gap_goes_on_behind_what_is_covered() {
+    let bed = Bed::start().await;
+    let store = bed.config();
+    let server = forgetful_with(&store).await;
+    let failing = || Open {
+        on_gap: OnGap::Fail.into(),
+        ..open("group")
+    };
+    let before = Open {
+        credit: None,
+        ..failing()
+    };
+    server.subscribe(before).await.close().await;
+    let (server, start) = forget(server).await;
+    let mut stream = server.subscribe(failing()).await;
+    refused(stream.end().await, Code::OutOfRange, "POSITION_GONE");
+    put(&server, tied(start + 3), "state").await;
+    assert_eq!(committed(&server).await, start + 3);
+    let mut stream = server.subscribe(failing()).await;
+    let first = &stream.at_least(1).await[0];
+    assert_eq!(first.position.as_ref().expect("a position").offset, start + 3);
 }
 
 #[tokio::test]
