@@ -1,6 +1,7 @@
 //! Puts tracker, scheduler and the streams' ledgers together: arrivals and acks in, sendings and offsets to commit out.
 
 mod alone;
+mod below;
 mod failing;
 mod turns;
 mod views;

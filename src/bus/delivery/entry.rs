@@ -113,6 +113,13 @@ pub(super) struct Entry<P> {
 }
 
 impl<P> Entry<P> {
+    /// Whether all that is settled below an offset of its partition settles it: not if it comes from a dead letter, nor while it
+    /// is being written as one.
+    pub(super) fn is_below(&self, partition: PartitionId, offset: i64) -> bool {
+        let is_dying = self.out && self.doom.is_some();
+        self.partition == partition && self.arrival.offset < offset && self.letter.is_none() && !is_dying
+    }
+
     pub(super) fn new(partition: PartitionId, mut arrival: Arrival<P>, tries: Tries) -> Self {
         Self {
             partition,

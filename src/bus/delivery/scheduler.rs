@@ -6,6 +6,7 @@
 //!              └─────────────────┴──────────────────┘   done lets the next of the lane go ahead
 //! ```
 
+mod below;
 mod doomed;
 
 use std::{

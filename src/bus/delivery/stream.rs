@@ -103,6 +103,17 @@ impl Stream {
         (taken, faults)
     }
 
+    /// Settles what is done, whether the stream says so or not.
+    pub(super) fn settle(&mut self, is_done: impl FnMut(&Out) -> bool) -> Vec<Out> {
+        let settled = self.outstanding.settle(is_done);
+        for out in &settled {
+            self.ledger.settled(out.size);
+            self.bytes -= i64::from(out.size);
+        }
+        self.find_next_expiry();
+        settled
+    }
+
     /// The stream has these until then; for ever where it has no lease.
     pub(super) fn extend(&mut self, ranges: &[IdRange], until: Instant) -> Vec<IdFault> {
         let mut faults = Vec::new();
