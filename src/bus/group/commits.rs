@@ -22,6 +22,8 @@ use crate::{
 pub(super) struct Commits {
     /// What changed since the last commit began: acks, failures.
     pub(super) changes: usize,
+    /// Somebody waits for it who is no stream.
+    pub(super) is_urgent: bool,
     /// Those that the commit in flight has.
     under_way: usize,
     pub(super) in_flight: Option<BoxFuture<'static, Committed>>,
@@ -78,6 +80,7 @@ impl Commits {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             changes: 0,
+            is_urgent: false,
             under_way: 0,
             in_flight: None,
             last_commit: None,
@@ -144,7 +147,8 @@ impl Task {
         }
         let settings = &self.bus.settings;
         let due = commits.changes > 0
-            && (commits.changes >= settings.commit_count
+            && (commits.is_urgent
+                || commits.changes >= settings.commit_count
                 || now >= commits.began + settings.commit_interval
                 || self.owned.values().any(Owned::is_releasing));
         if !due && commits.waiting.is_empty() && !(self.members.is_empty() && commits.changes > 0) {
@@ -158,6 +162,7 @@ impl Task {
         }
         self.commits.covered = std::mem::take(&mut self.commits.waiting);
         self.commits.under_way = std::mem::take(&mut self.commits.changes);
+        self.commits.is_urgent = false;
         self.commits.began = now;
         match self.member.clone() {
             Some(member) if !moved.is_empty() || !self.commits.letters.is_empty() => {
@@ -190,6 +195,7 @@ impl Task {
                     }
                 }
                 self.tell_committed();
+                self.tell_covered();
             }
             Err(error) => {
                 tracing::warn!(group = %self.identity.group, %error, "cannot commit");

@@ -17,6 +17,7 @@ use tokio::{sync::mpsc, time::sleep_until};
 use super::{
     Command, Handle, Identity, Payload, Signal,
     commits::Commits,
+    covering::Covering,
     ends::Ends,
     gauges::Watch,
     graves::Graves,
@@ -80,6 +81,7 @@ pub(super) struct Task {
     pub(super) graves: Graves,
     pub(super) redrives: Redrives,
     pub(super) moves: Moves,
+    pub(super) covering: Covering,
     pub(super) watch: Watch,
     pub(super) serial: u64,
     /// Streams that were not told yet that they have caught up.
@@ -156,6 +158,7 @@ impl Task {
             redrives: Redrives::new(letters.changes()),
             letters,
             moves: Moves::default(),
+            covering: Covering::default(),
             watch,
             serial: 0,
             uncaught: 0,
@@ -192,6 +195,7 @@ impl Task {
                 moved = maybe(&mut self.moves.in_flight) => self.moved(moved),
                 Ok(()) = self.redrives.changes.changed() => self.redrives.look = true,
                 () = self.watch.gauges.buffer.freed() => {}
+                () = self.covering.left() => {}
                 ends = maybe(&mut self.observing) => self.observed(ends),
                 () = draining.cancelled(), if self.drain_until.is_none() => self.drain(),
                 () = sleep_until(wake_at) => {}
@@ -230,6 +234,8 @@ impl Task {
             Command::Fail(key, error) => self.end(key, Err(error)),
             Command::Replace(record) => self.replace(record),
             Command::Describe(reply) => drop(reply.send(self.view())),
+            Command::Cover(cover) => self.cover(cover),
+            Command::Stay(until) => self.covering.stay(until),
         }
     }
 

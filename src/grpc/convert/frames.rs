@@ -50,8 +50,13 @@ pub(in crate::grpc) fn subscribe_response(frame: Frame, parts: &FrameParts) -> M
             settings,
             retry,
         } => Out::GroupChanged(group_changed(revision, &settings, &retry)),
-        Frame::ResetApplied { reset_id, positions } => Out::ResetApplied(wire::ResetApplied {
+        Frame::ResetApplied {
             reset_id,
+            epoch,
+            positions,
+        } => Out::ResetApplied(wire::ResetApplied {
+            reset_id,
+            group_epoch: epoch,
             positions: positions.iter().map(|(at, offset)| position(at, *offset)).collect(),
         }),
         Frame::Drain(deadline) => Out::Drain(wire::Drain {
