@@ -4,6 +4,8 @@ mod settle;
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::{
     Bus, Inner,
     commands::{Instance, InstanceName, Leaving, Listener, Place},
@@ -61,7 +63,7 @@ impl Bus {
     pub async fn subscribe(&self, options: OpenOptions) -> Result<Subscription> {
         let bus = &self.0;
         let lease = bus.lease_of(&options)?;
-        let mut permit = bus.stream_permit()?;
+        let permit = bus.stream_permit()?;
         let place = match options.commands {
             Some(_) => Some(bus.listen().await?),
             None => None,
@@ -84,29 +86,40 @@ impl Bus {
             epoch: record.epoch,
             partitions: bus.stand(&options.group, &record).await?,
         };
-        for _ in 0..MOST_STARTS {
-            let stream = NewStream {
-                opened: opened.clone(),
-                max_credit: bus.settings.max_credit,
-                client_id: options.client_id.clone(),
-                permit,
-            };
-            let handle = bus.running(&options.group, &record).await?;
-            if let Some(mut subscription) = handle.join(stream).await {
-                if let Some(place) = place {
-                    subscription.listen(bus.begin_to_listen(&options, &opened.stream_id, (&subscription, place)));
-                }
-                return Ok(subscription);
-            }
-            // The task ended just then: its last stream had left. Start it again.
-            permit = bus.stream_permit()?;
+        let stream_id = opened.stream_id.clone();
+        let mut subscription = bus.join(&options, &record, (opened, permit)).await?;
+        if let Some(place) = place {
+            subscription.listen(bus.begin_to_listen(&options, &stream_id, (&subscription, place)));
         }
-        // No task lives any more: the server is ending.
-        Err(super::draining())
+        Ok(subscription)
     }
 }
 
 impl Inner {
+    async fn join(
+        self: &Arc<Self>,
+        options: &OpenOptions,
+        record: &Arc<GroupRecord>,
+        (opened, mut permit): (Opened, OwnedSemaphorePermit),
+    ) -> Result<Subscription> {
+        for _ in 0..MOST_STARTS {
+            let stream = NewStream {
+                opened: opened.clone(),
+                max_credit: self.settings.max_credit,
+                client_id: options.client_id.clone(),
+                permit,
+            };
+            let handle = self.running(&options.group, record).await?;
+            if let Some(subscription) = handle.join(stream).await {
+                return Ok(subscription);
+            }
+            // The task ended just then: its last stream had left. Start it again.
+            permit = self.stream_permit()?;
+        }
+        // No task lives any more: the server is ending.
+        Err(super::draining())
+    }
+
     /// The group's task, started if it does not run.
     pub(super) async fn running(self: &Arc<Self>, group: &Group, record: &Arc<GroupRecord>) -> Result<group::Handle> {
         if let Some(deleted) = self.groups.known(group).filter(|known| known.is_deleted()) {

@@ -240,7 +240,13 @@ async fn who_sent_what_to_whom_and_why_is_kept_without_the_payload() {
         ("tidings.commands.sent", command.command_id.as_str())
     );
     let text = format!("{kept:?}");
-    for part in ["group", "anonymous", "set_api_key", "type.example/Key"] {
+    for part in [
+        "group",
+        "anonymous",
+        "set_api_key",
+        "type.example/Key",
+        "the old key leaked",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(!text.contains("confidential"), "{text}");

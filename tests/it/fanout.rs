@@ -8,8 +8,8 @@ use std::sync::{
 use async_trait::async_trait;
 use tidings::{
     bus::{
-        AfterDeadLetter, Bus, CheckpointRules, DeliveryRule, DeliveryRules, NewEvents, OnGap, ReadFrame, ReadOptions,
-        ReadSession, Settings, SnapshotSettings, Start, Stores,
+        AfterDeadLetter, Bus, CheckpointRules, CommandSettings, DeliveryRule, DeliveryRules, NewEvents, OnGap,
+        ReadFrame, ReadOptions, ReadSession, Settings, SnapshotSettings, Start, Stores,
         delivery::{Credit, RetryPolicy},
     },
     convention::routes::Routes,
@@ -159,6 +159,12 @@ fn settings() -> Settings {
         auto_create: true,
         default_partitions: 1,
         metric_groups: 1,
+        commands: CommandSettings {
+            topic: Topic::new("tidings.commands").expect("valid"),
+            retention: Duration::from_secs(3_600),
+            max_timeout: Duration::from_secs(3_600),
+            outstanding: 10,
+        },
         drain_timeout: Duration::from_secs(1),
     }
 }

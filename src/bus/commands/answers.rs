@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{
     sync::OwnedSemaphorePermit,
-    time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until},
+    time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until, timeout},
 };
 
 use super::{
@@ -25,6 +25,8 @@ use crate::{
     error::{Error, Reason, Result},
 };
 
+/// For the log to say where the topic ends when the time is over.
+const LAST_LOOK: Duration = Duration::from_millis(500);
 const RETRY: Duration = Duration::from_millis(500);
 /// Between looks at which replicas live.
 const LOOK: Duration = Duration::from_secs(1);
@@ -56,7 +58,9 @@ pub(super) struct Sent {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Waiting,
-    /// The time is over; the last answers are being told.
+    /// The time is over; answers that lie below this offset still count, for a caller that has not taken them yet.
+    Late(i64),
+    /// The last answers are being told.
     Expired,
     Ended,
 }
@@ -94,26 +98,40 @@ impl Answers {
             }
             match self.phase {
                 Phase::Ended => return None,
-                Phase::Waiting if !self.awaited.is_complete() => {}
-                Phase::Waiting | Phase::Expired => {
+                Phase::Waiting | Phase::Late(_) if !self.awaited.is_complete() => {}
+                _ => {
                     self.phase = Phase::Ended;
                     return self.missing().map(Err);
                 }
             }
             // Every arm is cancel-safe: a reader's position moves only with what it returns, and that is used at once.
             tokio::select! {
-                biased;
                 () = bus.draining.cancelled() => {
                     self.phase = Phase::Ended;
                     return Some(Err(self.abandoned()));
                 }
                 chunk = read(&mut self.reader) => self.take(chunk),
-                () = sleep_until(self.deadline) => {
-                    self.phase = Phase::Expired;
-                    self.news.extend(self.awaited.expired());
-                }
+                () = sleep_until(self.deadline), if self.phase == Phase::Waiting => self.late().await,
                 _ = self.looks.tick() => self.look(),
             }
+        }
+    }
+
+    async fn late(&mut self) {
+        let partition = self.bus.commands_partition();
+        let bounds = self.bus.log.bounds(std::slice::from_ref(&partition));
+        // A log that does not say where it ends has nothing more for us.
+        let end = timeout(LAST_LOOK, bounds)
+            .await
+            .map_or(0, |bounds| bounds.map_or(0, |bounds| bounds[0].end));
+        self.phase = Phase::Late(end);
+        self.end_where_nothing_is_left(self.reader.position() >= end);
+    }
+
+    fn end_where_nothing_is_left(&mut self, is_so: bool) {
+        if is_so && matches!(self.phase, Phase::Late(_)) {
+            self.phase = Phase::Expired;
+            self.news.extend(self.awaited.expired());
         }
     }
 
@@ -123,6 +141,8 @@ impl Answers {
                 self.news.extend(self.awaited.take(entry));
             }
         }
+        let is_at_end = matches!(self.phase, Phase::Late(end) if self.reader.position() >= end);
+        self.end_where_nothing_is_left(is_at_end || chunk.is_none());
     }
 
     /// A replica that gives no sign of life at two looks is lost: what it wrote last has been read by then.

@@ -15,6 +15,8 @@ use crate::{
 
 /// Of a status message so many characters are kept.
 const MOST_TEXT: usize = 1_000;
+/// Of an id that is none of ours so many are told back.
+const MOST_ID: usize = 100;
 
 /// What a stream does as an instance.
 #[derive(Clone)]
@@ -69,9 +71,7 @@ impl Listener {
             self.refuse(reply.command_id, fault);
             return Ok(());
         }
-        if let Some((end, _)) = reply.status.message.char_indices().nth(MOST_TEXT) {
-            reply.status.message.truncate(end);
-        }
+        cut(&mut reply.status.message, MOST_TEXT);
         let (listener, id) = (self.clone(), reply.command_id);
         let outcome = CommandOutcome::Answered {
             status: reply.status,
@@ -104,8 +104,16 @@ impl Listener {
         }
     }
 
-    fn refuse(&self, command_id: String, fault: ReplyFault) {
+    fn refuse(&self, mut command_id: String, fault: ReplyFault) {
+        cut(&mut command_id, MOST_ID);
         self.instance.outbox().push(Frame::CommandFault { command_id, fault });
+    }
+}
+
+fn cut(text: &mut String, most: usize) {
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        text.truncate(end);
+        text.shrink_to_fit();
     }
 }
 

@@ -131,6 +131,7 @@ impl Inner {
             payload_type: command.payload.as_ref().map(|payload| payload.type_url.as_str()),
             payload_bytes: command.payload.as_ref().map_or(0, |payload| payload.value.len()),
             expires: command.expires,
+            reason,
         };
         let act = Act {
             id: &command.id,
@@ -177,6 +178,7 @@ struct Details<'a> {
     payload_type: Option<&'a str>,
     payload_bytes: usize,
     expires: LogTime,
+    reason: &'a str,
 }
 
 /// On the clock of the machine.

@@ -65,22 +65,33 @@ async fn a_stream_that_does_not_read_loses_commands_and_holds_no_other_up() {
     let server = Server::start().await;
     let _deaf = server.subscribe(listening("group", "deaf")).await;
     let mut good = server.subscribe(listening("group", "good")).await;
-    eventually(SOON, "a command that is not delivered", async || {
-        let request = SendCommandRequest {
-            timeout: Some(prost_types::Duration {
-                seconds: 0,
-                nanos: 300_000_000,
-            }),
-            ..large(250_000)
-        };
-        let call = send(&server, request);
-        let command = good.command().await;
-        good.reply_ok(&command);
-        let told = answers(call).await;
-        let is_lost = shown(&told)[0] == ("deaf", BUSY.0, BUSY.1);
-        is_lost.then_some(())
-    })
-    .await;
+    tokio::spawn(async move {
+        loop {
+            let command = good.command().await;
+            good.reply_ok(&command);
+        }
+    });
+    let request = SendCommandRequest {
+        timeout: seconds(600),
+        ..large(250_000)
+    };
+    let send_until_one_is_lost = async {
+        loop {
+            let mut answers = begin(&server, request.clone()).await.expect("sent");
+            let first = within("an answer", answers.message())
+                .await
+                .expect("well")
+                .expect("one");
+            if label(&first) == "deaf" {
+                return (first, answers);
+            }
+        }
+    };
+    let (lost, mut others) = within("a command that is not delivered", send_until_one_is_lost).await;
+    assert_eq!(shown(&[lost]), [("deaf", BUSY.0, BUSY.1)]);
+    let other = within("an answer", others.message()).await.expect("well").expect("one");
+    assert_eq!(shown(&[other]), [("good", OK.0, OK.1)]);
+    assert_eq!(within("the end", others.message()).await.expect("well"), None);
 }
 
 #[tokio::test]

@@ -25,8 +25,11 @@ async fn unknown_foreign_and_second_replies_change_nothing() {
     let id = command.command_id.clone();
     other.reply_ok(&command);
     assert_eq!(fault(&mut other).await, (id.clone(), CommandFaultReason::Unknown));
-    one.send(Sent::CommandReply(CommandReply::default()));
-    assert_eq!(fault(&mut one).await, (String::new(), CommandFaultReason::Unknown));
+    one.send(Sent::CommandReply(CommandReply {
+        command_id: "ü".repeat(100_000),
+        ..Default::default()
+    }));
+    assert_eq!(fault(&mut one).await, ("ü".repeat(100), CommandFaultReason::Unknown));
     one.reply_ok(&command);
     one.send(Sent::CommandReply(CommandReply {
         status: Some(tonic_types::pb::Status {
