@@ -144,7 +144,7 @@ async fn a_shorter_deadline_of_the_call_counts_and_every_answer_comes_before_it(
         timeout: seconds(600),
         ..to_group("group", "restore")
     });
-    request.set_timeout(Duration::from_secs(2));
+    request.set_timeout(Duration::from_secs(4));
     let call = within("the answers", server.commands().send_command(request)).await;
     let mut call = call.expect("sent").into_inner();
     stream.command().await;

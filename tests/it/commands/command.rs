@@ -83,10 +83,10 @@ async fn answers_are_printed_and_the_exit_status_says_how_it_went() {
 async fn who_does_not_answer_is_1_nobody_there_is_2_and_nonsense_is_64() {
     let server = Server::start().await;
     let stream = server.subscribe(listening("group", "silent")).await;
-    let output = run(&server, "restore --group group --timeout 300ms --output json").await;
+    let output = run(&server, "restore --group group --timeout 3s --output json").await;
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert_eq!(lines(&output)[0]["outcome"], "COMMAND_OUTCOME_NO_ANSWER");
-    let to_one = format!("restore --instance {} --timeout 300ms", stream.opened.stream_id);
+    let to_one = format!("restore --instance {} --timeout 3s", stream.opened.stream_id);
     assert_eq!(run(&server, &to_one).await.status.code(), Some(1));
     for (line, status) in [
         ("version --group nobody", 2),

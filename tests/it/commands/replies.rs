@@ -55,7 +55,7 @@ async fn whoever_does_not_answer_in_time_is_told_so_and_its_late_reply_is_too() 
     let mut quick = server.subscribe(listening("group", "quick")).await;
     let mut slow = server.subscribe(listening("group", "slow")).await;
     let request = SendCommandRequest {
-        timeout: seconds(1),
+        timeout: seconds(3),
         ..to_group("group", "restore")
     };
     let call = send(&server, request);

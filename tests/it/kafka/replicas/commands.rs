@@ -9,7 +9,7 @@ use tonic::Code;
 use super::CONFIG;
 use crate::{
     commands::{OK, answers, end_of, listening, seconds, send, shown, to_group, to_instance},
-    harness::{SOON, Server, eventually, status::refused},
+    harness::{SOON, Server, eventually, kafka::Broker, status::refused, within},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -101,7 +101,7 @@ async fn a_replica_that_was_frozen_past_the_time_is_named_and_gives_the_command_
     let mut there = frozen.subscribe(listening("group", "there")).await;
     frozen.signal(Signal::SIGSTOP);
     let request = SendCommandRequest {
-        timeout: seconds(2),
+        timeout: seconds(4),
         ..to_group("group", "reset")
     };
     let call = send(&one, request);
@@ -119,4 +119,39 @@ async fn a_replica_that_was_frozen_past_the_time_is_named_and_gives_the_command_
     assert_eq!(command.name, "version");
     there.reply_ok(&command);
     assert_eq!(shown(&answers(call).await), [("there", OK.0, OK.1)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_come_again_when_the_broker_is_back_and_none_whose_time_was_over() {
+    let mut broker = Broker::start(&[]).await;
+    let server = Server::start_on(&broker, CONFIG).await;
+    let mut stream = server.subscribe(listening("group", "one")).await;
+    let call = send(&server, to_group("group", "version"));
+    let command = stream.command().await;
+    stream.reply_ok(&command);
+    assert_eq!(shown(&answers(call).await), [("one", OK.0, OK.1)]);
+    broker.stop().await;
+    let brief = |name| SendCommandRequest {
+        timeout: seconds(2),
+        ..to_group("group", name)
+    };
+    end_of(send(&server, brief("reset")))
+        .await
+        .expect_err("there is no broker");
+    broker.start_again().await;
+    // What was left on its way to the broker may lie on the log by now, and is void.
+    tokio::spawn(async move {
+        loop {
+            let command = stream.command().await;
+            assert_eq!(command.name, "version");
+            stream.reply_ok(&command);
+        }
+    });
+    eventually(3 * SOON, "an answer", async || {
+        let told = within("the answers", send(&server, brief("version")))
+            .await
+            .expect("a call");
+        (shown(&told.ok()?) == [("one", OK.0, OK.1)]).then_some(())
+    })
+    .await;
 }
