@@ -10,15 +10,19 @@ use std::{
 use prost::Message as _;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
 
-const PROTOS: [&str; 8] = [
+const PROTOS: [&str; 11] = [
     "tidings/v1/types.proto",
     "tidings/v1/publisher.proto",
     "tidings/v1/subscriber.proto",
     "tidings/v1/topics.proto",
     "tidings/v1/offsets.proto",
     "tidings/v1/dead_letters.proto",
+    "tidings/v1/commands.proto",
     "tidings/v1/system.proto",
     "grpc/health/v1/health.proto",
+    // What the command line sends and shows as JSON.
+    "google/protobuf/struct.proto",
+    "google/protobuf/wrappers.proto",
 ];
 
 const CARRY_EVENTS: [&str; 2] = ["tidings/v1/publisher.proto", "tidings/v1/subscriber.proto"];

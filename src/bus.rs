@@ -23,6 +23,7 @@ mod resets;
 mod audit;
 mod stands;
 mod seen;
+mod commands;
 mod group;
 mod observe;
 pub mod delivery;
@@ -38,6 +39,10 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use commands::{
+    Answers, CommandAnswer, CommandName, CommandOutcome, CommandPayload, CommandReply, CommandSettings, CommandStatus,
+    CommandTarget, InstanceName, NotDelivered, ReplyFault, SendCommand, SentCommand,
+};
 pub use feed::Item;
 pub use group::{
     AckReport, Action, AssignmentChange, Control, Delivery, Frame, Frames, Heartbeat, LossReason, OldestRow,
@@ -59,6 +64,7 @@ pub use subscribe::{OnConflict, OpenOptions};
 
 use crate::{
     bus::{
+        commands::Commands,
         control::ControlTables,
         dead_letters::DeadLetters,
         delivery::Credit,
@@ -108,6 +114,7 @@ pub struct Settings {
     pub default_partitions: i32,
     /// The most groups of which `Bus::observe` tells one by one.
     pub metric_groups: usize,
+    pub commands: CommandSettings,
     /// How long streams may settle what they have when the bus stops.
     pub drain_timeout: Duration,
 }
@@ -145,6 +152,7 @@ struct Inner {
     stands: Arc<StandsTable>,
     /// What other replicas see of groups.
     seen: Seen,
+    commands: Commands,
     dead_letters: DeadLetters,
     publish_bytes: Arc<Semaphore>,
     streams: Arc<Semaphore>,
@@ -178,6 +186,7 @@ impl Bus {
             losses: Losses::default(),
             stands: control.stands,
             seen: Seen::of(control.seen),
+            commands: Commands::new(&settings.commands),
             dead_letters,
             publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),
             streams: Arc::new(Semaphore::new(settings.streams)),

@@ -10,6 +10,7 @@ mod topics;
 mod groups;
 mod resets;
 mod dead_letters;
+mod commands;
 mod info;
 mod bench;
 mod client;
@@ -53,6 +54,10 @@ async fn dispatch(command: ClientCommand, global: &Global, output: &mut Output) 
         ClientCommand::Groups(command) => groups::run(command, &connect().await?, output).await,
         ClientCommand::Resets(command) => resets::run(command, &connect().await?, output).await,
         ClientCommand::DeadLetters(command) => dead_letters::run(command, &connect().await?, output).await,
+        ClientCommand::Commands(command) => {
+            let request = command.prepare()?;
+            commands::run(request, &connect().await?, output).await
+        }
         ClientCommand::Info => info::run(&connect().await?, output).await,
         ClientCommand::Bench(command) => bench::run(command, &connect().await?, output).await,
     }

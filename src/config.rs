@@ -9,6 +9,7 @@
 
 mod sections;
 mod delivery;
+mod commands;
 mod kafka;
 mod reader;
 mod setting;
@@ -18,6 +19,7 @@ pub mod units;
 
 use std::path::Path;
 
+pub use commands::Commands;
 pub use delivery::{Delivery, GroupRule, Retry};
 pub use fault::{ConfigFault, Origin};
 pub use kafka::Kafka;
@@ -40,6 +42,7 @@ pub struct Config {
     pub routes: Vec<RouteConfig>,
     pub topics: Topics,
     pub delivery: Delivery,
+    pub commands: Commands,
     pub limits: Limits,
     pub telemetry: Telemetry,
     effective: Vec<Effective>,
@@ -93,6 +96,7 @@ impl Config {
             server,
             log,
             delivery: delivery::read(&mut reader),
+            commands: commands::read(&mut reader),
             limits: sections::limits(&mut reader),
             telemetry: sections::telemetry(&mut reader),
             effective: Vec::new(),

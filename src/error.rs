@@ -32,6 +32,8 @@ pub enum Reason {
     DeadLetterNotFound,
     PlanNotFound,
     ResetNotFound,
+    /// Nobody is there who takes commands.
+    InstanceNotFound,
     TopicExists,
     /// The group has other settings.
     GroupConflict,

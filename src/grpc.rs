@@ -8,6 +8,7 @@ mod read_stream;
 mod topics;
 mod offsets;
 mod dead_letters;
+mod commands;
 mod system;
 mod health;
 mod asked;
@@ -38,19 +39,21 @@ use crate::{
         health::health_server::HealthServer,
         lean::{PublisherServiceServer, SubscriberServiceServer},
         tidings::v1::{
-            dead_letter_service_server::DeadLetterServiceServer, offset_service_server::OffsetServiceServer,
-            system_service_server::SystemServiceServer, topic_service_server::TopicServiceServer,
+            command_service_server::CommandServiceServer, dead_letter_service_server::DeadLetterServiceServer,
+            offset_service_server::OffsetServiceServer, system_service_server::SystemServiceServer,
+            topic_service_server::TopicServiceServer,
         },
     },
 };
 
 /// The full names of the services, as health and reflection know them.
-pub const SERVICES: [&str; 6] = [
+pub const SERVICES: [&str; 7] = [
     "tidings.v1.PublisherService",
     "tidings.v1.SubscriberService",
     "tidings.v1.TopicService",
     "tidings.v1.OffsetService",
     "tidings.v1.DeadLetterService",
+    "tidings.v1.CommandService",
     "tidings.v1.SystemService",
 ];
 
@@ -111,6 +114,7 @@ impl Services {
             .add_service(service!(TopicServiceServer))
             .add_service(service!(OffsetServiceServer))
             .add_service(service!(DeadLetterServiceServer))
+            .add_service(service!(CommandServiceServer))
             .add_service(service!(SystemServiceServer)))
     }
 

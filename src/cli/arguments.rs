@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::{
-    bench::BenchCommand, dead_letters::DeadLettersCommand, groups::GroupsCommand, publish::Publish, read::Read,
-    resets::ResetsCommand, subscribe::Subscribe, topics::TopicsCommand,
+    bench::BenchCommand, commands::CommandsCommand, dead_letters::DeadLettersCommand, groups::GroupsCommand,
+    publish::Publish, read::Read, resets::ResetsCommand, subscribe::Subscribe, topics::TopicsCommand,
 };
 
 /// Tidings: an event bus. CloudEvents in and out over gRPC, on a durable log.
@@ -99,6 +99,9 @@ pub enum ClientCommand {
     /// Dead letters: list, show, redrive, discard
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
+    /// Commands to services: send
+    #[command(subcommand)]
+    Commands(CommandsCommand),
     /// Tells what the server is and what its limits are
     Info,
     /// Measures throughput and latency against a running server
@@ -186,6 +189,9 @@ mod tests {
             "dead-letters show 00000000000000ab --payload",
             "dead-letters redrive --group g a b --dry-run",
             "dead-letters discard --group g --all --from 2026-01-01T00:00:00Z --reason x --request-id r",
+            "commands send restore --group g --data {} --timeout 5m --reason r",
+            "commands send version --instance i --type t.T --data @f",
+            "subscribe --group g t --exec-command cat",
             "bench publish --unary --callers 4 --rate 100",
             "bench subscribe --group g --streams 2",
             "config check f",
@@ -220,6 +226,11 @@ mod tests {
             "dead-letters list",
             "dead-letters discard --group g a",
             "dead-letters list --group g --state lost",
+            "commands send --group g",
+            "commands send restore",
+            "commands send restore --group g --instance i",
+            "commands send restore --group g --type t.T",
+            "commands send restore --group g --timeout soon",
             "info --output xml",
             "completions klingon",
         ] {

@@ -14,9 +14,10 @@ use super::{
     failure::{Failure, Result},
 };
 use crate::proto::tidings::v1::{
-    dead_letter_service_client::DeadLetterServiceClient, offset_service_client::OffsetServiceClient,
-    publisher_service_client::PublisherServiceClient, subscriber_service_client::SubscriberServiceClient,
-    system_service_client::SystemServiceClient, topic_service_client::TopicServiceClient,
+    command_service_client::CommandServiceClient, dead_letter_service_client::DeadLetterServiceClient,
+    offset_service_client::OffsetServiceClient, publisher_service_client::PublisherServiceClient,
+    subscriber_service_client::SubscriberServiceClient, system_service_client::SystemServiceClient,
+    topic_service_client::TopicServiceClient,
 };
 
 /// No server sends larger messages than 4 MiB unless it is configured to take larger events.
@@ -66,6 +67,10 @@ impl Client {
 
     pub(super) fn dead_letters(&self) -> DeadLetterServiceClient<Service> {
         DeadLetterServiceClient::new(self.service.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    pub(super) fn commands(&self) -> CommandServiceClient<Service> {
+        CommandServiceClient::new(self.service.clone())
     }
 
     pub(super) fn system(&self) -> SystemServiceClient<Service> {

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 
 use super::failure::{Failure, Result};
@@ -44,6 +45,15 @@ impl Named for v1::DeadLetterResult {
     const NAME: &'static str = "tidings.v1.DeadLetterResult";
 }
 
+impl Named for v1::SendCommandResponse {
+    const NAME: &'static str = "tidings.v1.SendCommandResponse";
+}
+
+/// Only of the types that the descriptors have.
+impl Named for prost_types::Any {
+    const NAME: &'static str = "google.protobuf.Any";
+}
+
 impl Named for v1::GetInfoResponse {
     const NAME: &'static str = "tidings.v1.GetInfoResponse";
 }
@@ -66,6 +76,17 @@ pub(super) fn of<M: Named>(message: &M) -> Result<String> {
         .serialize_with_options(&mut serde_json::Serializer::new(&mut line), &options)
         .map_err(|e| failed(&e))?;
     String::from_utf8(line).map_err(|e| failed(&e))
+}
+
+/// The encoded message of this type that a JSON text stands for.
+pub(super) fn parse(name: &str, json: &[u8]) -> serde_json::Result<Vec<u8>> {
+    let descriptor = POOL
+        .get_message_by_name(name)
+        .expect("the types that are sent are in the descriptors");
+    let mut json = serde_json::Deserializer::from_slice(json);
+    let message = DynamicMessage::deserialize(descriptor, &mut json)?;
+    json.end()?;
+    Ok(message.encode_to_vec())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod credit;
 mod exec;
+mod commands;
 mod retry;
 mod session;
 
@@ -35,6 +36,9 @@ pub struct Subscribe {
     /// Run this shell command for each event, with the event as JSON on its stdin: exit status 0 acks, another fails, and the group retries
     #[arg(long, value_name = "COMMAND")]
     exec: Option<String>,
+    /// Take commands too, and run this shell command for each, with the command as JSON on its stdin: what it prints is the answer, exit status 0 is OK
+    #[arg(long, value_name = "COMMAND")]
+    exec_command: Option<String>,
     /// A label for this stream in listings and logs
     #[arg(long, value_name = "LABEL", default_value = "")]
     client_id: String,

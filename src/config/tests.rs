@@ -278,3 +278,13 @@ fn file_of(faults: &[ConfigFault]) -> String {
     });
     path.expect("a fault of the file")
 }
+
+#[test]
+fn commands_have_a_topic_of_the_bus_to_themselves() {
+    for topic in ["orders", "tidings.control", "tidings.dead-letters.billing"] {
+        let faults = load(&format!("[commands]\ntopic = '{topic}'\n"), NO_VARIABLES).expect_err(topic);
+        assert_eq!(faults[0].key, "commands.topic");
+    }
+    let config = load("[commands]\ntopic = 'tidings.shop.commands'\n", NO_VARIABLES).expect("valid");
+    assert_eq!(config.commands.topic.as_str(), "tidings.shop.commands");
+}

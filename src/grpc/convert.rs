@@ -8,6 +8,7 @@ mod groups;
 mod resets;
 mod topic;
 mod dead_letters;
+mod commands;
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::{
 };
 
 pub(super) use self::{
+    commands::{command_answer, command_reply, send_command},
     dead_letters::{Shown, dead_letter, letter_filter, letter_id, letter_results, selection},
     failing::{extension, refusal},
     frames::{FrameParts, Messages, Oversized, read_events, subscribe_response, wire_credit},

@@ -34,6 +34,7 @@ pub(crate) fn row(reason: Reason) -> (&'static str, Code) {
         Reason::DeadLetterNotFound => ("DEAD_LETTER_NOT_FOUND", Code::NotFound),
         Reason::PlanNotFound => ("PLAN_NOT_FOUND", Code::NotFound),
         Reason::ResetNotFound => ("RESET_NOT_FOUND", Code::NotFound),
+        Reason::InstanceNotFound => ("INSTANCE_NOT_FOUND", Code::NotFound),
         Reason::TopicExists => ("TOPIC_EXISTS", Code::AlreadyExists),
         Reason::GroupConflict => ("GROUP_CONFLICT", Code::FailedPrecondition),
         Reason::GroupInUse => ("GROUP_IN_USE", Code::FailedPrecondition),

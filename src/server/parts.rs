@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     bus::{
-        AfterDeadLetter, DeliveryRule, DeliveryRules, Settings,
+        AfterDeadLetter, CommandSettings, DeliveryRule, DeliveryRules, Settings,
         delivery::{Credit, RetryPolicy},
     },
     config::{self, Backend, Config, Fsync},
@@ -97,7 +97,17 @@ pub(super) fn bus_settings(config: &Config) -> Settings {
         auto_create: config.topics.auto_create,
         default_partitions: i32::try_from(config.topics.default_partitions).unwrap_or(i32::MAX),
         metric_groups: count(config.telemetry.max_metric_groups),
+        commands: command_settings(&config.commands),
         drain_timeout: config.server.drain_timeout,
+    }
+}
+
+fn command_settings(commands: &config::Commands) -> CommandSettings {
+    CommandSettings {
+        topic: commands.topic.clone(),
+        retention: commands.retention,
+        max_timeout: commands.max_timeout,
+        outstanding: count(commands.outstanding),
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::{
 use async_trait::async_trait;
 use tidings::{
     bus::{
-        AfterDeadLetter, Bus, DeliveryRule, DeliveryRules, NewEvents, OnGap, ReadFrame, ReadOptions, ReadSession,
-        Settings, Start,
+        AfterDeadLetter, Bus, CommandSettings, DeliveryRule, DeliveryRules, NewEvents, OnGap, ReadFrame, ReadOptions,
+        ReadSession, Settings, Start,
         delivery::{Credit, RetryPolicy},
     },
     convention::routes::Routes,
@@ -146,6 +146,12 @@ fn settings() -> Settings {
         auto_create: true,
         default_partitions: 1,
         metric_groups: 1,
+        commands: CommandSettings {
+            topic: Topic::new("tidings.commands").expect("valid"),
+            retention: Duration::from_secs(3_600),
+            max_timeout: Duration::from_secs(3_600),
+            outstanding: 10,
+        },
         drain_timeout: Duration::from_secs(1),
     }
 }

@@ -10,6 +10,7 @@ const LOG: harness::Backend = harness::Backend::Embedded;
 mod acks;
 mod bad_events;
 mod cli;
+mod commands;
 mod crash;
 mod dead_letters;
 mod credits;

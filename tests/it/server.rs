@@ -16,8 +16,9 @@ use crate::harness::{
     tidings, within,
 };
 
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
     "tidings.v1.DeadLetterService",
+    "tidings.v1.CommandService",
     "tidings.v1.OffsetService",
     "tidings.v1.PublisherService",
     "tidings.v1.SubscriberService",

@@ -113,6 +113,7 @@ impl Task {
             commands: self.handle.commands.clone(),
             outbox,
             max_lease: self.bus.settings.delivery.max_lease,
+            listener: None,
         };
         // If nobody waits any more, dropping the frames makes the stream leave.
         drop(reply.send(Subscription { frames, control }));

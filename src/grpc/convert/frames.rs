@@ -2,7 +2,7 @@
 
 use std::{iter, time::SystemTime};
 
-use super::{caught_up, failing, gap, partition, position, progress, timestamp, waiting};
+use super::{caught_up, commands, failing, gap, partition, position, progress, timestamp, waiting};
 use crate::{
     bus::{
         AckReport, AssignmentChange, Delivery, Frame, GroupSettings, Heartbeat, Item, LossReason, OldestUnacked, OnGap,
@@ -54,6 +54,8 @@ pub(in crate::grpc) fn subscribe_response(frame: Frame, parts: &FrameParts) -> M
             reset_id,
             positions: positions.iter().map(|(at, offset)| position(at, *offset)).collect(),
         }),
+        Frame::Command(command) => Out::Command(commands::command(&command)),
+        Frame::CommandFault { command_id, fault } => Out::CommandFault(commands::fault(command_id, fault)),
         Frame::Drain(deadline) => Out::Drain(wire::Drain {
             deadline: Some(crate::grpc::duration(deadline)),
         }),

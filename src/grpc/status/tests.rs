@@ -5,7 +5,7 @@ use tonic_types::StatusExt as _;
 use super::*;
 use crate::{bus::Run, error::Fault};
 
-const ALL: [Reason; 25] = [
+const ALL: [Reason; 26] = [
     Reason::EventInvalid,
     Reason::EventTooLarge,
     Reason::RequestInvalid,
@@ -18,6 +18,7 @@ const ALL: [Reason; 25] = [
     Reason::TopicNotFound,
     Reason::GroupNotFound,
     Reason::DeadLetterNotFound,
+    Reason::InstanceNotFound,
     Reason::TopicExists,
     Reason::GroupConflict,
     Reason::GroupInUse,
