@@ -108,7 +108,7 @@ mod tests {
     fn replayed(next: i64, acked: u64) -> Replayed {
         Replayed {
             next,
-            settled: vec![next + 2..next + 5],
+            settled: vec![next + 2..next + 5, next + 7..next + 8],
             counts: Counts {
                 sent: acked + 1,
                 acked,

@@ -13,6 +13,7 @@ use crate::{
     harness::{
         Server,
         clients::{ORDERS, Subscription, ids, open, open_with_credit, order},
+        within,
     },
     resets::{ack, create, publish},
 };
