@@ -73,19 +73,21 @@ impl Frames {
     async fn header(&mut self) -> Result<NewCheckpoint> {
         match self.next().await? {
             Some(Frame::Header(header)) => convert::new_checkpoint(header, ANONYMOUS),
-            Some(Frame::Data(_)) => Err(unexpected("the first frame is header, before any data")),
+            Some(Frame::Data(_) | Frame::Finish(())) => Err(unexpected("the first frame is header, before any data")),
             None => Err(unexpected("the first frame is header, and none came")),
         }
     }
 
     async fn pass_to(&mut self, upload: &mut Upload) -> Result<()> {
-        while let Some(frame) = self.next().await? {
-            match frame {
-                Frame::Data(bytes) => upload.write(self.checked(bytes)?).await?,
-                Frame::Header(_) => return Err(unexpected("header comes once, in the first frame")),
+        loop {
+            match self.next().await? {
+                Some(Frame::Data(bytes)) => upload.write(self.checked(bytes)?).await?,
+                Some(Frame::Finish(())) => return Ok(()),
+                Some(Frame::Header(_)) => return Err(unexpected("header comes once, in the first frame")),
+                // A call that was cancelled ends like this too, and has not said everything.
+                None => return Err(unexpected("the last frame is finish: without it nothing is stored")),
             }
         }
-        Ok(())
     }
 
     fn checked(&self, bytes: Bytes) -> Result<Bytes> {
@@ -97,7 +99,7 @@ impl Frames {
         Err(Error::fault(Reason::RequestTooLarge, "data", rule))
     }
 
-    /// `None` = the client has said everything.
+    /// `None` = the client says no more.
     async fn next(&mut self) -> Result<Option<Frame>> {
         let silent = |_| unexpected("the next frame, or the end, comes within a minute");
         let next = tokio::select! {

@@ -6,7 +6,7 @@ mod deleting;
 mod refused;
 mod starts;
 mod store;
-mod tied;
+pub(crate) mod tied;
 mod tied_faults;
 
 use bytes::Bytes;
@@ -123,7 +123,13 @@ impl Putting {
     }
 
     /// Says that this was all.
-    pub(crate) async fn finish(mut self) -> Result<Checkpoint, Status> {
+    pub(crate) async fn finish(self) -> Result<Checkpoint, Status> {
+        self.send(Some(Frame::Finish(()))).await;
+        self.end().await
+    }
+
+    /// Ends the stream, whatever was sent.
+    pub(crate) async fn end(mut self) -> Result<Checkpoint, Status> {
         self.frames = None;
         self.answer().await
     }

@@ -53,7 +53,7 @@ pub(super) async fn put(mut header: PutCheckpointHeader, from: &Path, client: &C
         // The server may know the answer before it has everything.
         answer = &mut call => answer,
         sent = source.send(header, &sender) => {
-            // If that failed, the call is cancelled: its frames do not end before it does.
+            // If that failed, nothing is stored: the last frame was not sent.
             sent?;
             drop(sender);
             call.await
@@ -85,21 +85,25 @@ impl Source {
 
     async fn send(&mut self, header: PutCheckpointHeader, to: &mpsc::Sender<PutCheckpointRequest>) -> Result<()> {
         let mut progress = Progress::new(self.size, Unit::Bytes);
-        let mut next = Frame::Header(header);
+        pass(to, Frame::Header(header)).await;
         loop {
-            if to.send(PutCheckpointRequest { frame: Some(next) }).await.is_err() {
-                // The call is over: its answer says why.
-                return std::future::pending().await;
-            }
             let mut bytes = BytesMut::with_capacity(FRAME);
             let read = self.bytes.read_buf(&mut bytes).await;
             let count = read.map_err(|error| Failure::local(format!("read {}", self.name), error))?;
             if count == 0 {
+                pass(to, Frame::Finish(())).await;
                 return Ok(());
             }
             progress.add(count as u64);
-            next = Frame::Data(bytes.freeze());
+            pass(to, Frame::Data(bytes.freeze())).await;
         }
+    }
+}
+
+/// Once the call is over it waits for ever: the call's answer says why.
+async fn pass(to: &mpsc::Sender<PutCheckpointRequest>, frame: Frame) {
+    if to.send(PutCheckpointRequest { frame: Some(frame) }).await.is_err() {
+        std::future::pending().await
     }
 }
 

@@ -204,6 +204,7 @@ fn opened(opened: Opened, parts: &FrameParts) -> wire::Opened {
         replica_id: parts.replica_id.clone(),
         group_revision: opened.revision,
         group_created: opened.created,
+        group_epoch: opened.epoch,
         topics: opened.settings.topics.iter().map(ToString::to_string).collect(),
         on_gap: on_gap(opened.settings.on_gap).into(),
         undecodable: failing::wire_undecodable(opened.settings.undecodable).into(),

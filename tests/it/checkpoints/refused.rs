@@ -10,6 +10,15 @@ use crate::harness::{
     within,
 };
 
+/// Waits until as many are under way as there is room for.
+async fn full(bed: &Bed) {
+    let look = async || {
+        let status = super::get(&bed.server, "nothing", 0).await.expect_err("there is none");
+        (reason_of(&status) == "LIMIT").then_some(())
+    };
+    eventually(SOON, "others to be refused", look).await;
+}
+
 fn position(topic: &str, partition: i32, offset: i64) -> Position {
     Position {
         topic: topic.to_owned(),
@@ -211,6 +220,9 @@ async fn frames_come_in_their_order() {
     for frames in [
         vec![],
         vec![data()],
+        vec![Some(Frame::Finish(()))],
+        vec![frame("c")],
+        vec![frame("c"), data()],
         vec![data(), frame("c")],
         vec![frame("c"), frame("c")],
         vec![frame("c"), data(), frame("d")],
@@ -221,7 +233,7 @@ async fn frames_come_in_their_order() {
         for frame in frames.clone() {
             putting.send(frame).await;
         }
-        let status = refused(putting.finish().await, Code::InvalidArgument, "FRAME_UNEXPECTED");
+        let status = refused(putting.end().await, Code::InvalidArgument, "FRAME_UNEXPECTED");
         assert_eq!(fields(&status), ["frame"], "{frames:?}");
     }
     assert!(generations(&bed.server, "").await.is_empty());
@@ -266,9 +278,7 @@ async fn more_at_once_than_there_is_room_for_try_again() {
     let one = Putting::begin(&bed.server);
     one.send(Some(Frame::Header(header("c")))).await;
     one.data("x").await;
-    // It has begun once its second frame is taken and the third waits.
-    one.data("x").await;
-    one.data("x").await;
+    full(&bed).await;
     let refusals: [Status; 2] = [
         try_put(&bed.server, header("d"), "").await.expect_err("no room"),
         super::get(&bed.server, "c", 0).await.expect_err("no room"),
@@ -283,7 +293,7 @@ async fn more_at_once_than_there_is_room_for_try_again() {
 
 #[tokio::test]
 async fn a_server_that_stops_ends_puts_and_reads() {
-    let mut bed = Bed::start().await;
+    let mut bed = Bed::start_with("[checkpoints]\ntransfers = 2").await;
     let bytes = super::noise(40 * MIB);
     put_in(&bed.server, header("c"), (&bytes, MIB)).await.expect("put");
     let request = GetCheckpointRequest {
@@ -298,7 +308,7 @@ async fn a_server_that_stops_ends_puts_and_reads() {
     let putting = Putting::begin(&bed.server);
     putting.send(Some(Frame::Header(header("c")))).await;
     putting.data("x").await;
-    putting.data("x").await;
+    full(&bed).await;
     let ending = async {
         let answer = putting.answer().await;
         assert_eq!(reason_of(&answer.expect_err("it stops")), "DRAINING");
