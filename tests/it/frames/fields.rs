@@ -77,9 +77,8 @@ async fn group_names_against_the_rule_are_refused() {
 #[tokio::test]
 async fn fields_of_open_that_are_not_built_are_refused_by_name() {
     let server = Server::start().await;
-    let cases: [(&str, Change); 3] = [
+    let cases: [(&str, Change); 2] = [
         ("commands", |open| open.commands = true),
-        ("snapshot", |open| open.start = start(At::Snapshot("s".into()))),
         ("checkpoint", |open| open.start = start(At::Checkpoint("c".into()))),
     ];
     for (named, change) in cases {
