@@ -22,7 +22,10 @@ mod view;
 mod schedule;
 mod restore;
 mod restoring;
+mod planning;
+mod sources;
 mod topic;
+mod part;
 mod bases;
 mod base;
 mod tail;
@@ -48,7 +51,7 @@ pub use schedule::Schedule;
 
 pub(in crate::bus) use row::{DeletionsTable, SnapshotsTable};
 
-use self::{memory::Memory, topic::Sources};
+use self::{memory::Memory, sources::Sources};
 use super::Inner;
 
 /// What the bus is told of snapshots at its start.

@@ -248,6 +248,52 @@ fn kafka_has_properties_but_not_those_the_bus_stands_on() {
 }
 
 #[test]
+fn snapshots_have_options_whose_secrets_are_not_shown_and_a_schedule() {
+    let text = "[snapshots]\nstore = 's3://bucket/path'\n[snapshots.options]\naws_region = 'eu'\naws_allow_http = true\n\
+                [[snapshots.schedule]]\ntopic = '**.resource'\ninterval = '1h'\n";
+    let secrets = [
+        ("TIDINGS_SNAPSHOTS__OPTIONS__AWS_SECRET_ACCESS_KEY", "hush-1"),
+        ("TIDINGS_SNAPSHOTS__OPTIONS__AZURE_STORAGE_SAS_KEY", "hush-2"),
+        ("TIDINGS_SNAPSHOTS__OPTIONS__GOOGLE_SERVICE_ACCOUNT_KEY", "hush-3"),
+    ];
+    let config = load(text, secrets).expect("valid");
+    let snapshots = &config.snapshots;
+    let options: Vec<(&str, &str)> = snapshots
+        .options
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect();
+    assert!(options.contains(&("aws_secret_access_key", "hush-1")) && options.contains(&("aws_allow_http", "true")));
+    assert_eq!(snapshots.schedule[0].interval, Duration::from_secs(3_600));
+    assert!(snapshots.schedule[0].topic.matches("io.shop.orders.resource"));
+    let shown = config.show();
+    assert!(
+        !shown.contains("hush") && shown.contains("aws_region = \"eu\""),
+        "{shown}"
+    );
+}
+
+#[test]
+fn faults_of_snapshots_have_their_places() {
+    let text = "[snapshots]\nstore = ''\nmemory = '1MiB'\nrestores = 0\nkeep = -1\n[snapshots.options]\na = [1]\n\
+                [[snapshots.schedule]]\ntopic = 're:('\ninterval = '10ms'\n[[snapshots.schedule]]\ninterval = '1h'\n";
+    let faults = load(text, [("TIDINGS_SNAPSHOTS__SCHEDULE__0__TOPIC", "x")]).expect_err("faulty");
+    let keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
+    let expected = [
+        "snapshots.store",
+        "snapshots.memory",
+        "snapshots.restores",
+        "snapshots.keep",
+        "snapshots.options.a",
+        "snapshots.schedule[0].topic",
+        "snapshots.schedule[0].interval",
+        "snapshots.schedule[1].topic",
+        "snapshots.schedule.0.topic",
+    ];
+    assert_eq!(keys, expected, "{faults:?}");
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let missing = Config::load(Some(Path::new("/nowhere/f.toml")), owned(NO_VARIABLES), []).expect_err("missing");
     assert!(

@@ -4,12 +4,16 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use object_store::{ObjectStore, local::LocalFileSystem, path, prefix::PrefixStore};
 
 use super::unavailable;
 use crate::error::Result;
+
+/// Nothing is written for so long.
+const UNFINISHED: Duration = Duration::from_secs(24 * 60 * 60);
 
 type Store = PrefixStore<Arc<dyn ObjectStore>>;
 
@@ -18,6 +22,7 @@ type Store = PrefixStore<Arc<dyn ObjectStore>>;
 pub(super) fn open(directory: &Path) -> Result<Store, path::Error> {
     let made = fs::create_dir_all(directory).map_err(|error| error.to_string());
     let opened = made.and_then(|()| LocalFileSystem::new_with_prefix(directory).map_err(|error| error.to_string()));
+    sweep(directory);
     match opened {
         Ok(store) => Ok(prefixed(store.with_automatic_cleanup(true), path::Path::default())),
         Err(error) => {
@@ -26,6 +31,31 @@ pub(super) fn open(directory: &Path) -> Result<Store, path::Error> {
             Ok(prefixed(LocalFileSystem::new(), prefix))
         }
     }
+}
+
+/// Removes what a crash has left of files that were being written: the crate names them `NAME#NUMBER`. Another process may be writing
+/// there now, so only old ones go.
+fn sweep(directory: &Path) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_unfinished = name
+            .rsplit_once('#')
+            .is_some_and(|(_, number)| number.bytes().all(|byte| byte.is_ascii_digit()));
+        match entry.metadata() {
+            Ok(there) if there.is_dir() => sweep(&path),
+            Ok(there) if is_unfinished && is_old(&there) => {
+                tracing::info!(path = %path.display(), "removing what is left of a file that was being written");
+                let _ = fs::remove_file(&path);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn is_old(file: &fs::Metadata) -> bool {
+    let age = file.modified().ok().and_then(|modified| modified.elapsed().ok());
+    age.is_some_and(|age| age > UNFINISHED)
 }
 
 fn prefixed(store: LocalFileSystem, prefix: path::Path) -> Store {

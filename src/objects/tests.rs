@@ -91,6 +91,25 @@ async fn a_directory_that_is_gone_is_no_empty_store() {
 }
 
 #[test]
+fn what_a_crash_left_is_removed_when_it_is_old() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let nested = directory.path().join("a/b");
+    std::fs::create_dir_all(&nested).expect("made");
+    for (name, hours) in [("old#1", 48), ("new#1", 1), ("whole", 48), ("odd#x", 48)] {
+        let file = std::fs::File::create(nested.join(name)).expect("made");
+        let modified = std::time::SystemTime::now() - Duration::from_secs(hours * 3_600);
+        file.set_modified(modified).expect("set");
+    }
+    Objects::in_directory(directory.path().to_owned()).expect("a store");
+    let mut left: Vec<_> = std::fs::read_dir(&nested)
+        .expect("there")
+        .map(|file| file.expect("a file").file_name())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["new#1", "odd#x", "whole"]);
+}
+
+#[test]
 fn what_is_no_store_is_refused_with_its_key() {
     let open = |url: &str, options: &[(&str, &str)]| {
         let options = options

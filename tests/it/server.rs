@@ -21,6 +21,7 @@ const SERVICES: [&str; 7] = [
     "tidings.v1.CommandService",
     "tidings.v1.OffsetService",
     "tidings.v1.PublisherService",
+    "tidings.v1.StateService",
     "tidings.v1.SubscriberService",
     "tidings.v1.SystemService",
     "tidings.v1.TopicService",

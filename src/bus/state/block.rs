@@ -279,7 +279,7 @@ pub(super) mod tests {
         fn damage_is_found(entries in any_entries(), at in any::<prop::sample::Index>(), bit in 0..8, cut in any::<prop::sample::Index>()) {
             let block = block_of(&entries);
             let mut flipped = block.clone();
-            flipped[at.index(block.len())] ^= 1 << bit;
+            flipped[at.index(block.len())] ^= 1_u8 << bit;
             prop_assert!(read(&flipped).is_err());
             prop_assert!(read(&block[..cut.index(block.len())]).is_err());
         }

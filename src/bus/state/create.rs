@@ -59,7 +59,11 @@ impl Bus {
 
 impl Inner {
     async fn take_snapshot(self: &Arc<Self>, new: NewSnapshot) -> Result<SnapshotInfo> {
-        let mut row = match self.claim_snapshot(&new).await? {
+        let claim = tokio::select! {
+            claim = self.claim_snapshot(&new) => claim?,
+            () = self.draining.cancelled() => return Err(draining()),
+        };
+        let mut row = match claim {
             Claim::Done(info) => return Ok(*info),
             Claim::Ours(row) => row,
         };

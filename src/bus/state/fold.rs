@@ -202,9 +202,9 @@ pub(super) mod tests {
 
     fn any_effect() -> impl Strategy<Value = Effect> {
         prop_oneof![
-            Just(Effect::Resource),
+            1 => Just(Effect::Resource),
             3 => Just(Effect::Other),
-            Just(Effect::Deletes),
+            1 => Just(Effect::Deletes),
         ]
     }
 

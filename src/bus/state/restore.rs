@@ -4,11 +4,7 @@
 //! ends ─▶ topic by topic: read what is behind its snapshot ─▶ states ─▶ CaughtUp(ends) ─▶ Read from the ends
 //! ```
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::{
     sync::OwnedSemaphorePermit,
@@ -18,16 +14,17 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    block::Entry,
-    fold::{Kind, Rule},
-    restoring::{Change, Counter, KeyState, RestoreFrame},
-    topic::{TopicReader, Wanted},
+    fold::Rule,
+    planning::{TopicPlan, plans},
+    restoring::{Counter, KeyState, RestoreFrame},
+    sources::Wanted,
+    topic::TopicReader,
 };
 use crate::{
-    bus::{Bus, Gap, Inner, OnGap, ReadFrame, ReadOptions, ReadSession, Start, draining, feed::decode_one},
+    bus::{Bus, Gap, Inner, OnGap, ReadFrame, ReadOptions, ReadSession, Start, draining},
     error::{Error, Reason, Result},
     filter::Filter,
-    log::{Bounds, Record, TopicPartition},
+    log::TopicPartition,
     name::{Selectors, Topic},
 };
 
@@ -64,12 +61,6 @@ pub struct RestoreSession {
     told: Vec<Gap>,
     phase: Phase,
     permits: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
-}
-
-struct TopicPlan {
-    topic: Topic,
-    bounds: Vec<Bounds>,
-    since: Option<Vec<i64>>,
 }
 
 enum Phase {
@@ -131,45 +122,6 @@ impl Inner {
             let text = format!("restore: snapshots.restores = {limit} are under way");
             Error::new(Reason::Limit, text).retry_after(Duration::from_secs(5))
         })
-    }
-}
-
-/// By topic, in order.
-fn plans(partitions: &[TopicPartition], bounds: &[Bounds], since: Option<Vec<i64>>) -> Vec<TopicPlan> {
-    let mut topics = BTreeMap::<&Topic, TopicPlan>::new();
-    for (place, (partition, bounds)) in partitions.iter().zip(bounds).enumerate() {
-        let plan = topics.entry(&partition.topic).or_insert_with(|| TopicPlan {
-            topic: partition.topic.clone(),
-            bounds: Vec::new(),
-            since: since.as_ref().map(|_| Vec::new()),
-        });
-        plan.bounds.push(*bounds);
-        if let (Some(of_topic), Some(since)) = (&mut plan.since, &since) {
-            of_topic.push(since[place]);
-        }
-    }
-    topics.into_values().collect()
-}
-
-impl TopicPlan {
-    /// Positions behind the end are of a topic that is no more: what there is now is all new.
-    fn checked(mut self, options: &RestoreOptions, ready: &mut VecDeque<RestoreFrame>) -> Result<Self> {
-        for (number, (since, bounds)) in (0..).zip(self.since.iter_mut().flatten().zip(&self.bounds)) {
-            let partition = TopicPartition {
-                topic: self.topic.clone(),
-                partition: number,
-            };
-            if *since > bounds.end
-                && let Some(gap) = Gap::at(&partition, *since, *bounds)
-            {
-                if options.on_gap == OnGap::Fail {
-                    return Err(gap.error());
-                }
-                *since = bounds.start;
-                ready.push_back(RestoreFrame::Gap(gap));
-            }
-        }
-        Ok(self)
     }
 }
 
@@ -250,8 +202,7 @@ impl RestoreSession {
         if self.options.since.is_some()
             && let Some((at, record)) = reader.all_deleted()
         {
-            let mut state = state(Change::AllDeleted, at, record.clone());
-            state.item.key = None;
+            let state = KeyState::all_deleted(at, record.clone());
             self.ready.push_back(RestoreFrame::States(vec![state]));
         }
         self.phase = Phase::Sending(topic, Box::new(reader));
@@ -268,7 +219,7 @@ impl RestoreSession {
                 break true;
             };
             self.counter.passed(1);
-            if let Some(state) = self.state_of(at, &entry) {
+            if let Some(state) = KeyState::of(at, &entry, &self.options) {
                 bytes += state.item.cost();
                 states.push(state);
             }
@@ -288,27 +239,6 @@ impl RestoreSession {
             false => self.phase = Phase::Sending(topic, reader),
         }
         Ok(())
-    }
-
-    /// What is sent of a key, if anything.
-    fn state_of(&self, at: TopicPartition, entry: &Entry) -> Option<KeyState> {
-        let kept = entry.folded.last.as_ref()?;
-        let is_part = self.options.since.is_some();
-        let change = match kept.kind {
-            Kind::Other if is_part && !entry.folded.is_cleared => Change::SetUnlessResource,
-            Kind::Resource | Kind::Other => Change::Set,
-            Kind::Deletion if is_part => Change::Deleted,
-            Kind::Deletion => return None,
-        };
-        let state = state(change, at, kept.record(&entry.key));
-        let filter = self
-            .options
-            .filter
-            .as_ref()
-            .filter(|_| change != Change::Deleted && state.item.fault.is_none());
-        filter
-            .is_none_or(|filter| filter.passes(&state.item.event))
-            .then_some(state)
     }
 
     /// Each gap once, before the states that it may have made wrong.
@@ -363,13 +293,5 @@ impl RestoreSession {
         };
         self.ready.push_back(frame);
         Ok(())
-    }
-}
-
-fn state(change: Change, partition: TopicPartition, record: Record) -> KeyState {
-    KeyState {
-        change,
-        item: decode_one(&partition, record),
-        partition,
     }
 }

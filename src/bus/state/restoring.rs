@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{bases::Unusable, manifest::Manifest, tail::Progress, topic::TopicReader};
+use super::{
+    bases::Unusable, block::Entry, fold::Kind, manifest::Manifest, restore::RestoreOptions, tail::Progress,
+    topic::TopicReader,
+};
 use crate::{
-    bus::{Gap, Item, PartitionProgress, ReadEvents, Waiting},
-    log::{LogTime, TopicPartition},
+    bus::{Gap, Item, PartitionProgress, ReadEvents, Waiting, feed::decode_one},
+    log::{LogTime, Record, TopicPartition},
     name::Topic,
 };
 
@@ -38,6 +41,41 @@ pub enum Change {
     AllDeleted,
     /// It is the state unless there was a resource event before what was read.
     SetUnlessResource,
+}
+
+impl KeyState {
+    /// What is sent of a key, if anything.
+    pub(super) fn of(at: TopicPartition, entry: &Entry, options: &RestoreOptions) -> Option<Self> {
+        let kept = entry.folded.last.as_ref()?;
+        let is_part = options.since.is_some();
+        let change = match kept.kind {
+            Kind::Other if is_part && !entry.folded.is_cleared => Change::SetUnlessResource,
+            Kind::Resource | Kind::Other => Change::Set,
+            Kind::Deletion if is_part => Change::Deleted,
+            Kind::Deletion => return None,
+        };
+        let state = Self::new(change, at, kept.record(&entry.key));
+        let is_filtered = change != Change::Deleted && state.item.fault.is_none();
+        let filter = options.filter.as_ref().filter(|_| is_filtered);
+        filter
+            .is_none_or(|filter| filter.passes(&state.item.event))
+            .then_some(state)
+    }
+
+    /// By this event.
+    pub(super) fn all_deleted(at: TopicPartition, record: Record) -> Self {
+        let mut state = Self::new(Change::AllDeleted, at, record);
+        state.item.key = None;
+        state
+    }
+
+    fn new(change: Change, partition: TopicPartition, record: Record) -> Self {
+        Self {
+            change,
+            item: decode_one(&partition, record),
+            partition,
+        }
+    }
 }
 
 /// How far a restore is.

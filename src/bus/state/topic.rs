@@ -8,62 +8,23 @@
 //! Where a snapshot turns out to be damaged midway, the one before it is taken and the log is read from there: the keys come in the
 //! same order and add up to the same, so what was given out before stays right, and reading goes on behind it.
 
-use std::sync::Arc;
-
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use tokio_util::{
-    sync::CancellationToken,
-    task::{AbortOnDropHandle, TaskTracker},
-};
-
 use super::{
     base::BaseReader,
     bases::Bases,
     block::Entry,
-    fold::Rule,
     gather::Gathered,
-    manifest::{Manifest, Mark, join},
+    manifest::{Manifest, join},
     marks::Marks,
-    memory::Memory,
     merge::{Merge, Source},
-    runs::Spill,
-    tail::{Plan, Progress, Reading, Tail},
+    part::{Known, Part, place},
+    sources::{Sources, Wanted},
+    tail::{Plan, Reading},
 };
 use crate::{
-    bus::{Gap, GapReason, OnGap, draining},
+    bus::OnGap,
     error::{Error, Reason, Result},
-    log::{Bounds, Log, LogTime, Record, TopicPartition},
-    name::Topic,
-    objects::Objects,
-    scratch::Scratch,
+    log::{Bounds, LogTime, Record, TopicPartition},
 };
-
-/// Partitions that are read at once.
-const AT_ONCE: usize = 4;
-
-/// What all who read states share.
-#[derive(Clone)]
-pub(super) struct Sources {
-    pub(super) log: Arc<dyn Log>,
-    pub(super) objects: Option<Objects>,
-    pub(super) scratch: Scratch,
-    pub(super) memory: Memory,
-    pub(super) tasks: TaskTracker,
-    pub(super) draining: CancellationToken,
-}
-
-/// What is to be read.
-pub(super) struct Wanted {
-    pub(super) topic: Topic,
-    pub(super) rule: Rule,
-    /// Of all partitions, in order, as they are now: they are read up to their ends.
-    pub(super) bounds: Vec<Bounds>,
-    /// Where each begins; `None` = the whole state, from a snapshot if there is one.
-    pub(super) since: Option<Vec<i64>>,
-    pub(super) progress: Arc<Progress>,
-    /// What to do where events are gone.
-    pub(super) on_gap: OnGap,
-}
 
 /// Gives out states.
 pub(super) struct TopicReader {
@@ -80,57 +41,11 @@ pub(super) struct TopicReader {
     last: Option<Box<[u8]>>,
 }
 
-/// A partition.
-pub(super) struct Part {
-    /// What it stands on; `None` = the log alone.
-    base: Option<(Objects, Arc<Manifest>)>,
-    /// Which of the bases that is.
-    index: usize,
-    tail: Option<Tail>,
-    /// What is known of it once it was read.
-    pub(super) known: Known,
-}
-
-/// What there is to say of a partition beside its keys.
-#[derive(Clone, Debug)]
-pub(super) struct Known {
-    pub(super) at: TopicPartition,
-    pub(super) until: i64,
-    pub(super) missing: Option<(i64, i64)>,
-    pub(super) newest: Option<LogTime>,
-    pub(super) mark: Option<Mark>,
-    /// Records without a key behind the snapshot.
-    pub(super) keyless: u64,
-}
-
-impl Known {
-    /// The events that are missing.
-    pub(super) fn gap(&self) -> Option<Gap> {
-        let (from, to) = self.missing?;
-        Some(Gap {
-            partition: self.at.clone(),
-            from,
-            to,
-            reason: GapReason::Retention,
-        })
-    }
-}
-
-impl Sources {
-    /// Reads what has to be read before the first state can be told: the log behind the newest snapshot, or all of it.
-    pub(super) async fn open(&self, wanted: Wanted) -> Result<TopicReader> {
-        let objects = self.objects.as_ref().filter(|_| wanted.since.is_none());
-        let bases = Bases::of(&self.log, objects, &wanted.topic, wanted.bounds.clone()).await?;
-        let reading = Reading {
-            log: Arc::clone(&self.log),
-            memory: self.memory.clone(),
-            spill: Spill::new(&self.scratch),
-            progress: Arc::clone(&wanted.progress),
-            rule: wanted.rule,
-            partitions: wanted.bounds.len(),
-        };
-        let mut reader = TopicReader {
-            sources: self.clone(),
+impl TopicReader {
+    /// Nothing is read yet.
+    pub(super) fn new(sources: Sources, wanted: Wanted, reading: Reading, bases: Bases) -> Self {
+        Self {
+            sources,
             marks: Marks::new(wanted.bounds.len()),
             wanted,
             reading,
@@ -139,33 +54,9 @@ impl Sources {
             current: 0,
             merge: None,
             last: None,
-        };
-        reader.begin().await?;
-        Ok(reader)
+        }
     }
 
-    /// Reads partitions, at once and on tasks of their own: however slowly their keys are taken later, memory is free again soon.
-    async fn read(&self, reading: &Reading, plans: Vec<Plan>) -> Result<Vec<Tail>> {
-        let reads = plans.into_iter().map(|plan| {
-            let (reading, stop) = (reading.clone(), self.draining.clone());
-            let read = async move {
-                tokio::select! {
-                    tail = reading.read(plan) => tail,
-                    () = stop.cancelled() => Err(draining()),
-                }
-            };
-            let tasks = self.tasks.clone();
-            async move {
-                AbortOnDropHandle::new(tasks.spawn(read))
-                    .await
-                    .unwrap_or_else(|_| Err(draining()))
-            }
-        });
-        stream::iter(reads).buffered(AT_ONCE).try_collect().await
-    }
-}
-
-impl TopicReader {
     /// What there is to say of each partition; all of it once the first state was asked for and none was given.
     pub(super) fn parts(&self) -> impl Iterator<Item = &Known> {
         self.parts.iter().map(|part| &part.known)
@@ -218,7 +109,8 @@ impl TopicReader {
         Ok(None)
     }
 
-    async fn begin(&mut self) -> Result<()> {
+    /// Reads what has to be read before the first state can be told.
+    pub(super) async fn begin(&mut self) -> Result<()> {
         let numbers: Vec<i32> = (0..).take(self.wanted.bounds.len()).collect();
         for number in numbers {
             let part = self.part(number, 0).await?;
@@ -309,10 +201,7 @@ impl TopicReader {
     async fn plan(&self, index: usize) -> Result<Plan> {
         let part = &self.parts[index];
         let (at, bounds) = (part.known.at.clone(), self.bounds(part.known.at.partition));
-        let held = part
-            .base
-            .as_ref()
-            .and_then(|(_, manifest)| manifest.partition(at.partition));
+        let held = part.held();
         let before = self.marks.before(at.partition);
         let from = match &self.wanted.since {
             // Who is told that all keys are deleted must be told of those that were made since, however long it has known them.
@@ -374,8 +263,4 @@ impl TopicReader {
     fn bounds(&self, number: i32) -> Bounds {
         self.wanted.bounds[place(number)]
     }
-}
-
-fn place(partition: i32) -> usize {
-    usize::try_from(partition).unwrap_or_default()
 }

@@ -18,8 +18,9 @@ use super::{
     manifest::{Chunk, Held, Manifest},
     row::SnapshotRow,
     shelf,
+    sources::Wanted,
     tail::Progress,
-    topic::{TopicReader, Wanted},
+    topic::TopicReader,
 };
 use crate::{
     bus::{Inner, OnGap},

@@ -73,17 +73,3 @@ async fn group_names_against_the_rule_are_refused() {
     server.subscribe(open(&"g".repeat(200))).await;
     server.subscribe(open("Group._-1")).await;
 }
-
-#[tokio::test]
-async fn fields_of_open_that_are_not_built_are_refused_by_name() {
-    let server = Server::start().await;
-    let cases: [(&str, Change); 2] = [
-        ("snapshot", |open| open.start = start(At::Snapshot("s".into()))),
-        ("checkpoint", |open| open.start = start(At::Checkpoint("c".into()))),
-    ];
-    for (named, change) in cases {
-        let ended = end_of_open(&server, opening(change)).await;
-        let refusal = refused(ended, Code::Unimplemented, "NOT_SUPPORTED");
-        assert!(refusal.message().contains(named), "{named}: {}", refusal.message());
-    }
-}

@@ -10,6 +10,7 @@ use crate::harness::{
     Server,
     clients::ORDERS,
     status::{fields, refused},
+    tidings, within,
 };
 
 #[tokio::test]
@@ -97,6 +98,37 @@ async fn fields_that_break_a_rule_are_named() {
         };
         let listed = client(&server).list_snapshots(request).await;
         refused(listed, Code::InvalidArgument, "PAGE_INVALID");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_none_is_refused_at_the_start_with_its_key() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (config, key) in [
+        ("store = \"ftp://host/path\"", "snapshots.store"),
+        ("store = \"s3://user:word@bucket\"", "snapshots.store"),
+        (
+            "store = \"s3://bucket\"\n[snapshots.options]\naws_regoin = \"eu\"",
+            "snapshots.options.aws_regoin",
+        ),
+        ("memory = \"1MiB\"", "snapshots.memory"),
+    ] {
+        let file = directory.path().join("tidings.toml");
+        std::fs::write(&file, format!("[snapshots]\n{config}\n")).expect("written");
+        let mut serve = tidings();
+        serve
+            .arg("serve")
+            .arg("--config")
+            .arg(&file)
+            .arg("--data")
+            .arg(directory.path().join("data"));
+        serve
+            .args(["--listen", "127.0.0.1:0"])
+            .env("TIDINGS_SERVER__OPS", "127.0.0.1:0");
+        let output = within("a server to give up", serve.output()).await.expect("run it");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && text.contains(key), "{config}: {text}");
+        assert!(!text.contains("word"), "{text}");
     }
 }
 

@@ -1,8 +1,7 @@
 //! What a restore sends: of each key what counts, nothing of deleted ones, and an end whatever the topic is like.
 
 use tidings::proto::tidings::v1::{
-    Change, Cleanup, CreateTopicRequest, Filter, RestoreRequest, Start, TopicSettings, filter::Dialect,
-    restore_response::Frame, start::At,
+    Change, Cleanup, Filter, RestoreRequest, Start, filter::Dialect, restore_response::Frame, start::At,
 };
 use tonic::Code;
 

@@ -1,8 +1,8 @@
 //! Snapshots that are taken by themselves.
 
-use tidings::proto::tidings::v1::{Cleanup, SnapshotState};
+use tidings::proto::tidings::v1::Cleanup;
 
-use super::{Store, create_topic, event, list, publish_to, restore};
+use super::{Store, create_topic, event, list, publish_to, restore, show};
 use crate::harness::{
     SOON, Server,
     clients::{ORDERS, order},
@@ -20,11 +20,8 @@ async fn topics_that_match_get_a_snapshot_when_something_has_come() {
         server.publish(vec![event(id, "created", "a")]).await;
         let count = i64::try_from(id + 1).expect("small");
         let taken = eventually(SOON, "a snapshot of all that came", async || {
-            list(&server)
-                .await
-                .into_iter()
-                .find(|one| one.state() == SnapshotState::Ready && one.topic == ORDERS)
-                .filter(|one| one.read_events + base_offset(&server, &one.base).await == count)
+            let newest = show(&server, ORDERS).await.ok()?;
+            (newest.partitions[0].offset == count).then_some(newest)
         })
         .await;
         assert_eq!(
@@ -35,12 +32,4 @@ async fn topics_that_match_get_a_snapshot_when_something_has_come() {
     let topics: Vec<String> = list(&server).await.into_iter().map(|one| one.topic).collect();
     assert!(topics.iter().all(|topic| topic == ORDERS), "{topics:?}");
     assert_eq!(restore(&server).await.last().read_events, 0);
-}
-
-/// Where the snapshot stands that another was made from.
-async fn base_offset(server: &Server, base: &str) -> i64 {
-    match super::show(server, base).await {
-        Ok(base) => base.partitions[0].offset,
-        Err(_) => 0,
-    }
 }

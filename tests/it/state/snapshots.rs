@@ -120,8 +120,8 @@ async fn it_goes_on_where_its_caller_is_gone_and_nobody_takes_another_meanwhile(
         .await
         .expect("the same call waits for it");
     assert_eq!(
-        (taken.name, taken.keys, taken.state()),
-        (active.name, 25_000, SnapshotState::Ready)
+        (taken.state(), taken.name, taken.keys),
+        (SnapshotState::Ready, active.name, 25_000)
     );
 }
 
