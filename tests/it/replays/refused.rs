@@ -7,6 +7,7 @@ use tonic::Code;
 
 use super::{at, caught_up, everything, show, start, stop, try_start};
 use crate::harness::{
+    Server,
     clients::ORDERS,
     status::{fields, reason_of, refused, resource},
 };
@@ -23,162 +24,80 @@ fn second(seconds: i64) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds, nanos: 0 }
 }
 
-#[tokio::test]
-async fn what_cannot_be_replayed_is_named_with_its_field() {
-    let (server, _stream) = caught_up(5).await;
-    let all = everything;
-    let cases: [(StartReplayRequest, &str); 16] = [
-        (
-            StartReplayRequest {
-                reason: " ".to_owned(),
-                ..all()
-            },
-            "reason",
-        ),
-        (
-            StartReplayRequest {
-                reason: "r".repeat(1_001),
-                ..all()
-            },
-            "reason",
-        ),
-        (
-            StartReplayRequest {
-                request_id: "q".repeat(129),
-                ..all()
-            },
-            "request_id",
-        ),
-        (
-            StartReplayRequest {
-                max_events_per_second: -1.0,
-                ..all()
-            },
-            "max_events_per_second",
-        ),
-        (
-            StartReplayRequest {
-                max_events_per_second: f64::NAN,
-                ..all()
-            },
-            "max_events_per_second",
-        ),
-        (
-            StartReplayRequest {
-                topics: vec![ORDERS.to_owned(), "other".to_owned()],
-                ..all()
-            },
-            "topics[1]",
-        ),
-        (
-            StartReplayRequest {
-                topics: vec!["none.*".to_owned()],
-                ..all()
-            },
-            "topics[0]",
-        ),
-        (
-            StartReplayRequest {
-                topics: vec!["a b".to_owned()],
-                ..all()
-            },
-            "topics[0]",
-        ),
-        (
-            StartReplayRequest {
-                start: from(At::Committed(Default::default())),
-                ..all()
-            },
-            "start",
-        ),
-        (
-            StartReplayRequest {
-                start: from(At::Positions(at(0, 6))),
-                ..all()
-            },
-            "start.positions[0]",
-        ),
-        (
-            StartReplayRequest {
-                start: from(At::Positions(at(0, -1))),
-                ..all()
-            },
-            "start.positions[0]",
-        ),
-        (
-            StartReplayRequest {
-                end: until(Until::Positions(at(0, 6))),
-                ..all()
-            },
-            "end.positions[0]",
-        ),
-        (
-            StartReplayRequest {
-                end: until(Until::Positions(at(7, 1))),
-                ..all()
-            },
-            "end.positions[0]",
-        ),
-        (
-            StartReplayRequest {
-                start: from(At::Positions(at(0, 4))),
-                end: until(Until::Positions(at(0, 3))),
-                ..all()
-            },
-            "end",
-        ),
-        (
-            StartReplayRequest {
-                start: from(At::Time(second(2))),
-                end: until(Until::Time(second(1))),
-                ..all()
-            },
-            "end.time",
-        ),
-        (
-            StartReplayRequest {
-                start: from(At::Positions(Default::default())),
-                ..all()
-            },
-            "start",
-        ),
-    ];
-    for (request, field) in cases {
-        let status = try_start(&server, request.clone()).await.expect_err(field);
-        assert_eq!(
-            (status.code(), fields(&status)),
-            (Code::InvalidArgument, vec![field.to_owned()]),
-            "{request:?}"
-        );
+/// Everything, but for this change.
+fn with(change: impl FnOnce(&mut StartReplayRequest)) -> StartReplayRequest {
+    let mut request = everything();
+    change(&mut request);
+    request
+}
+
+/// Fails unless each is refused for the field that it is with.
+async fn all_refused(server: &Server, cases: impl IntoIterator<Item = (&str, StartReplayRequest)>) {
+    for (field, request) in cases {
+        let status = try_start(server, request.clone()).await.expect_err(field);
+        let named = (status.code(), fields(&status));
+        assert_eq!(named, (Code::InvalidArgument, vec![field.to_owned()]), "{request:?}");
     }
-    let filter = StartReplayRequest {
-        filter: Some(Default::default()),
-        ..all()
-    };
+}
+
+#[tokio::test]
+async fn what_is_no_request_for_a_replay_is_named_with_its_field() {
+    let (server, _stream) = caught_up(5).await;
+    let cases = [
+        ("reason", with(|request| request.reason = " ".to_owned())),
+        ("reason", with(|request| request.reason = "r".repeat(1_001))),
+        ("request_id", with(|request| request.request_id = "q".repeat(129))),
+        (
+            "max_events_per_second",
+            with(|request| request.max_events_per_second = -1.0),
+        ),
+        (
+            "max_events_per_second",
+            with(|request| request.max_events_per_second = f64::NAN),
+        ),
+        (
+            "topics[1]",
+            with(|request| request.topics = vec![ORDERS.to_owned(), "other".to_owned()]),
+        ),
+        ("topics[0]", with(|request| request.topics = vec!["none.*".to_owned()])),
+        ("topics[0]", with(|request| request.topics = vec!["a b".to_owned()])),
+    ];
+    all_refused(&server, cases).await;
+    let filter = with(|request| request.filter = Some(Default::default()));
     refused(
         try_start(&server, filter).await,
         Code::InvalidArgument,
         "FILTER_INVALID",
     );
-    let snapshot = StartReplayRequest {
-        start: from(At::Snapshot("s".to_owned())),
-        ..all()
-    };
+    let snapshot = with(|request| request.start = from(At::Snapshot("s".to_owned())));
     refused(try_start(&server, snapshot).await, Code::Unimplemented, "NOT_SUPPORTED");
-    let unknown = StartReplayRequest {
-        group: "nobody".to_owned(),
-        ..all()
-    };
+    let unknown = with(|request| request.group = "nobody".to_owned());
     refused(try_start(&server, unknown).await, Code::NotFound, "GROUP_NOT_FOUND");
-    let nameless = StartReplayRequest {
-        group: "a/b".to_owned(),
-        ..all()
-    };
+    let nameless = with(|request| request.group = "a/b".to_owned());
     refused(
         try_start(&server, nameless).await,
         Code::InvalidArgument,
         "GROUP_INVALID",
     );
+}
+
+#[tokio::test]
+async fn a_range_that_the_group_does_not_have_is_named_with_its_field() {
+    let (server, _stream) = caught_up(5).await;
+    let starts = |at: At| with(|request| request.start = from(at));
+    let ends = |end: Until| with(|request| request.end = until(end));
+    let between = |at: At, end: Until| with(|request| (request.start, request.end) = (from(at), until(end)));
+    let cases = [
+        ("start", starts(At::Committed(Default::default()))),
+        ("start.positions[0]", starts(At::Positions(at(0, 6)))),
+        ("start.positions[0]", starts(At::Positions(at(0, -1)))),
+        ("end.positions[0]", ends(Until::Positions(at(0, 6)))),
+        ("end.positions[0]", ends(Until::Positions(at(7, 1)))),
+        ("end", between(At::Positions(at(0, 4)), Until::Positions(at(0, 3)))),
+        ("end.time", between(At::Time(second(2)), Until::Time(second(1)))),
+        ("start", starts(At::Positions(Default::default()))),
+    ];
+    all_refused(&server, cases).await;
 }
 
 #[tokio::test]
