@@ -146,6 +146,18 @@ impl Objects {
         }
     }
 
+    /// Deletes all objects below a path, to which nobody writes meanwhile, and what a crash left of some.
+    pub async fn delete_all(&self, below: &ObjectPath) -> Result<()> {
+        let mut listed = self.list(below).await?;
+        while let Some(listed) = listed.try_next().await? {
+            self.delete(&listed.path).await?;
+        }
+        match &self.0.directory {
+            None => Ok(()),
+            Some(directory) => local::remove(directory.join(below.to_string())).await,
+        }
+    }
+
     async fn put_as(&self, path: &ObjectPath, bytes: Bytes, mode: PutMode) -> Result<Created> {
         self.check_directory().await?;
         let (payload, options) = (PutPayload::from_bytes(bytes), PutOptions::from(mode));

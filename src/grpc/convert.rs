@@ -4,6 +4,7 @@ mod open;
 mod failing;
 mod filter;
 mod frames;
+mod sizing;
 mod groups;
 mod replays;
 mod resets;

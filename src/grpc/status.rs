@@ -57,12 +57,20 @@ pub(crate) fn row(reason: Reason) -> (&'static str, Code) {
         Reason::DeadlineExceeded => ("DEADLINE_EXCEEDED", Code::DeadlineExceeded),
         Reason::NotBuilt => ("NOT_SUPPORTED", Code::Unimplemented),
         Reason::LogDamaged => ("LOG_DAMAGED", Code::DataLoss),
+        Reason::Internal => ("INTERNAL", Code::Internal),
+        reason => store_row(reason),
+    }
+}
+
+/// The same of what has to do with the object store.
+fn store_row(reason: Reason) -> (&'static str, Code) {
+    match reason {
         Reason::StoreUnavailable => ("STORE_UNAVAILABLE", Code::Unavailable),
         Reason::StoreNotSet => ("STORE_NOT_SET", Code::FailedPrecondition),
         Reason::StoreDamaged => ("STORE_DAMAGED", Code::DataLoss),
         Reason::SnapshotNotFound => ("SNAPSHOT_NOT_FOUND", Code::NotFound),
         Reason::SnapshotActive => ("SNAPSHOT_ACTIVE", Code::FailedPrecondition),
-        Reason::Internal => ("INTERNAL", Code::Internal),
+        _ => row(Reason::Internal),
     }
 }
 

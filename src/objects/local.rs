@@ -33,6 +33,16 @@ pub(super) fn open(directory: &Path) -> Result<Store, path::Error> {
     }
 }
 
+/// Removes a directory with all in it; fine if it is not there.
+pub(super) async fn remove(directory: PathBuf) -> Result<()> {
+    let shown = directory.display().to_string();
+    let removed = tokio::task::spawn_blocking(move || fs::remove_dir_all(directory)).await;
+    match removed.unwrap_or_else(|stopped| Err(io::Error::other(stopped))) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unavailable(format!("remove {shown}: {error}"))),
+        _ => Ok(()),
+    }
+}
+
 /// Removes what a crash has left of files that were being written: the crate names them `NAME#NUMBER`. Another process may be writing
 /// there now, so only old ones go.
 fn sweep(directory: &Path) {

@@ -90,6 +90,23 @@ async fn a_directory_that_is_gone_is_no_empty_store() {
     }
 }
 
+#[tokio::test]
+async fn all_below_a_path_is_deleted_and_what_was_not_finished_too() {
+    let (directory, objects) = store();
+    let below = ObjectPath::new("a").join("b");
+    objects.put(&below.join("1"), "x".into()).await.expect("put");
+    objects
+        .put(&ObjectPath::new("a").join("c"), "x".into())
+        .await
+        .expect("put");
+    std::fs::write(directory.path().join("store/a/b/2#1"), "half").expect("written");
+    for _ in 0..2 {
+        objects.delete_all(&below).await.expect("deleted");
+        assert_eq!(listed(&objects, "a").await, ["a/c 1"]);
+        assert!(!directory.path().join("store/a/b").exists());
+    }
+}
+
 #[test]
 fn what_a_crash_left_is_removed_when_it_is_old() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -5,7 +5,7 @@ mod fields;
 use bytes::Bytes;
 use prost::Message as _;
 use tidings::proto::tidings::v1::{
-    Authenticate, Credit, Nack, Open, Retry, Start, SubscribeRequest, start::At, subscribe_request::Frame as Sent,
+    Authenticate, Credit, Nack, Open, Retry, SubscribeRequest, subscribe_request::Frame as Sent,
 };
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Status};

@@ -224,7 +224,7 @@ fn too_large(bytes: usize) -> Error {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use proptest::{collection::vec, option, prelude::*};
 
     use super::*;
@@ -258,7 +258,7 @@ pub(super) mod tests {
         )
     }
 
-    pub(in crate::bus::state) fn block_of(entries: &[Entry]) -> Vec<u8> {
+    fn block_of(entries: &[Entry]) -> Vec<u8> {
         let mut writer = BlockWriter::default();
         entries.iter().for_each(|entry| writer.add(entry));
         writer.finish(1).expect("a block")

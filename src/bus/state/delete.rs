@@ -42,12 +42,12 @@ impl Bus {
         let objects = bus.objects()?;
         let name = SnapshotName::of(&asked.topic, &asked.id);
         let key = Deletion::key(&name.to_string(), &asked.request_id);
+        bus.refuse_while_taken(asked).await?;
         let is_repeated = bus.deletions.newest(&key).await?.is_some();
         let has_any = shelf::has_any(objects, &asked.topic, &asked.id).await?;
         if !has_any && !is_repeated {
             return Err(name.not_found());
         }
-        bus.refuse_while_taken(asked).await?;
         bus.forget_old_deletions().await;
         let row = Deletion {
             by: asked.by.clone(),

@@ -101,7 +101,8 @@ impl Row for SnapshotRow {
 
     /// Of several that begin at once the first one's holds; who was given up for dead says nothing more.
     fn supersedes(&self, known: &Self) -> bool {
-        self.term > known.term || (self.term == known.term && self.id == known.id && self.times() > known.times())
+        let is_next = self.id == known.id && self.times() > known.times();
+        self.term > known.term || (self.term == known.term && is_next) || self == known
     }
 
     fn to_bytes(&self) -> Vec<u8> {
@@ -135,8 +136,8 @@ impl Row for Deletion {
     const PREFIX: &'static str = "snapshot-deletions/";
 
     /// The first call counts.
-    fn supersedes(&self, _known: &Self) -> bool {
-        false
+    fn supersedes(&self, known: &Self) -> bool {
+        self == known
     }
 
     fn to_bytes(&self) -> Vec<u8> {
@@ -181,6 +182,8 @@ mod tests {
             (row(2, "c", Active(0)), row(2, "b", Active(0)), false),
             (row(2, "b", Active(1)), row(2, "b", Active(0)), true),
             (row(2, "b", Active(0)), row(2, "b", Active(1)), false),
+            // Written again where another one lies behind it, because compaction keeps the last.
+            (row(2, "b", Active(1)), row(2, "b", Active(1)), true),
             (row(2, "b", Ready), row(2, "b", Active(9)), true),
             (row(2, "b", Active(10)), row(2, "b", Ready), false),
             (row(2, "b", Ready), row(3, "c", Active(0)), false),

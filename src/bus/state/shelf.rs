@@ -14,7 +14,7 @@ use super::{
 use crate::{
     error::{Error, Reason, Result},
     name::Topic,
-    objects::{Listed, ObjectPath, Objects},
+    objects::{ObjectPath, Objects},
 };
 
 const ALL: &str = "snapshots";
@@ -75,21 +75,13 @@ pub(super) async fn put(objects: &Objects, manifest: &Manifest) -> Result<()> {
 /// Removes a snapshot, or what is left of one: the manifest first.
 pub(super) async fn remove(objects: &Objects, topic: &Topic, id: &str) -> Result<()> {
     objects.delete(&object(topic, id, MANIFEST)).await?;
-    for path in all_of(objects, topic, id).await? {
-        objects.delete(&path).await?;
-    }
-    Ok(())
+    objects.delete_all(&directory(topic, id)).await
 }
 
 /// Whether there is anything of a snapshot, or of one that was not finished.
 pub(super) async fn has_any(objects: &Objects, topic: &Topic, id: &str) -> Result<bool> {
-    Ok(!all_of(objects, topic, id).await?.is_empty())
-}
-
-async fn all_of(objects: &Objects, topic: &Topic, id: &str) -> Result<Vec<ObjectPath>> {
-    let listed = objects.list(&directory(topic, id)).await?;
-    let listed: Vec<Listed> = listed.try_collect().await?;
-    Ok(listed.into_iter().map(|listed| listed.path).collect())
+    let mut listed = objects.list(&directory(topic, id)).await?;
+    Ok(listed.try_next().await?.is_some())
 }
 
 /// The error of who asked for a snapshot that is damaged.

@@ -23,9 +23,9 @@ use super::{
     topic::TopicReader,
 };
 use crate::{
-    bus::{Inner, OnGap},
+    bus::{Inner, OnGap, partitions::partitions},
     error::{Error, Result},
-    log::{Bounds, LogTime},
+    log::{LogTime, TopicInfo},
     name::Topic,
     objects::Objects,
 };
@@ -69,19 +69,7 @@ pub(super) async fn write(
     written: Arc<Written>,
 ) -> Result<Manifest> {
     let info = bus.log.topic(topic).await?.ok_or_else(|| Error::no_such_topic(topic))?;
-    let partitions: Vec<_> = crate::bus::partitions::partitions(topic, info.settings.partitions).collect();
-    let bounds = bus.log.bounds(&partitions).await?;
-    let ends = bounds.iter().map(|bounds: &Bounds| bounds.end).collect();
-    written.begun.send_modify(|begun| begun.offsets = ends);
-    let wanted = Wanted {
-        topic: topic.clone(),
-        rule: Rule::of(info.settings.cleanup),
-        bounds,
-        since: None,
-        progress: Arc::clone(&written.progress),
-        on_gap: OnGap::Continue,
-    };
-    let mut reader = bus.sources().open(wanted).await?;
+    let mut reader = open(bus, &info, &written).await?;
     let base = reader.base().map(Manifest::name);
     written.begun.send_modify(|begun| begun.base.clone_from(&base));
     let earlier = reader.base().map_or(0, |manifest| manifest.keyless);
@@ -91,22 +79,38 @@ pub(super) async fn write(
             chunks.add(at.partition, entry).await?;
         }
     }
-    let held = chunks.finish(&reader).await?;
     Ok(Manifest {
         topic: topic.clone(),
-        id: row.id,
-        partitions: held,
+        partitions: chunks.finish(&reader).await?,
         newest: reader.parts().filter_map(|known| known.newest).max(),
         topic_created: info.created,
-        begun: row.begun,
         finished: LogTime::now(),
         base,
-        reason: row.reason,
-        by: row.by,
         read: written.progress.read(),
         total: written.progress.total(),
         keyless: earlier + reader.parts().map(|known| known.keyless).sum::<u64>(),
+        id: row.id,
+        begun: row.begun,
+        reason: row.reason,
+        by: row.by,
     })
+}
+
+/// The state of the topic at the ends that its partitions have now.
+async fn open(bus: &Arc<Inner>, info: &TopicInfo, written: &Written) -> Result<TopicReader> {
+    let partitions: Vec<_> = partitions(&info.name, info.settings.partitions).collect();
+    let bounds = bus.log.bounds(&partitions).await?;
+    let ends = bounds.iter().map(|bounds| bounds.end).collect();
+    written.begun.send_modify(|begun| begun.offsets = ends);
+    let wanted = Wanted {
+        topic: info.name.clone(),
+        rule: Rule::of(info.settings.cleanup),
+        bounds,
+        since: None,
+        progress: Arc::clone(&written.progress),
+        on_gap: OnGap::Continue,
+    };
+    bus.sources().open(wanted).await
 }
 
 struct Chunks {

@@ -2,14 +2,18 @@
 
 use std::{iter, time::SystemTime};
 
-use super::{caught_up, commands, failing, gap, partition, position, progress, timestamp, waiting};
+use super::{
+    caught_up, commands, failing, gap, partition, position, progress,
+    sizing::{SMALLEST, check_size, estimate, first_part},
+    timestamp, waiting,
+};
 use crate::{
     bus::{
         AckReport, AssignmentChange, Delivery, Frame, GroupSettings, Heartbeat, Item, LossReason, OldestUnacked, OnGap,
         Opened, ReadEvents,
         delivery::{Credit, CreditMode, RetryPolicy, Verdict},
     },
-    error::{Error, Reason, Result},
+    error::{Error, Result},
     grpc::size::{Size, Sizes},
     log::TopicPartition,
     proto::{
@@ -68,10 +72,14 @@ pub(in crate::grpc) fn subscribe_response(frame: Frame, parts: &FrameParts) -> M
     Box::new(iter::once(Ok(wire::SubscribeResponse { frame: Some(frame) }.into())))
 }
 
+/// The most events in a message: a client works on the first ones while the next are written.
+const AT_ONCE: usize = 64;
+
 fn deliveries_messages(deliveries: Vec<Delivery>, bytes: Size) -> Messages<SubscribeResponse, Oversized> {
     let mut written = 0;
     Box::new(iter::from_fn(move || {
-        let part = first_part(&deliveries[written..], bytes, delivery_size)?;
+        let left = &deliveries[written..];
+        let part = first_part(&left[..left.len().min(AT_ONCE)], bytes, delivery_size)?;
         written += part.len();
         Some(deliveries_message(part, bytes.limit))
     }))
@@ -125,40 +133,6 @@ fn read_message(
         check_size(item, partition, &message, max_bytes)?;
     }
     Ok(message)
-}
-
-/// As many as make a message of about the target size, at least one; `None` = there are none.
-pub(super) fn first_part<T>(items: &[T], bytes: Size, size: impl Fn(&T) -> usize) -> Option<&[T]> {
-    let mut filled = 0;
-    let fits = |item: &&T| {
-        filled += size(item);
-        filled <= bytes.target
-    };
-    let fitting = items.iter().take_while(fits).count();
-    (!items.is_empty()).then(|| &items[..fitting.max(1)])
-}
-
-/// No event counts for less.
-const SMALLEST: usize = 256;
-
-/// More than the event takes on the wire: framing of an attribute costs less than half of what its header does, and 64 more.
-pub(super) fn estimate(item: &Item, partition: &TopicPartition) -> usize {
-    let raw = item.size as usize;
-    raw + raw / 8 + partition.topic.as_str().len() + SMALLEST
-}
-
-/// Only a part of one event can be too large: the target is half the limit.
-pub(super) fn check_size(item: &Item, partition: &TopicPartition, message: &Encoded, max_bytes: usize) -> Result<()> {
-    if item.size as usize * 2 < max_bytes || message.len() <= max_bytes {
-        return Ok(());
-    }
-    let (topic, number) = (&partition.topic, partition.partition);
-    let text = format!(
-        "the event at {topic}/{number} offset {} needs a message of {} bytes; this client takes {max_bytes} (max_frame_bytes)",
-        item.offset,
-        message.len()
-    );
-    Err(Error::new(Reason::EventTooLarge, text))
 }
 
 /// All but the event, which is written from the item.

@@ -3,9 +3,7 @@
 use std::{iter, time::SystemTime};
 
 use super::{
-    caught_up, filter, frames,
-    frames::{Messages, check_size, estimate, first_part},
-    invalid, position, progress, selectors, start, timestamp, waiting,
+    caught_up, filter, frames, frames::Messages, invalid, position, progress, selectors, start, timestamp, waiting,
 };
 use crate::{
     bus::{

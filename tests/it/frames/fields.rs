@@ -10,10 +10,6 @@ fn opening(change: Change) -> Open {
     open
 }
 
-fn start(at: At) -> Option<Start> {
-    Some(Start { at: Some(at) })
-}
-
 fn retry(open: &mut Open) -> &mut Retry {
     open.retry.get_or_insert_default()
 }
