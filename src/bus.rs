@@ -85,7 +85,7 @@ use crate::{
         dead_letters::DeadLetters,
         delivery::Credit,
         feed::Feeds,
-        groups::{Answers, Groups, Losses},
+        groups::{Groups, LogAnswers, Losses},
         matching::Names,
         notes::Notes,
         observe::Watched,
@@ -174,7 +174,7 @@ struct Inner {
     /// What retention took from groups, as far as it was told.
     losses: Losses,
     /// What the log said of groups a moment ago.
-    answers: Answers,
+    answers: LogAnswers,
     /// Where groups stand, in case the log forgets it.
     stands: Arc<StandsTable>,
     /// What checkpoints cover of groups.
@@ -221,7 +221,7 @@ impl Bus {
             denied: Denied::default(),
             replays: Replays::of(control.replays, control.replayed),
             losses: Losses::default(),
-            answers: Answers::default(),
+            answers: LogAnswers::default(),
             stands: control.stands,
             covers: control.covers,
             seen: Seen::of(control.seen),

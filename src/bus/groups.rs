@@ -18,7 +18,7 @@ pub use self::deleting::{DeleteGroup, OpenStreams};
 pub use self::view::{GroupInfo, GroupKind, GroupPartition, GroupStream, Served};
 pub(super) use self::{
     active::Active,
-    listing::Answers,
+    listing::LogAnswers,
     losses::Losses,
     record::{ActiveReset, GroupRecord},
 };

@@ -81,22 +81,6 @@ pub(super) fn parse_time(text: &str) -> Result<Timestamp, String> {
     })
 }
 
-/// `orders/0/17`, several with commas.
-pub(super) fn parse_positions(text: &str) -> Result<v1::Positions, String> {
-    let position = |text: &str| {
-        let (partition, offset) = text.rsplit_once('/')?;
-        let (topic, partition) = partition.rsplit_once('/')?;
-        Some(v1::Position {
-            topic: topic.to_owned(),
-            partition: partition.parse().ok()?,
-            offset: offset.parse().ok()?,
-        })
-    };
-    let positions: Option<_> = text.split(',').map(position).collect();
-    let positions = positions.ok_or("positions such as orders/0/17, several with commas")?;
-    Ok(v1::Positions { positions })
-}
-
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     units::parse_duration(text)
 }
