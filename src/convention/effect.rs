@@ -60,7 +60,7 @@ impl<'a> Seen<'a> {
             match name.len() {
                 7 if name.eq_ignore_ascii_case(b"ce_type") => (seen.is_event, seen.ty) = (true, value),
                 12 if name.eq_ignore_ascii_case(b"content-type") => {
-                    seen.is_structured = value.is_some_and(|value| is_structured(value));
+                    seen.is_structured = value.is_some_and(is_structured);
                 }
                 _ => seen.is_event |= starts_with_ignoring_case(name, b"ce_"),
             }

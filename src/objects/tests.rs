@@ -161,7 +161,11 @@ fn what_is_no_store_is_refused_with_its_key() {
     }
     let secret = open(
         "s3://bucket/a/b",
-        &[("aws_region", "r"), ("secret_access_key", "hidden")],
+        &[
+            ("aws_region", "r"),
+            ("access_key_id", "id"),
+            ("secret_access_key", "hidden"),
+        ],
     )
     .expect("a store");
     assert!(!format!("{secret:?} {secret}").contains("hidden"));

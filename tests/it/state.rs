@@ -182,7 +182,7 @@ impl Restoring {
         }
     }
 
-    /// Exactly so many events behind CaughtUp.
+    /// So many events behind CaughtUp at least, as they come.
     pub(crate) async fn events(&mut self, count: usize) -> Vec<ReadEvent> {
         let mut got = Vec::new();
         while got.len() < count {
@@ -192,7 +192,6 @@ impl Restoring {
                 other => panic!("unexpected after {} of {count} events: {other:?}", got.len()),
             }
         }
-        assert_eq!(got.len(), count, "more events than expected");
         got
     }
 }

@@ -28,7 +28,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// What comes of a call.
 pub(super) enum Claim {
     /// The snapshot is ours to take.
-    Ours(SnapshotRow),
+    Ours(Box<SnapshotRow>),
     /// The call was made before, and this came of it.
     Done(Box<SnapshotInfo>),
 }
@@ -53,7 +53,7 @@ impl Inner {
             }
             let row = self.first_row(new, known.as_deref());
             if self.snapshots.put(&key, &row).await?.id == row.id {
-                return Ok(Claim::Ours(row));
+                return Ok(Claim::Ours(Box::new(row)));
             }
         }
     }

@@ -65,7 +65,7 @@ impl Inner {
         };
         let mut row = match claim {
             Claim::Done(info) => return Ok(*info),
-            Claim::Ours(row) => row,
+            Claim::Ours(row) => *row,
         };
         let taken = tokio::select! {
             taken = self.carry_out(&new.topic, &mut row) => taken,

@@ -3,7 +3,11 @@
 use std::{iter, time::SystemTime};
 
 use super::{
-    caught_up, filter, frames, frames::Messages, invalid, position, progress, selectors, start, timestamp, waiting,
+    caught_up, filter, frames,
+    frames::Messages,
+    invalid, position, progress, selectors,
+    sizing::{check_size, estimate, first_part},
+    start, timestamp, waiting,
 };
 use crate::{
     bus::{
