@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 
 use super::{
     Ending, StreamKey,
+    covering::Covering,
     partitions::Owned,
     replaying::Advanced,
     task::{RETRY, Task},
@@ -32,6 +33,8 @@ pub(super) struct Commits {
     pub(super) last_commit: Option<LogTime>,
     /// Redriven dead letters that were acked since.
     pub(super) letters: Vec<LetterId>,
+    /// What checkpoints cover.
+    pub(super) covering: Covering,
     began: Instant,
     failed: Option<Instant>,
     pub(super) waiting: Vec<Waiter>,
@@ -101,6 +104,7 @@ impl Commits {
             in_flight: None,
             last_commit: None,
             letters: Vec::new(),
+            covering: Covering::default(),
             began: now,
             failed: None,
             waiting: Vec::new(),

@@ -92,7 +92,7 @@ impl Task {
         }
         self.commits.changes += 1;
         self.commits.is_urgent = true;
-        self.covering.uncommitted.insert(id, cover);
+        self.commits.covering.uncommitted.insert(id, cover);
         self.jump(id);
         self.tell_covered();
     }
@@ -138,7 +138,11 @@ impl Task {
         let owned = &self.owned;
         let is_done =
             |id: &PartitionId, cover: &Arc<Cover>| owned.get(id).is_some_and(|owned| owned.durable >= cover.offset);
-        let done = self.covering.uncommitted.extract_if(|id, cover| is_done(id, cover));
+        let done = self
+            .commits
+            .covering
+            .uncommitted
+            .extract_if(|id, cover| is_done(id, cover));
         let row =
             |(_, cover): (PartitionId, Arc<Cover>)| (key(&self.identity.group, &cover.partition), cover.committed());
         let rows: Vec<(String, Cover)> = done.map(row).collect();

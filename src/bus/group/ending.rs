@@ -23,7 +23,7 @@ impl Task {
             self.looks.linger_until = None;
             return false;
         }
-        let is_needed = self.identity.record.reset.is_some() || self.covering.is_needed();
+        let is_needed = self.identity.record.reset.is_some() || self.commits.covering.is_needed();
         if is_needed && self.drain_until.is_none() {
             self.looks.linger_until = None;
             return false;

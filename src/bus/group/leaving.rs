@@ -131,7 +131,7 @@ impl Task {
         self.dispatch.unassign(id);
         self.graves.heads.retain(|(of, _), _| *of != id);
         self.redrives.forget(id);
-        self.covering.forget(id);
+        self.commits.covering.forget(id);
         self.replaying.forget(id);
     }
 }

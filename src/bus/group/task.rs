@@ -17,7 +17,6 @@ use tokio::{sync::mpsc, time::sleep_until};
 use super::{
     Command, Handle, Identity, Payload, Signal,
     commits::Commits,
-    covering::Covering,
     ends::Ends,
     gauges::Watch,
     graves::Graves,
@@ -83,7 +82,6 @@ pub(super) struct Task {
     pub(super) redrives: Redrives,
     pub(super) replaying: Replaying,
     pub(super) moves: Moves,
-    pub(super) covering: Covering,
     pub(super) watch: Watch,
     pub(super) serial: u64,
     /// Streams that were not told yet that they have caught up.
@@ -159,7 +157,6 @@ impl Task {
             replaying: Replaying::new(bus.settings.group_buffer_bytes),
             letters,
             moves: Moves::default(),
-            covering: Covering::default(),
             watch,
             serial: 0,
             uncaught: 0,
@@ -196,7 +193,7 @@ impl Task {
                 Ok(()) = self.redrives.changes.changed() => self.redrives.look = true,
                 Some(came) = self.replaying.work.next() => self.replay_came(came),
                 () = self.watch.gauges.buffer.freed() => {}
-                () = self.covering.left() => {}
+                () = self.commits.covering.left() => {}
                 () = self.replaying.buffer.freed() => {}
                 ends = maybe(&mut self.observing) => self.observed(ends),
                 () = draining.cancelled(), if self.drain_until.is_none() => self.drain(),
@@ -237,7 +234,7 @@ impl Task {
             Command::Replace(record) => self.replace(record),
             Command::Describe(reply) => drop(reply.send(self.view())),
             Command::Cover(cover) => self.cover(cover),
-            Command::Stay(until) => self.covering.stay(until),
+            Command::Stay(until) => self.commits.covering.stay(until),
         }
     }
 

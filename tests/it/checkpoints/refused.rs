@@ -5,18 +5,23 @@ use tonic::{Code, Status};
 
 use super::{Bed, MIB, Putting, at, client, generations, header, put_in, try_put};
 use crate::harness::{
+    SOON,
     clients::{ORDERS, open},
+    eventually,
     status::{fields, has_retry_info, reason_of, refused},
     within,
 };
 
-/// Waits until as many are under way as there is room for.
-async fn full(bed: &Bed) {
-    let look = async || {
-        let status = super::get(&bed.server, "nothing", 0).await.expect_err("there is none");
-        (reason_of(&status) == "LIMIT").then_some(())
-    };
-    eventually(SOON, "others to be refused", look).await;
+/// A put of this name whose first part is written.
+async fn begun(bed: &Bed, name: &str) -> Putting {
+    let (putting, before) = (Putting::begin(&bed.server), bed.parts(name).len());
+    putting.send(Some(Frame::Header(header(name)))).await;
+    for _ in 0..5 {
+        putting.data(super::noise(MIB)).await;
+    }
+    let written = async || (bed.parts(name).len() > before).then_some(());
+    eventually(SOON, "a part to be written", written).await;
+    putting
 }
 
 fn position(topic: &str, partition: i32, offset: i64) -> Position {
@@ -275,10 +280,7 @@ async fn what_is_too_large_is_refused_before_it_is_stored() {
 #[tokio::test]
 async fn more_at_once_than_there_is_room_for_try_again() {
     let bed = Bed::start_with("[checkpoints]\ntransfers = 1").await;
-    let one = Putting::begin(&bed.server);
-    one.send(Some(Frame::Header(header("c")))).await;
-    one.data("x").await;
-    full(&bed).await;
+    let one = begun(&bed, "c").await;
     let refusals: [Status; 2] = [
         try_put(&bed.server, header("d"), "").await.expect_err("no room"),
         super::get(&bed.server, "c", 0).await.expect_err("no room"),
@@ -293,7 +295,7 @@ async fn more_at_once_than_there_is_room_for_try_again() {
 
 #[tokio::test]
 async fn a_server_that_stops_ends_puts_and_reads() {
-    let mut bed = Bed::start_with("[checkpoints]\ntransfers = 2").await;
+    let mut bed = Bed::start().await;
     let bytes = super::noise(40 * MIB);
     put_in(&bed.server, header("c"), (&bytes, MIB)).await.expect("put");
     let request = GetCheckpointRequest {
@@ -305,10 +307,7 @@ async fn a_server_that_stops_ends_puts_and_reads() {
         .await
         .expect("a checkpoint")
         .into_inner();
-    let putting = Putting::begin(&bed.server);
-    putting.send(Some(Frame::Header(header("c")))).await;
-    putting.data("x").await;
-    full(&bed).await;
+    let putting = begun(&bed, "c").await;
     let ending = async {
         let answer = putting.answer().await;
         assert_eq!(reason_of(&answer.expect_err("it stops")), "DRAINING");
