@@ -22,6 +22,9 @@ mod notes;
 mod resets;
 mod audit;
 mod stands;
+mod covers;
+mod checkpoints;
+mod permits;
 mod seen;
 mod stores;
 mod state;
@@ -40,6 +43,9 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use checkpoints::{
+    Begun, CheckpointInfo, CheckpointRow, CheckpointRules, DeleteCheckpoint, Download, NewCheckpoint, Tie, Upload,
+};
 pub use feed::Item;
 pub use group::{
     AckReport, Action, AssignmentChange, Control, Delivery, Frame, Frames, Heartbeat, LossReason, OldestRow,
@@ -67,6 +73,7 @@ pub use subscribe::{OnConflict, OpenOptions};
 use crate::{
     bus::{
         control::ControlTables,
+        covers::CoversTable,
         dead_letters::DeadLetters,
         delivery::Credit,
         feed::Feeds,
@@ -74,6 +81,7 @@ use crate::{
         matching::Names,
         notes::Notes,
         observe::Watched,
+        permits::Permits,
         resets::{MovesTable, ResetsTable},
         seen::Seen,
         stands::StandsTable,
@@ -117,6 +125,7 @@ pub struct Settings {
     pub default_partitions: i32,
     /// The most groups of which `Bus::observe` tells one by one.
     pub metric_groups: usize,
+    pub checkpoints: CheckpointRules,
     /// How long streams may settle what they have when the bus stops.
     pub drain_timeout: Duration,
 }
@@ -152,6 +161,8 @@ struct Inner {
     losses: Losses,
     /// Where groups stand, in case the log forgets it.
     stands: Arc<StandsTable>,
+    /// What checkpoints cover of groups.
+    covers: Arc<CoversTable>,
     /// What other replicas see of groups.
     seen: Seen,
     /// What lies beside the log.
@@ -162,7 +173,7 @@ struct Inner {
     state: StateRoom,
     dead_letters: DeadLetters,
     publish_bytes: Arc<Semaphore>,
-    streams: Arc<Semaphore>,
+    permits: Permits,
     replica_id: String,
     started: SystemTime,
     /// Set when the bus drains: nothing new begins.
@@ -192,6 +203,7 @@ impl Bus {
             moves: control.moves,
             losses: Losses::default(),
             stands: control.stands,
+            covers: control.covers,
             seen: Seen::of(control.seen),
             stores,
             snapshots: control.snapshots,
@@ -199,7 +211,7 @@ impl Bus {
             state: StateRoom::new(&settings.snapshots),
             dead_letters,
             publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),
-            streams: Arc::new(Semaphore::new(settings.streams)),
+            permits: Permits::new(&settings),
             replica_id: format!("{:08x}", fastrand::u32(..)),
             started: SystemTime::now(),
             log,
@@ -210,9 +222,15 @@ impl Bus {
             followers,
             ended,
         }));
-        bus.tell_others();
-        bus.keep_schedule();
+        bus.begin();
         bus
+    }
+
+    /// What goes on by itself.
+    fn begin(&self) {
+        self.tell_others();
+        self.keep_schedule();
+        self.follow_covers();
     }
 
     /// New at each start.
@@ -230,10 +248,7 @@ impl Bus {
 
     /// Subscribers and readers that are there now.
     pub fn open_streams(&self) -> usize {
-        self.0
-            .settings
-            .streams
-            .saturating_sub(self.0.streams.available_permits())
+        self.0.permits.open_streams(&self.0.settings)
     }
 
     /// Whether the log can be reached.
@@ -256,23 +271,6 @@ impl Bus {
         self.0.ended.cancel();
         self.0.followers.close();
         self.0.followers.wait().await;
-    }
-}
-
-impl Inner {
-    /// A place among the open streams, held for a stream's life.
-    fn stream_permit(&self) -> Result<tokio::sync::OwnedSemaphorePermit> {
-        if self.draining.is_cancelled() {
-            return Err(draining());
-        }
-        Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
-            let limit = self.settings.streams;
-            Error::new(
-                Reason::Limit,
-                format!("open a stream: limits.streams = {limit} are open"),
-            )
-            .retry_after(Duration::from_secs(5))
-        })
     }
 }
 

@@ -12,6 +12,7 @@ mod resets;
 mod dead_letters;
 mod snapshots;
 mod restore;
+mod checkpoints;
 mod info;
 mod bench;
 mod client;
@@ -60,6 +61,7 @@ async fn dispatch(command: ClientCommand, global: &Global, output: &mut Output) 
             let request = restore.prepare();
             restore::run(request, &connect().await?, output).await
         }
+        ClientCommand::Checkpoints(command) => checkpoints::run(command, &connect().await?, output).await,
         ClientCommand::Info => info::run(&connect().await?, output).await,
         ClientCommand::Bench(command) => bench::run(command, &connect().await?, output).await,
     }

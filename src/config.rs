@@ -11,6 +11,7 @@ mod sections;
 mod delivery;
 mod kafka;
 mod snapshots;
+mod checkpoints;
 mod reader;
 mod setting;
 mod layer;
@@ -19,6 +20,7 @@ pub mod units;
 
 use std::path::Path;
 
+pub use checkpoints::Checkpoints;
 pub use delivery::{Delivery, GroupRule, Retry};
 pub use fault::{ConfigFault, Origin};
 pub use kafka::Kafka;
@@ -43,6 +45,7 @@ pub struct Config {
     pub topics: Topics,
     pub delivery: Delivery,
     pub snapshots: Snapshots,
+    pub checkpoints: Checkpoints,
     pub limits: Limits,
     pub telemetry: Telemetry,
     effective: Vec<Effective>,
@@ -97,6 +100,7 @@ impl Config {
             log,
             delivery: delivery::read(&mut reader),
             snapshots: snapshots::read(&mut reader),
+            checkpoints: checkpoints::read(&mut reader),
             limits: sections::limits(&mut reader),
             telemetry: sections::telemetry(&mut reader),
             effective: Vec::new(),

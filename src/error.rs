@@ -53,6 +53,11 @@ pub enum Reason {
     PositionGone,
     /// The disk is full.
     LogFull,
+    CheckpointNotFound,
+    /// Another put of the checkpoint was faster.
+    CheckpointConflict,
+    /// The group was reset since.
+    EpochStale,
     /// A limit of the server is reached.
     Limit,
     /// The log cannot be reached, or had to stop.

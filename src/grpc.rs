@@ -10,6 +10,7 @@ mod offsets;
 mod dead_letters;
 mod state;
 mod restore_stream;
+mod checkpoints;
 mod system;
 mod health;
 mod asked;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    covers::CoversTable,
     notes::NotesTable,
     resets::{MovesTable, ResetsTable},
     seen::SeenTable,
@@ -21,6 +22,7 @@ pub(super) struct ControlTables {
     pub(super) stands: Arc<StandsTable>,
     pub(super) snapshots: Arc<SnapshotsTable>,
     pub(super) deletions: Arc<DeletionsTable>,
+    pub(super) covers: Arc<CoversTable>,
     /// `None` = nobody else uses the log.
     pub(super) seen: Option<Arc<SeenTable>>,
 }
@@ -35,6 +37,7 @@ impl ControlTables {
             stands: Table::new(Arc::clone(log)),
             snapshots: Table::new(Arc::clone(log)),
             deletions: Table::new(Arc::clone(log)),
+            covers: Table::new(Arc::clone(log)),
             seen: log.is_shared().then(|| Table::new(Arc::clone(log))),
         };
         follow(control.all(), tasks, stop);
@@ -49,6 +52,7 @@ impl ControlTables {
             Arc::<StandsTable>::clone(&self.stands),
             Arc::<SnapshotsTable>::clone(&self.snapshots),
             Arc::<DeletionsTable>::clone(&self.deletions),
+            Arc::<CoversTable>::clone(&self.covers),
         ];
         all.extend(self.seen.clone().map(|seen| seen as Arc<dyn Followed>));
         all

@@ -18,6 +18,7 @@ mod leaving;
 mod reading;
 mod commits;
 mod moving;
+mod covering;
 mod answers;
 mod ending;
 mod graves;
@@ -40,7 +41,9 @@ use std::{sync::Arc, time::Duration};
 use bytestring::ByteString;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+pub(super) use covering::Stay;
 pub(super) use gauges::Gauges;
+pub use leaving::{AssignmentChange, LossReason};
 pub use outbox::Frames;
 pub use payload::Delivery;
 pub use progress::{Heartbeat, OldestUnacked, PartitionProgress, Waiting};
@@ -52,6 +55,7 @@ use identity::Identity;
 use payload::Payload;
 
 use super::{
+    covers::Cover,
     delivery::{Credit, CreditMode, IdFault, IdRange, RetryPolicy, StreamId},
     groups::{GroupRecord, GroupSettings},
     start::Gap,
@@ -80,6 +84,7 @@ pub enum Frame {
     /// The group's offsets were moved: what was outstanding of these is void.
     ResetApplied {
         reset_id: String,
+        epoch: u64,
         /// Where the group stands now.
         positions: Vec<(TopicPartition, i64)>,
     },
@@ -101,6 +106,8 @@ pub struct Opened {
     pub lease: Option<Duration>,
     /// As in force.
     pub retry: RetryPolicy,
+    /// The group's; each later reset is told with its own.
+    pub epoch: u64,
     /// Where the group stands.
     pub partitions: Vec<PartitionProgress>,
 }
@@ -129,21 +136,6 @@ pub struct AckReport {
     pub faults: Vec<IdFault>,
 }
 
-#[derive(Clone, Debug)]
-pub struct AssignmentChange {
-    pub gained: Vec<TopicPartition>,
-    pub lost: Vec<(TopicPartition, LossReason)>,
-    /// How long acks of what is lost still count.
-    pub grace: Duration,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LossReason {
-    Rebalanced,
-    TopicDeleted,
-    GroupChanged,
-}
-
 /// A stream that wants to join.
 pub(super) struct NewStream {
     pub(super) opened: Opened,
@@ -170,6 +162,8 @@ enum Command {
     Fail(StreamKey, Error),
     Replace(Arc<GroupRecord>),
     Describe(oneshot::Sender<GroupView>),
+    Cover(Arc<Cover>),
+    Stay(oneshot::Receiver<()>),
 }
 
 /// What the other side of an outbox tells; at most one of each for each stream, or delivery, is under way.

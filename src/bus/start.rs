@@ -6,6 +6,7 @@ use super::{Inner, state::SnapshotName};
 use crate::{
     error::{Error, Reason, Result},
     log::{Bounds, LogTime, TopicPartition},
+    name::CheckpointRef,
 };
 
 /// Where reading starts; inclusive.
@@ -19,6 +20,8 @@ pub enum Start {
     Positions(Vec<(TopicPartition, i64)>),
     /// Where a snapshot stands; partitions of other topics start at the earliest.
     Snapshot(SnapshotName),
+    /// Where a checkpoint stands; partitions that it does not name start at the earliest.
+    Checkpoint(CheckpointRef),
 }
 
 /// Where reading ends; exclusive.
@@ -102,6 +105,12 @@ impl Inner {
                 or_start
                     .map(|(offset, bounds)| offset.unwrap_or(bounds.start))
                     .collect()
+            }
+            Start::Checkpoint(wanted) => {
+                // It may stand for more topics than are asked for.
+                let at: FxHashMap<_, _> = self.checkpoint_info(wanted).await?.positions.into_iter().collect();
+                let offset = |(partition, bounds): (_, &Bounds)| at.get(partition).copied().unwrap_or(bounds.start);
+                partitions.iter().zip(bounds).map(offset).collect()
             }
         })
     }

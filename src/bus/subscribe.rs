@@ -74,6 +74,7 @@ impl Bus {
                 .settings
                 .retry
                 .over(bus.settings.delivery.of(&options.group).retry),
+            epoch: record.epoch,
             partitions: bus.stand(&options.group, &record).await?,
         };
         for _ in 0..MOST_STARTS {

@@ -6,8 +6,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::{
-    bench::BenchCommand, dead_letters::DeadLettersCommand, groups::GroupsCommand, publish::Publish, read::Read,
-    resets::ResetsCommand, restore::Restore, snapshots::SnapshotsCommand, subscribe::Subscribe, topics::TopicsCommand,
+    bench::BenchCommand, checkpoints::CheckpointsCommand, dead_letters::DeadLettersCommand, groups::GroupsCommand,
+    publish::Publish, read::Read, resets::ResetsCommand, restore::Restore, snapshots::SnapshotsCommand,
+    subscribe::Subscribe, topics::TopicsCommand,
 };
 
 /// Tidings: an event bus. CloudEvents in and out over gRPC, on a durable log.
@@ -104,6 +105,9 @@ pub enum ClientCommand {
     /// Snapshots of topics: create, list, show, delete
     #[command(subcommand)]
     Snapshots(SnapshotsCommand),
+    /// States that clients keep: list, show, put, delete
+    #[command(subcommand)]
+    Checkpoints(CheckpointsCommand),
     /// Tells what the server is and what its limits are
     Info,
     /// Measures throughput and latency against a running server
@@ -198,6 +202,11 @@ mod tests {
             "snapshots show t@00000000000000000000000000000000",
             "snapshots delete t@00000000000000000000000000000000 --reason r",
             "resets plan g --to snapshot:t --reason r",
+            "subscribe --group g a --from checkpoint:c@2",
+            "checkpoints list c --max 3",
+            "checkpoints show c@3 --data -",
+            "checkpoints put c --data - --at t/0/5,t/1/0 --group g --epoch 0 --expect 0 --label a=b --request-id r",
+            "checkpoints delete c --reason r --expect 3",
             "bench publish --unary --callers 4 --rate 100",
             "bench subscribe --group g --streams 2",
             "config check f",
@@ -236,6 +245,13 @@ mod tests {
             "dead-letters list",
             "dead-letters discard --group g a",
             "dead-letters list --group g --state lost",
+            "checkpoints show c@0",
+            "checkpoints put c",
+            "checkpoints put c --data f --group g --at t/0/5",
+            "checkpoints put c --data f --epoch 1",
+            "checkpoints put c --data f --at t/0",
+            "checkpoints put c --data f --label a",
+            "checkpoints delete c",
             "info --output xml",
             "completions klingon",
         ] {

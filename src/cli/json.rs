@@ -48,6 +48,10 @@ impl Named for v1::Snapshot {
     const NAME: &'static str = "tidings.v1.Snapshot";
 }
 
+impl Named for v1::Checkpoint {
+    const NAME: &'static str = "tidings.v1.Checkpoint";
+}
+
 impl Named for v1::GetInfoResponse {
     const NAME: &'static str = "tidings.v1.GetInfoResponse";
 }
@@ -113,6 +117,7 @@ mod tests {
         assert!(of(&v1::DeadLetter::default()).is_ok());
         assert!(of(&v1::DeadLetterResult::default()).is_ok());
         assert!(of(&v1::Snapshot::default()).is_ok());
+        assert!(of(&v1::Checkpoint::default()).is_ok());
         assert!(of(&v1::GetInfoResponse::default()).is_ok());
     }
 }

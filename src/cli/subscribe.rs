@@ -30,7 +30,7 @@ pub struct Subscribe {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max: Option<u64>,
     /// Where a new group starts: earliest, latest, or a time (RFC 3339); default: earliest
-    #[arg(long, value_name = "earliest|latest|TIME", value_parser = words::parse_from)]
+    #[arg(long, value_name = "earliest|latest|TIME|checkpoint:NAME", value_parser = words::parse_from)]
     from: Option<From>,
     /// Run this shell command for each event, with the event as JSON on its stdin: exit status 0 acks, another fails, and the group retries
     #[arg(long, value_name = "COMMAND")]

@@ -13,12 +13,13 @@ use crate::{
     proto::tidings::v1::{self, end, start},
 };
 
-/// `earliest`, `latest` or a time: where reading starts.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// `earliest`, `latest`, a time or a checkpoint: where reading starts.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum From {
     Earliest,
     Latest,
     Time(Timestamp),
+    Checkpoint(String),
 }
 
 /// `latest` or a time: where reading ends.
@@ -34,6 +35,7 @@ impl From {
             Self::Earliest => start::At::Earliest(()),
             Self::Latest => start::At::Latest(()),
             Self::Time(time) => start::At::Time(time),
+            Self::Checkpoint(name) => start::At::Checkpoint(name),
         };
         v1::Start { at: Some(at) }
     }
@@ -53,9 +55,12 @@ pub(super) fn parse_from(text: &str) -> Result<From, String> {
     match text {
         "earliest" => Ok(From::Earliest),
         "latest" => Ok(From::Latest),
-        time => parse_time(time)
-            .map(From::Time)
-            .map_err(|rule| format!("earliest, latest, or {rule}")),
+        other => match other.strip_prefix("checkpoint:") {
+            Some(name) => Ok(From::Checkpoint(name.to_owned())),
+            None => parse_time(other)
+                .map(From::Time)
+                .map_err(|rule| format!("earliest, latest, checkpoint:NAME, or {rule}")),
+        },
     }
 }
 
@@ -74,6 +79,22 @@ pub(super) fn parse_time(text: &str) -> Result<Timestamp, String> {
         seconds: time.unix_timestamp(),
         nanos: time.nanosecond().cast_signed(),
     })
+}
+
+/// `orders/0/17`, several with commas.
+pub(super) fn parse_positions(text: &str) -> Result<v1::Positions, String> {
+    let position = |text: &str| {
+        let (partition, offset) = text.rsplit_once('/')?;
+        let (topic, partition) = partition.rsplit_once('/')?;
+        Some(v1::Position {
+            topic: topic.to_owned(),
+            partition: partition.parse().ok()?,
+            offset: offset.parse().ok()?,
+        })
+    };
+    let positions: Option<_> = text.split(',').map(position).collect();
+    let positions = positions.ok_or("positions such as orders/0/17, several with commas")?;
+    Ok(v1::Positions { positions })
 }
 
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -175,6 +196,7 @@ mod tests {
         };
         assert_eq!(parse_from("earliest"), Ok(From::Earliest));
         assert_eq!(parse_from("2026-01-01T01:00:00.5+01:00"), Ok(From::Time(time)));
+        assert_eq!(parse_from("checkpoint:a@2"), Ok(From::Checkpoint("a@2".to_owned())));
         assert_eq!(parse_until("latest"), Ok(Until::Latest));
         for bad in ["", "now", "2026-01-01", "earliest "] {
             assert!(parse_from(bad).is_err() && parse_until(bad).is_err(), "{bad}");

@@ -33,6 +33,11 @@ fn the_defaults_are_what_the_manual_says() {
         (snapshots.keep, snapshots.max_age),
         (3, Duration::from_secs(30 * 24 * 60 * 60))
     );
+    let checkpoints = config.checkpoints;
+    assert_eq!(
+        (checkpoints.keep, checkpoints.max_bytes, checkpoints.transfers),
+        (3, ByteSize(16 << 30), 16)
+    );
     assert!(snapshots.store.is_none() && snapshots.schedule.is_empty());
 }
 

@@ -9,6 +9,7 @@ mod resets;
 mod topic;
 mod dead_letters;
 mod state;
+mod checkpoints;
 
 use std::time::Duration;
 
@@ -16,11 +17,12 @@ use crate::{
     bus::{End, Gap, GapReason, PartitionProgress, SnapshotName, Start, Waiting},
     error::{Error, Fault, Reason, Result},
     log::{LogTime, TopicPartition},
-    name::{Selector, Selectors, Topic},
+    name::{CheckpointRef, Selector, Selectors, Topic},
     proto::tidings::v1::{self as wire, end::Until, start::At},
 };
 
 pub(super) use self::{
+    checkpoints::{checkpoint, checkpoint_ref, delete_checkpoint, listed_checkpoint, new_checkpoint, unexpected},
     dead_letters::{Shown, dead_letter, letter_filter, letter_id, letter_results, selection},
     failing::{extension, refusal},
     frames::{FrameParts, Messages, Oversized, read_events, subscribe_response, wire_credit},
@@ -76,7 +78,7 @@ pub(super) fn start(start: Option<wire::Start>, field: &str) -> Result<Option<St
         Some(At::Time(time)) => Start::Time(log_time(&time, field)?),
         Some(At::Positions(positions)) => Start::Positions(self::positions(positions)?),
         Some(At::Snapshot(name)) => Start::Snapshot(snapshot_name(&name, &format!("{field}.snapshot"))?),
-        Some(At::Checkpoint(_)) => return Err(Error::not_built(format!("{field}.checkpoint"))),
+        Some(At::Checkpoint(text)) => Start::Checkpoint(CheckpointRef::new(&text, &format!("{field}.checkpoint"))?),
     }))
 }
 

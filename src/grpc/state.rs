@@ -1,12 +1,12 @@
-//! StateService: restores, and the snapshots that they read from.
+//! StateService: restores, the snapshots that they read from, and the checkpoints of clients.
 
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Services, asked, convert,
+    Services, asked, checkpoints, convert,
     deadline::{self, bounded},
     page::{Page, token},
     restore_stream,
@@ -19,9 +19,10 @@ use crate::{
     proto::{
         lean::{RestoreResponse, StateService},
         tidings::v1::{
-            CreateSnapshotRequest, CreateSnapshotResponse, DeleteSnapshotRequest, DeleteSnapshotResponse,
-            GetSnapshotRequest, GetSnapshotResponse, ListSnapshotsRequest, ListSnapshotsResponse, RestoreRequest,
-            Snapshot,
+            CreateSnapshotRequest, CreateSnapshotResponse, DeleteCheckpointRequest, DeleteCheckpointResponse,
+            DeleteSnapshotRequest, DeleteSnapshotResponse, GetCheckpointRequest, GetSnapshotRequest,
+            GetSnapshotResponse, ListCheckpointsRequest, ListCheckpointsResponse, ListSnapshotsRequest,
+            ListSnapshotsResponse, PutCheckpointRequest, PutCheckpointResponse, RestoreRequest, Snapshot,
         },
     },
 };
@@ -32,6 +33,7 @@ const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 #[tonic::async_trait]
 impl StateService for Services {
     type RestoreStream = BoxStream<'static, Result<RestoreResponse, Status>>;
+    type GetCheckpointStream = checkpoints::Bytestream;
 
     async fn restore(&self, request: Request<RestoreRequest>) -> Result<Response<Self::RestoreStream>, Status> {
         let end_at = deadline::end_of_stream(request.metadata());
@@ -126,6 +128,34 @@ impl StateService for Services {
         });
         deleted.await?;
         Ok(Response::new(DeleteSnapshotResponse {}))
+    }
+
+    async fn put_checkpoint(
+        &self,
+        request: Request<Streaming<PutCheckpointRequest>>,
+    ) -> Result<Response<PutCheckpointResponse>, Status> {
+        checkpoints::put(self, request).await
+    }
+
+    async fn get_checkpoint(
+        &self,
+        request: Request<GetCheckpointRequest>,
+    ) -> Result<Response<Self::GetCheckpointStream>, Status> {
+        checkpoints::get(self, request).await
+    }
+
+    async fn list_checkpoints(
+        &self,
+        request: Request<ListCheckpointsRequest>,
+    ) -> Result<Response<ListCheckpointsResponse>, Status> {
+        checkpoints::list(self, request).await
+    }
+
+    async fn delete_checkpoint(
+        &self,
+        request: Request<DeleteCheckpointRequest>,
+    ) -> Result<Response<DeleteCheckpointResponse>, Status> {
+        checkpoints::delete(self, request).await
     }
 }
 

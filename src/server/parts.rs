@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     bus::{
-        AfterDeadLetter, DeliveryRule, DeliveryRules, Schedule, Settings, SnapshotSettings, Stores,
+        AfterDeadLetter, CheckpointRules, DeliveryRule, DeliveryRules, Schedule, Settings, SnapshotSettings, Stores,
         delivery::{Credit, RetryPolicy},
     },
     config::{self, Backend, Config, Fsync},
@@ -119,6 +119,11 @@ pub(super) fn bus_settings(config: &Config) -> Settings {
         snapshots: snapshot_settings(&config.snapshots),
         auto_create: config.topics.auto_create,
         default_partitions: i32::try_from(config.topics.default_partitions).unwrap_or(i32::MAX),
+        checkpoints: CheckpointRules {
+            keep: count(config.checkpoints.keep),
+            max_bytes: config.checkpoints.max_bytes.0,
+            transfers: count(config.checkpoints.transfers),
+        },
         metric_groups: count(config.telemetry.max_metric_groups),
         drain_timeout: config.server.drain_timeout,
     }

@@ -8,8 +8,8 @@ use std::sync::{
 use async_trait::async_trait;
 use tidings::{
     bus::{
-        AfterDeadLetter, Bus, DeliveryRule, DeliveryRules, NewEvents, OnGap, ReadFrame, ReadOptions, ReadSession,
-        Settings, SnapshotSettings, Start, Stores,
+        AfterDeadLetter, Bus, CheckpointRules, DeliveryRule, DeliveryRules, NewEvents, OnGap, ReadFrame, ReadOptions,
+        ReadSession, Settings, SnapshotSettings, Start, Stores,
         delivery::{Credit, RetryPolicy},
     },
     convention::routes::Routes,
@@ -113,6 +113,11 @@ impl Log for Counting {
 fn settings() -> Settings {
     let megabytes = |count: usize| count << 20;
     Settings {
+        checkpoints: CheckpointRules {
+            keep: 1,
+            max_bytes: 1,
+            transfers: 1,
+        },
         max_event_bytes: megabytes(1),
         publish_bytes: megabytes(8),
         streams: 2 * READERS,

@@ -9,6 +9,7 @@ const LOG: harness::Backend = harness::Backend::Embedded;
 
 mod acks;
 mod bad_events;
+mod checkpoints;
 mod cli;
 mod crash;
 mod dead_letters;

@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 
 use super::{
     Ending, StreamKey,
+    covering::Covering,
     partitions::Owned,
     task::{RETRY, Task},
 };
@@ -22,12 +23,16 @@ use crate::{
 pub(super) struct Commits {
     /// What changed since the last commit began: acks, failures.
     pub(super) changes: usize,
+    /// Somebody waits for it who is no stream.
+    pub(super) is_urgent: bool,
     /// Those that the commit in flight has.
     under_way: usize,
     pub(super) in_flight: Option<BoxFuture<'static, Committed>>,
     pub(super) last_commit: Option<LogTime>,
     /// Redriven dead letters that were acked since.
     pub(super) letters: Vec<LetterId>,
+    /// What checkpoints cover.
+    pub(super) covering: Covering,
     began: Instant,
     failed: Option<Instant>,
     pub(super) waiting: Vec<Waiter>,
@@ -78,10 +83,12 @@ impl Commits {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             changes: 0,
+            is_urgent: false,
             under_way: 0,
             in_flight: None,
             last_commit: None,
             letters: Vec::new(),
+            covering: Covering::default(),
             began: now,
             failed: None,
             waiting: Vec::new(),
@@ -144,7 +151,8 @@ impl Task {
         }
         let settings = &self.bus.settings;
         let due = commits.changes > 0
-            && (commits.changes >= settings.commit_count
+            && (commits.is_urgent
+                || commits.changes >= settings.commit_count
                 || now >= commits.began + settings.commit_interval
                 || self.owned.values().any(Owned::is_releasing));
         if !due && commits.waiting.is_empty() && !(self.members.is_empty() && commits.changes > 0) {
@@ -158,6 +166,7 @@ impl Task {
         }
         self.commits.covered = std::mem::take(&mut self.commits.waiting);
         self.commits.under_way = std::mem::take(&mut self.commits.changes);
+        self.commits.is_urgent = false;
         self.commits.began = now;
         match self.member.clone() {
             Some(member) if !moved.is_empty() || !self.commits.letters.is_empty() => {
@@ -190,6 +199,7 @@ impl Task {
                     }
                 }
                 self.tell_committed();
+                self.tell_covered();
             }
             Err(error) => {
                 tracing::warn!(group = %self.identity.group, %error, "cannot commit");

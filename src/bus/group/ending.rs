@@ -23,7 +23,8 @@ impl Task {
             self.linger_until = None;
             return false;
         }
-        if self.identity.record.reset.is_some() && self.drain_until.is_none() {
+        let is_needed = self.identity.record.reset.is_some() || self.commits.covering.is_needed();
+        if is_needed && self.drain_until.is_none() {
             self.linger_until = None;
             return false;
         }

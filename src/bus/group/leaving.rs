@@ -7,7 +7,7 @@ use std::{
 
 use rustc_hash::FxHashSet;
 
-use super::{LossReason, partitions::Owned, task::Task};
+use super::{partitions::Owned, task::Task};
 use crate::{
     bus::delivery::PartitionId,
     log::{Release, TopicPartition},
@@ -15,6 +15,21 @@ use crate::{
 
 /// How long events of a partition that moves may still be acked.
 const GRACE: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Debug)]
+pub struct AssignmentChange {
+    pub gained: Vec<TopicPartition>,
+    pub lost: Vec<(TopicPartition, LossReason)>,
+    /// How long acks of what is lost still count.
+    pub grace: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossReason {
+    Rebalanced,
+    TopicDeleted,
+    GroupChanged,
+}
 
 impl Task {
     /// The partitions move: nothing more of them is sent, and what is in flight has a while to be acked.
@@ -115,5 +130,6 @@ impl Task {
         self.dispatch.unassign(id);
         self.graves.heads.retain(|(of, _), _| *of != id);
         self.redrives.forget(id);
+        self.commits.covering.forget(id);
     }
 }

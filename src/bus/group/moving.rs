@@ -206,6 +206,7 @@ impl Task {
         for member in self.members.values_mut() {
             member.push(Frame::ResetApplied {
                 reset_id: id.to_owned(),
+                epoch,
                 positions: positions.clone(),
             });
         }

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     bus::{
+        Inner,
         dead_letters::Store,
         delivery::PartitionId,
         feed::FeedReader,
@@ -25,6 +26,7 @@ use crate::{
     },
     error::{Reason, Result},
     log::{Assigned, Bounds, Change, Log, LogTime, Release, TopicPartition},
+    name::Group,
 };
 
 /// A partition that this replica has.
@@ -161,7 +163,7 @@ impl Task {
         self.starting.push(Box::pin(async move {
             let partitions: Vec<TopicPartition> = assigned.iter().map(|assigned| assigned.partition.clone()).collect();
             let known = match known(&*bus.log, &letters, &partitions).await {
-                Ok(bounds) => notes::read(&bus, &group, &assigned)
+                Ok(bounds) => remembered(&bus, &group, &assigned)
                     .await
                     .map(|notes| bounds.into_iter().zip(notes).collect()),
                 Err(error) => Err(error),
@@ -229,13 +231,15 @@ impl Task {
         if self.fence_assigned(&assigned.partition, remembered.epoch, remembered.standing(committed)) {
             return;
         }
-        let gap = Gap::at(&assigned.partition, committed, bounds);
+        // So does a checkpoint that covers it.
+        let stands = self.covered_up_to(&assigned.partition, (remembered.epoch, committed));
+        let gap = Gap::at(&assigned.partition, stands, bounds);
         if let Some(gap) = gap.as_ref().filter(|_| self.identity.on_gap() == OnGap::Fail) {
             return self.tell_gap(gap);
         }
-        let from = gap.as_ref().map_or(committed, |gap| gap.to);
+        let from = gap.as_ref().map_or(stands, |gap| gap.to);
         // A topic that was made anew has other events at these offsets.
-        let is_anew = from < committed;
+        let is_anew = from < stands;
         let remembered = if is_anew { Remembered::default() } else { remembered };
         let mut owned = Owned::new(&assigned.partition, serial, &remembered);
         let id = self.resume(&assigned.partition, from, remembered);
@@ -243,8 +247,9 @@ impl Task {
         self.version += 1;
         (owned.durable, owned.end, owned.changed) = (committed, bounds.end, self.version);
         owned.must_commit = gap.is_some();
-        owned.parked = Some(self.bus.feeds.reader(assigned.partition, from, None));
+        owned.parked = Some(self.bus.feeds.reader(assigned.partition.clone(), from, None));
         self.owned.insert(id, owned);
+        self.cover_assigned(&assigned.partition);
         if let Some(gap) = gap {
             self.commits.changes += 1;
             self.tell_gap(&gap);
@@ -283,4 +288,12 @@ impl Task {
 async fn known(log: &dyn Log, letters: &Store, partitions: &[TopicPartition]) -> Result<Vec<Bounds>> {
     letters.ready().await?;
     log.bounds(partitions).await
+}
+
+/// What is known of partitions; and what checkpoints covered of topics that were made anew since is void.
+async fn remembered(bus: &Inner, group: &Group, assigned: &[Assigned]) -> Result<Vec<Remembered>> {
+    for one in assigned {
+        bus.void_cover(group, &one.partition).await?;
+    }
+    notes::read(bus, group, assigned).await
 }

@@ -70,6 +70,7 @@ impl Task {
         if let Some(owned) = self.owned.get_mut(&id) {
             owned.parked = Some(reader);
             self.parked.push_back(id);
+            self.jump(id);
         }
     }
 

@@ -192,6 +192,7 @@ impl Task {
                 moved = maybe(&mut self.moves.in_flight) => self.moved(moved),
                 Ok(()) = self.redrives.changes.changed() => self.redrives.look = true,
                 () = self.watch.gauges.buffer.freed() => {}
+                () = self.commits.covering.left() => {}
                 ends = maybe(&mut self.observing) => self.observed(ends),
                 () = draining.cancelled(), if self.drain_until.is_none() => self.drain(),
                 () = sleep_until(wake_at) => {}
@@ -230,6 +231,8 @@ impl Task {
             Command::Fail(key, error) => self.end(key, Err(error)),
             Command::Replace(record) => self.replace(record),
             Command::Describe(reply) => drop(reply.send(self.view())),
+            Command::Cover(cover) => self.cover(cover),
+            Command::Stay(until) => self.commits.covering.stay(until),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     cli::words,
-    proto::tidings::v1::{Position, Positions, Target, TopicPartition, target::To},
+    proto::tidings::v1::{Positions, Target, TopicPartition, target::To},
 };
 
 pub(super) fn parse(text: &str) -> Result<Target, String> {
@@ -29,23 +29,10 @@ fn parse_other(text: &str) -> Result<To, String> {
         return Ok(To::UndoResetId(reset.to_owned()));
     }
     if text.contains('/') {
-        let positions: Option<_> = text.split(',').map(position).collect();
-        let positions = positions.ok_or("positions such as orders/0/17, several with commas")?;
-        return Ok(To::Positions(Positions { positions }));
+        return words::parse_positions(text).map(To::Positions);
     }
     words::parse_time(text).map(To::Time).map_err(|rule| {
         format!("earliest, latest, +N, -N, group:NAME, snapshot:NAME, undo:RESET_ID, TOPIC/PARTITION/OFFSET, or {rule}")
-    })
-}
-
-fn position(text: &str) -> Option<Position> {
-    let (partition, offset) = text.rsplit_once('/')?;
-    let TopicPartition { topic, partition } = parse_partition(partition).ok()?;
-    let offset = offset.parse().ok()?;
-    Some(Position {
-        topic,
-        partition,
-        offset,
     })
 }
 

@@ -66,7 +66,7 @@ impl<'w, 'a> Session<'w, 'a> {
         let open = Open {
             group: subscribe.group.clone(),
             topics: subscribe.topics.clone(),
-            start: subscribe.from.map(words::From::start),
+            start: subscribe.from.clone().map(words::From::start),
             credit: Some(self.ledger.open(self.work.remaining)),
             client_id: subscribe.client_id.clone(),
             ..Open::default()

@@ -50,8 +50,13 @@ pub(in crate::grpc) fn subscribe_response(frame: Frame, parts: &FrameParts) -> M
             settings,
             retry,
         } => Out::GroupChanged(group_changed(revision, &settings, &retry)),
-        Frame::ResetApplied { reset_id, positions } => Out::ResetApplied(wire::ResetApplied {
+        Frame::ResetApplied {
             reset_id,
+            epoch,
+            positions,
+        } => Out::ResetApplied(wire::ResetApplied {
+            reset_id,
+            group_epoch: epoch,
             positions: positions.iter().map(|(at, offset)| position(at, *offset)).collect(),
         }),
         Frame::Drain(deadline) => Out::Drain(wire::Drain {
@@ -196,6 +201,7 @@ fn opened(opened: Opened, parts: &FrameParts) -> wire::Opened {
         replica_id: parts.replica_id.clone(),
         group_revision: opened.revision,
         group_created: opened.created,
+        group_epoch: opened.epoch,
         topics: opened.settings.topics.iter().map(ToString::to_string).collect(),
         on_gap: on_gap(opened.settings.on_gap).into(),
         undecodable: failing::wire_undecodable(opened.settings.undecodable).into(),

@@ -5,7 +5,7 @@ use tonic_types::StatusExt as _;
 use super::*;
 use crate::{bus::Run, error::Fault};
 
-const ALL: [Reason; 30] = [
+const ALL: [Reason; 33] = [
     Reason::EventInvalid,
     Reason::EventTooLarge,
     Reason::RequestInvalid,
@@ -35,6 +35,9 @@ const ALL: [Reason; 30] = [
     Reason::StoreDamaged,
     Reason::SnapshotNotFound,
     Reason::SnapshotActive,
+    Reason::CheckpointNotFound,
+    Reason::CheckpointConflict,
+    Reason::EpochStale,
     Reason::Internal,
 ];
 

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stderr, reason = "what was measured, for those who look")]
 
 mod checker;
+mod checkpoints;
 mod consumer;
 mod creation;
 mod deleting;
