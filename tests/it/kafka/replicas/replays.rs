@@ -150,3 +150,45 @@ async fn a_rate_is_shared_by_the_replicas() {
     assert!(took >= Duration::from_millis(2_500), "{EVENTS} events in {took:?}");
     done(&first, &replay.id).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_that_move_are_replayed_on_where_they_stand() {
+    let first = Server::start_with(CONFIG).await;
+    create(&first, PARTITIONS).await;
+    publish(&first, 0..EVENTS).await;
+    let mut one = first.subscribe(open("group")).await;
+    let all = one.deliveries(EVENTS).await;
+    assert_eq!(ack(&mut one, &all).await, []);
+    one.close().await;
+    let mut one = first.subscribe(open_with_credit("group", 40)).await;
+    let replay = start(&first, everything()).await;
+    let got = one.deliveries(40).await;
+    assert_eq!(ack(&mut one, &got).await, []);
+    let second = first.replica().await;
+    let mut other = second.subscribe(open_with_credit("group", 0)).await;
+    let shared = async || {
+        let rows = group(&first).await.partitions;
+        let is_moved = |row: &&GroupPartition| row.owner_replica_id == other.opened.replica_id;
+        (rows.iter().filter(is_moved).count() == 4).then_some(())
+    };
+    eventually(SOON, "the other replica to have its share", shared).await;
+    let mut seen = HashSet::new();
+    ids_of(&got, &mut seen);
+    let began = Instant::now();
+    while show(&second, &replay.id).await.state() == ReplayState::Running {
+        assert!(began.elapsed() < 3 * SOON, "{:?}", show(&second, &replay.id).await);
+        for stream in [&mut one, &mut other] {
+            stream.grant(10, 0);
+            let got = take(stream).await;
+            ids_of(&got, &mut seen);
+            stream.ack(&got);
+        }
+    }
+    let over = done(&first, &replay.id).await;
+    assert_eq!(seen.len(), EVENTS);
+    assert_eq!(
+        (over.sent, over.acked),
+        (EVENTS as i64, EVENTS as i64),
+        "nothing was repeated"
+    );
+}
