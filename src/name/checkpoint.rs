@@ -3,6 +3,8 @@
 use std::{fmt, sync::Arc};
 
 use super::bad_character;
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Reason, Result};
 
 /// A checkpoint's name: 1 to 200 of `[A-Za-z0-9._-]`, and neither `.` nor `..`.
@@ -47,7 +49,8 @@ impl fmt::Debug for CheckpointName {
 }
 
 /// A checkpoint as it is named: `name` is its newest generation, `name@7` its seventh.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct CheckpointRef {
     pub name: CheckpointName,
     /// `None` = the newest.
@@ -69,6 +72,20 @@ impl CheckpointRef {
         };
         let name = CheckpointName::new(name, field)?;
         Ok(Self { name, generation })
+    }
+}
+
+impl From<CheckpointRef> for String {
+    fn from(reference: CheckpointRef) -> Self {
+        reference.to_string()
+    }
+}
+
+impl TryFrom<String> for CheckpointRef {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        Self::new(&text, "checkpoint")
     }
 }
 

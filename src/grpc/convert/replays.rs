@@ -133,6 +133,8 @@ fn wire_start(start: &Start) -> wire::Start {
         Start::Latest => At::Latest(()),
         Start::Time(time) => At::Time(timestamp(*time)),
         Start::Positions(places) => At::Positions(wire_positions(places)),
+        Start::Snapshot(name) => At::Snapshot(name.to_string()),
+        Start::Checkpoint(name) => At::Checkpoint(name.to_string()),
     };
     wire::Start { at: Some(at) }
 }

@@ -147,7 +147,7 @@ impl<P> Dispatch<P> {
     /// After live events: whatever streams still take, if no live event wants it.
     pub(super) fn pump_rest(&mut self, now: Instant, send: &mut impl FnMut(StreamId, Sending<'_, P>) -> bool) {
         let is_free = |replay: &Replay<P>| replay.live == Live::CaughtUp;
-        if self.scheduler.has_ready() || !self.replay.as_deref().is_some_and(is_free) {
+        if self.scheduler.ready() > 0 || !self.replay.as_deref().is_some_and(is_free) {
             return;
         }
         while let Some(avoid) = self.next_replayed(now) {
