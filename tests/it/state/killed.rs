@@ -42,7 +42,7 @@ async fn a_server_that_is_killed_midway_leaves_the_snapshot_before_and_the_same_
         .into_iter()
         .filter(|one| one.state() == SnapshotState::Ready);
     let names: Vec<String> = listed.map(|one| one.name).collect();
-    assert_eq!(names, [before.name.clone()], "nothing half is ready");
+    assert_eq!(names, std::slice::from_ref(&before.name), "nothing half is ready");
     let restored = restore(&server).await;
     assert_eq!(
         (restored.states.len(), restored.source()),
