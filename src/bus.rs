@@ -6,6 +6,7 @@
 //! subscribe ◀── group (one task per group: delivery, commits) ◀── feed
 //! ```
 
+mod settings;
 mod publish;
 mod read;
 mod subscribe;
@@ -42,7 +43,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use checkpoints::{
@@ -69,6 +70,7 @@ pub use resets::{
     Applied, ApplyReset, PartitionMove, PlanReset, ResetInfo, ResetPlan, ResetState, Target, UndoReset, Whose,
 };
 pub use rules::{DeliveryRule, DeliveryRules, RetryOverride};
+pub use settings::{AfterDeadLetter, Settings};
 pub use start::{End, Gap, GapReason, Start};
 pub use state::{
     Change, DeleteSnapshot, KeyState, NewSnapshot, RestoreFrame, RestoreOptions, RestoreProgress, RestoreSession,
@@ -83,7 +85,6 @@ use crate::{
         control::ControlTables,
         covers::CoversTable,
         dead_letters::DeadLetters,
-        delivery::Credit,
         feed::Feeds,
         groups::{Groups, LogAnswers, Losses},
         matching::Names,
@@ -99,55 +100,7 @@ use crate::{
     convention::routes::Routes,
     error::{Error, Reason, Result},
     log::Log,
-    name::template::TopicTemplate,
 };
-
-/// What the bus is told at its start.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The largest event as logged.
-    pub max_event_bytes: usize,
-    /// Bytes handed to the log and not yet answered, over all publishers.
-    pub publish_bytes: usize,
-    /// Open Subscribe and Read streams.
-    pub streams: usize,
-    pub groups: usize,
-    /// Bytes of events that a group holds on this replica, delivered or waiting.
-    pub group_buffer_bytes: usize,
-    /// Bytes of recent events shared by readers near the end, over all partitions.
-    pub feed_bytes: usize,
-    /// Credit of a stream is clamped to this.
-    pub max_credit: Credit,
-    /// The most offsets between a group's committed one and the last in delivery, per partition.
-    pub window: i64,
-    pub commit_interval: Duration,
-    pub commit_count: usize,
-    /// How long the plan of a reset may be applied.
-    pub plan_lifetime: Duration,
-    pub delivery: DeliveryRules,
-    /// Where the dead letters of a group lie.
-    pub dead_letter_topic: TopicTemplate,
-    pub after_dead_letter: AfterDeadLetter,
-    pub snapshots: SnapshotSettings,
-    /// Whether publishing or subscribing to an unknown topic creates it.
-    pub auto_create: bool,
-    pub default_partitions: i32,
-    /// The most groups of which `Bus::observe` tells one by one.
-    pub metric_groups: usize,
-    pub checkpoints: CheckpointRules,
-    pub commands: CommandSettings,
-    /// How long streams may settle what they have when the bus stops.
-    pub drain_timeout: Duration,
-}
-
-/// What happens to later events of a key after one of it became a dead letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AfterDeadLetter {
-    /// They are delivered.
-    Continue,
-    /// They join it, in order, until it is redriven or discarded.
-    Quarantine,
-}
 
 /// The bus. Cloning it is cheap.
 #[derive(Clone)]
@@ -189,7 +142,6 @@ struct Inner {
     state: StateRoom,
     commands: Commands,
     dead_letters: DeadLetters,
-    publish_bytes: Arc<Semaphore>,
     permits: Permits,
     replica_id: String,
     started: SystemTime,
@@ -210,7 +162,7 @@ impl Bus {
         let template = settings.dead_letter_topic.clone();
         let dead_letters = DeadLetters::new(Arc::clone(&log), template, tasks.clone(), draining.clone());
         let control = ControlTables::start(&log, &followers, &ended);
-        let bus = Self(Arc::new(Inner {
+        Self(Arc::new(Inner {
             feeds: Feeds::new(Arc::clone(&log), settings.feed_bytes, tasks.clone()),
             groups,
             watched: Watched::new(settings.metric_groups),
@@ -231,7 +183,6 @@ impl Bus {
             state: StateRoom::new(&settings.snapshots),
             commands: Commands::new(&settings.commands),
             dead_letters,
-            publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),
             permits: Permits::new(&settings),
             replica_id: format!("{:08x}", fastrand::u32(..)),
             started: SystemTime::now(),
@@ -242,17 +193,17 @@ impl Bus {
             tasks,
             followers,
             ended,
-        }));
-        bus.begin();
-        bus
+        }))
+        .begin()
     }
 
     /// What goes on by itself.
-    fn begin(&self) {
+    fn begin(self) -> Self {
         self.tell_others();
         self.keep_schedule();
         self.follow_covers();
         self.see_to_replays();
+        self
     }
 
     /// New at each start.

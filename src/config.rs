@@ -98,9 +98,10 @@ impl Config {
     }
 
     fn read(mut reader: Reader) -> Result<Self, Vec<ConfigFault>> {
+        let server = sections::server(&mut reader);
         let tls = tls::read(&mut reader);
-        let is_closed = tls.as_ref().is_some_and(Tls::knows_clients);
-        let (server, log) = (sections::server(&mut reader, is_closed), sections::log(&mut reader));
+        sections::doors(&mut reader, &server, tls.as_ref().is_some_and(Tls::knows_clients));
+        let log = sections::log(&mut reader);
         let mut config = Self {
             routes: sections::routes(&mut reader),
             topics: sections::topics(&mut reader, log.backend),

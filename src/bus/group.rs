@@ -13,6 +13,7 @@ mod waking;
 mod streams;
 mod deliveries;
 mod membership;
+mod owned;
 mod partitions;
 mod leaving;
 mod reading;

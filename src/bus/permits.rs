@@ -9,6 +9,8 @@ use crate::error::{Error, Reason, Result};
 
 pub(super) struct Permits {
     streams: Arc<Semaphore>,
+    /// Bytes that are being published.
+    pub(super) publish_bytes: Arc<Semaphore>,
     /// Checkpoints that are being put or got.
     transfers: Arc<Semaphore>,
 }
@@ -17,6 +19,7 @@ impl Permits {
     pub(super) fn new(settings: &Settings) -> Self {
         Self {
             streams: Arc::new(Semaphore::new(settings.streams)),
+            publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),
             transfers: Arc::new(Semaphore::new(settings.checkpoints.transfers)),
         }
     }

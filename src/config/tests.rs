@@ -133,7 +133,7 @@ fn all_faults_are_told_at_once_with_their_places() {
         "f:10: routes[0].topic: a topic's name is made of A-Z a-z 0-9 . _ -, not of '/'",
         "f:11: routes[1].type: is missing",
         "f:13: routes[1].keys: unknown key; `tidings config default` lists all",
-        "f:14: tls.key: is missing: tls.certificate is set",
+        "f:15: tls.certificate: needs tls.key",
         "f:17: delivery.retry.factor: must be from 1 to 100, not 0.5",
         "f:20: delivery.groups[0].lease: must be at most delivery.max_lease",
         "f:21: unknown: unknown key; `tidings config default` lists all",

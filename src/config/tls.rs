@@ -32,14 +32,14 @@ pub(super) fn read(reader: &mut Reader) -> Option<Tls> {
         ["tls.certificate", "tls.key", "tls.client_ca"].map(|key| reader.optional::<PathBuf>(key));
     let auth = reader.take("tls.client_auth");
     reader.demand(
-        "tls.key",
+        "tls.certificate",
         certificate.is_none() || key.is_some(),
-        "is missing: tls.certificate is set",
+        "needs tls.key",
     );
     reader.demand(
-        "tls.certificate",
+        "tls.key",
         key.is_none() || certificate.is_some(),
-        "is missing: tls.key is set",
+        "needs tls.certificate",
     );
     let has_both = certificate.is_some() && key.is_some();
     reader.demand(

@@ -34,7 +34,6 @@ pub(crate) fn row(reason: Reason) -> (&'static str, Code) {
         Reason::DeadLetterNotFound => ("DEAD_LETTER_NOT_FOUND", Code::NotFound),
         Reason::PlanNotFound => ("PLAN_NOT_FOUND", Code::NotFound),
         Reason::ResetNotFound => ("RESET_NOT_FOUND", Code::NotFound),
-        Reason::CheckpointNotFound => ("CHECKPOINT_NOT_FOUND", Code::NotFound),
         Reason::InstanceNotFound => ("INSTANCE_NOT_FOUND", Code::NotFound),
         Reason::ReplayNotFound => ("REPLAY_NOT_FOUND", Code::NotFound),
         Reason::TopicExists => ("TOPIC_EXISTS", Code::AlreadyExists),
@@ -45,8 +44,6 @@ pub(crate) fn row(reason: Reason) -> (&'static str, Code) {
         Reason::ResetSuperseded => ("RESET_SUPERSEDED", Code::FailedPrecondition),
         Reason::ReplayActive => ("REPLAY_ACTIVE", Code::FailedPrecondition),
         Reason::PlanStale => ("PLAN_STALE", Code::Aborted),
-        Reason::CheckpointConflict => ("CHECKPOINT_CONFLICT", Code::Aborted),
-        Reason::EpochStale => ("EPOCH_STALE", Code::Aborted),
         Reason::PrecedingFailed => ("PRECEDING_FAILED", Code::Aborted),
         Reason::PermissionDenied => ("PERMISSION_DENIED", Code::PermissionDenied),
         Reason::PositionGone => ("POSITION_GONE", Code::OutOfRange),
@@ -70,6 +67,9 @@ fn store_row(reason: Reason) -> (&'static str, Code) {
         Reason::StoreDamaged => ("STORE_DAMAGED", Code::DataLoss),
         Reason::SnapshotNotFound => ("SNAPSHOT_NOT_FOUND", Code::NotFound),
         Reason::SnapshotActive => ("SNAPSHOT_ACTIVE", Code::FailedPrecondition),
+        Reason::CheckpointNotFound => ("CHECKPOINT_NOT_FOUND", Code::NotFound),
+        Reason::CheckpointConflict => ("CHECKPOINT_CONFLICT", Code::Aborted),
+        Reason::EpochStale => ("EPOCH_STALE", Code::Aborted),
         _ => row(Reason::Internal),
     }
 }

@@ -60,7 +60,7 @@ const ONLY_IN: [(&[&str], &[&str]); 13] = [
     ),
     (
         &["std::fs", "tokio::fs"],
-        &["log::embedded", "objects", "scratch", "config", "cli"],
+        &["log::embedded", "objects", "scratch", "config", "cli", "server::tls"],
     ),
     (&["std::process"], &["cli"]),
 ];

@@ -194,7 +194,10 @@ async fn files_that_are_no_good_stop_the_start_and_say_which() {
         (with(&good.key, &good.key), "there is no certificate in it"),
         (with(&good.certificate, &good.certificate), "tls.key"),
         (with(&good.certificate, &another.key), "tls.certificate"),
-        ("[tls]\ncertificate = \"a\"\n".to_owned(), "tls.key: is missing"),
+        (
+            "[tls]\ncertificate = \"a\"\n".to_owned(),
+            "tls.certificate: needs tls.key",
+        ),
         (
             "[tls]\nclient_ca = \"a\"\n".to_owned(),
             "tls.client_ca: needs tls.certificate",

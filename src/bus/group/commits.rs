@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use super::{
     Ending, StreamKey,
     covering::Covering,
-    partitions::Owned,
+    owned::Owned,
     replaying::Advanced,
     task::{RETRY, Task},
 };

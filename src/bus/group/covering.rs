@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
-use super::{Command, Handle, partitions::Owned, task::Task};
+use super::{Command, Handle, owned::Owned, task::Task};
 use crate::{
     bus::{
         covers::{Cover, key},

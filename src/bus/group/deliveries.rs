@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     Delivery, Payload,
-    partitions::Owned,
+    owned::Owned,
     streams::Member,
     task::{Task, UNREAD},
 };

@@ -7,7 +7,7 @@ use std::{
 
 use rustc_hash::FxHashSet;
 
-use super::{partitions::Owned, task::Task};
+use super::{owned::Owned, task::Task};
 use crate::{
     bus::delivery::PartitionId,
     log::{Release, TopicPartition},

@@ -13,7 +13,8 @@ use futures_util::future::BoxFuture;
 
 use super::{
     Frame,
-    partitions::{Cause, Owned},
+    owned::Owned,
+    partitions::Cause,
     task::{RETRY, Task},
 };
 use crate::{

@@ -70,7 +70,7 @@ async fn what_is_no_request_for_a_replay_is_named_with_its_field() {
         "FILTER_INVALID",
     );
     let snapshot = with(|request| request.start = from(At::Snapshot("s".to_owned())));
-    refused(try_start(&server, snapshot).await, Code::Unimplemented, "NOT_SUPPORTED");
+    refused(try_start(&server, snapshot).await, Code::NotFound, "SNAPSHOT_NOT_FOUND");
     let unknown = with(|request| request.group = "nobody".to_owned());
     refused(try_start(&server, unknown).await, Code::NotFound, "GROUP_NOT_FOUND");
     let nameless = with(|request| request.group = "a/b".to_owned());

@@ -7,7 +7,7 @@ use crate::{
     bus::{
         Inner,
         delivery::PartitionId,
-        group::{partitions::Owned, task::Task},
+        group::{owned::Owned, task::Task},
         replays::{Replayed, key},
     },
     error::Result,
