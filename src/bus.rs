@@ -67,13 +67,13 @@ use crate::{
         matching::Names,
         notes::Notes,
         observe::Watched,
-        resets::{Denied, MovesTable, ResetsTable},
+        resets::{MovesTable, ResetsTable},
         seen::Seen,
         stands::StandsTable,
     },
     convention::routes::Routes,
     error::{Error, Reason, Result},
-    log::Log,
+    log::{Log, LogTime},
     name::template::TopicTemplate,
 };
 
@@ -139,8 +139,6 @@ struct Inner {
     resets: Arc<ResetsTable>,
     /// Where the last reset has put each partition.
     moves: Arc<MovesTable>,
-    /// Topics of resets of which it is not sure that they are deleted.
-    denied: Denied,
     /// What retention took from groups, as far as it was told.
     losses: Losses,
     /// What the log said of groups a moment ago.
@@ -179,7 +177,6 @@ impl Bus {
             notes: Notes::of(control.notes),
             resets: control.resets,
             moves: control.moves,
-            denied: Denied::default(),
             losses: Losses::default(),
             answers: Answers::default(),
             stands: control.stands,
@@ -269,6 +266,12 @@ pub fn draining() -> Error {
         "the server is stopping; open again elsewhere or later",
     )
     .retry_after(Duration::from_secs(1))
+}
+
+/// How long ago something was written, by this machine's clock.
+fn age(time: LogTime) -> Duration {
+    let age = LogTime::now().0.saturating_sub(time.0);
+    Duration::from_millis(u64::try_from(age).unwrap_or(0))
 }
 
 /// A hash of a key, the same on every replica of this version.
