@@ -92,7 +92,10 @@ impl Moved {
             .unwrap_or_else(|| Standing::new(self.before.top(), []));
         Standing::new(
             earlier.offset,
-            earlier.settled.into_iter().chain([from.offset..now.top()]),
+            earlier
+                .settled
+                .into_iter()
+                .chain(std::iter::once(from.offset..now.top())),
         )
     }
 
