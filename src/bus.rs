@@ -92,14 +92,14 @@ use crate::{
         observe::Watched,
         permits::Permits,
         replays::Replays,
-        resets::{Denied, MovesTable, ResetsTable},
+        resets::{MovesTable, ResetsTable},
         seen::Seen,
         stands::StandsTable,
         state::{DeletionsTable, SnapshotsTable, StateRoom},
     },
     convention::routes::Routes,
     error::{Error, Reason, Result},
-    log::Log,
+    log::{Log, LogTime},
 };
 
 /// The bus. Cloning it is cheap.
@@ -120,8 +120,6 @@ struct Inner {
     resets: Arc<ResetsTable>,
     /// Where the last reset has put each partition.
     moves: Arc<MovesTable>,
-    /// Topics of resets of which it is not sure that they are deleted.
-    denied: Denied,
     /// Past events on their way to groups again.
     replays: Replays,
     /// What retention took from groups, as far as it was told.
@@ -170,7 +168,6 @@ impl Bus {
             notes: Notes::of(control.notes),
             resets: control.resets,
             moves: control.moves,
-            denied: Denied::default(),
             replays: Replays::of(control.replays, control.replayed),
             losses: Losses::default(),
             answers: LogAnswers::default(),
@@ -254,6 +251,12 @@ pub fn draining() -> Error {
         "the server is stopping; open again elsewhere or later",
     )
     .retry_after(Duration::from_secs(1))
+}
+
+/// How long ago something was written, by this machine's clock.
+fn age(time: LogTime) -> Duration {
+    let age = LogTime::now().0.saturating_sub(time.0);
+    Duration::from_millis(u64::try_from(age).unwrap_or(0))
 }
 
 /// A hash of a key, the same on every replica of this version.

@@ -6,11 +6,8 @@ use std::time::Instant;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tonic::transport::Channel;
 
-use crate::{Result, ground::Ground, process::Server, stream::fill};
-use tidings::proto::tidings::v1::{
-    ApplyResetRequest, ListGroupsRequest, PlanResetRequest, Target, offset_service_client::OffsetServiceClient,
-    target::To,
-};
+use crate::{Result, ground::Ground, process::Server, resets::plan, stream::fill};
+use tidings::proto::tidings::v1::{ListGroupsRequest, offset_service_client::OffsetServiceClient, target::To};
 
 const TOPIC: &str = "lists";
 const PARTITIONS: i32 = 100;
@@ -41,20 +38,8 @@ pub(crate) async fn measure(ground: &Ground) -> Result<()> {
 /// A group without streams, by a reset that creates it.
 async fn create(channel: Channel, number: usize, to: To) -> Result<()> {
     let mut client = OffsetServiceClient::new(channel);
-    let request = PlanResetRequest {
-        group: format!("group-{number}"),
-        topics: vec![TOPIC.to_owned()],
-        target: Some(Target { to: Some(to) }),
-        ..PlanResetRequest::default()
-    };
-    let plan = client.plan_reset(request).await?.into_inner().plan.ok_or("a plan")?;
-    let request = ApplyResetRequest {
-        plan_id: plan.id,
-        hash: plan.hash,
-        reason: "measured".to_owned(),
-        request_id: String::new(),
-    };
-    client.apply_reset(request).await?;
+    let planned = plan(&mut client, &format!("group-{number}"), (&[TOPIC], to)).await?;
+    client.apply_reset(planned).await?;
     Ok(())
 }
 

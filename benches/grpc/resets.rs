@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::{sync::mpsc, task::JoinSet};
+use tonic::transport::Channel;
 
 use crate::{
     RUNS, Result,
@@ -81,23 +82,10 @@ async fn settle(came: &mut mpsc::Receiver<u64>) -> Result<()> {
 
 async fn reset(server: &Server, came: &mut mpsc::Receiver<u64>) -> Result<(Duration, Duration)> {
     let mut client = OffsetServiceClient::new(server.channel());
-    let request = PlanResetRequest {
-        group: GROUP.to_owned(),
-        target: Some(Target {
-            to: Some(To::Earliest(())),
-        }),
-        ..PlanResetRequest::default()
-    };
-    let plan = client.plan_reset(request).await?.into_inner().plan.ok_or("a plan")?;
-    let request = ApplyResetRequest {
-        plan_id: plan.id,
-        hash: plan.hash,
-        reason: "measured".to_owned(),
-        request_id: String::new(),
-    };
+    let planned = plan(&mut client, GROUP, (&[], To::Earliest(()))).await?;
     let started = Instant::now();
     let answer = async {
-        client.apply_reset(request).await?;
+        client.apply_reset(planned).await?;
         Result::<_>::Ok(started.elapsed())
     };
     let event = async {
@@ -106,4 +94,25 @@ async fn reset(server: &Server, came: &mut mpsc::Receiver<u64>) -> Result<(Durat
     };
     let (answered, first) = tokio::join!(answer, event);
     Ok((answered?, first?))
+}
+
+/// What applies a reset of a group, of all its topics if none is named.
+pub(crate) async fn plan(
+    client: &mut OffsetServiceClient<Channel>,
+    group: &str,
+    (topics, to): (&[&str], To),
+) -> Result<ApplyResetRequest> {
+    let request = PlanResetRequest {
+        group: group.to_owned(),
+        topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
+        target: Some(Target { to: Some(to) }),
+        ..PlanResetRequest::default()
+    };
+    let plan = client.plan_reset(request).await?.into_inner().plan.ok_or("a plan")?;
+    Ok(ApplyResetRequest {
+        plan_id: plan.id,
+        hash: plan.hash,
+        reason: "measured".to_owned(),
+        request_id: String::new(),
+    })
 }

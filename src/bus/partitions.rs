@@ -45,6 +45,15 @@ impl Inner {
         selectors: &Selectors,
         partitions: &mut Vec<TopicPartition>,
     ) -> Result<Vec<Bounds>> {
+        self.bounds_without(partitions, |topic| !selectors.names(topic)).await
+    }
+
+    /// The same; partitions of topics that have gone and may go are taken out.
+    pub(super) async fn bounds_without(
+        &self,
+        partitions: &mut Vec<TopicPartition>,
+        may_go: impl Fn(&Topic) -> bool,
+    ) -> Result<Vec<Bounds>> {
         loop {
             let error = match self.log.bounds(partitions).await {
                 Ok(bounds) => return Ok(bounds),
@@ -53,7 +62,7 @@ impl Inner {
             let is_gone = |topic: &Topic| {
                 error.reason() == Reason::TopicNotFound
                     && error.named_resource() == Some(("topic", topic.as_str()))
-                    && !selectors.names(topic)
+                    && may_go(topic)
             };
             let before = partitions.len();
             partitions.retain(|partition| !is_gone(&partition.topic));

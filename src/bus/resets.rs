@@ -18,7 +18,6 @@ mod plan;
 mod row;
 mod apply;
 mod drive;
-mod denied;
 mod undo;
 mod view;
 
@@ -32,7 +31,6 @@ pub use self::{
     view::ResetInfo,
 };
 pub(super) use self::{
-    denied::Denied,
     moved::{Again, Moved, MovesTable, key, keys_of},
     row::ResetsTable,
     standing::Standing,

@@ -5,8 +5,8 @@ mod forgotten;
 mod starts;
 
 use tidings::proto::tidings::v1::{
-    Committed, Delivery, GetGroupRequest, LostReason, OnConflict, OnGap, Open, Position, Positions, Start, start::At,
-    subscribe_response::Frame,
+    Committed, Delivery, GetGroupRequest, ListGroupsRequest, LostReason, OnConflict, OnGap, Open, Position, Positions,
+    Start, start::At, subscribe_response::Frame,
 };
 use tonic::Code;
 
@@ -276,4 +276,33 @@ async fn a_listed_group_tells_where_it_stands() {
         Code::NotFound,
         "GROUP_NOT_FOUND",
     );
+}
+
+/// The lag of the only group, as a list tells it once it has no streams.
+async fn lag_at_rest(server: &Server, lag: i64) {
+    eventually(SOON, &format!("a lag of {lag}"), || async {
+        let listed = server.groups().list_groups(ListGroupsRequest::default()).await;
+        let group = listed.expect("a list").into_inner().groups.pop().expect("a group");
+        ((
+            group.streams,
+            group.lag_events,
+            group.lag_time.is_some_and(|time| time.seconds > 0 || time.nanos > 0),
+        ) == (0, lag, lag > 0))
+            .then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_list_knows_what_a_group_did_since_the_last_one() {
+    let server = with_events(10).await;
+    let mut stream = server.subscribe(open("group")).await;
+    stream.deliveries(10).await;
+    stream.close().await;
+    lag_at_rest(&server, 10).await;
+    let mut stream = server.subscribe(open("group")).await;
+    let got = stream.deliveries(10).await;
+    stream.ack(&got);
+    stream.close().await;
+    lag_at_rest(&server, 0).await;
 }

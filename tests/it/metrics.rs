@@ -139,6 +139,32 @@ async fn a_group_without_credit_and_one_with_a_full_buffer_show_it() {
     .await;
 }
 
+/// 24 MB wait on the log, and the group may hold 16.
+#[tokio::test]
+async fn a_group_reads_little_beyond_what_its_streams_take() {
+    let server = with_one_partition("").await;
+    for round in 0..100 {
+        let events = (0..250).map(|n| CloudEvent {
+            data: Some(Data::BinaryData(vec![7; 1_024].into())),
+            ..order(&format!("{round}-{n}"), &format!("{round}-{n}"))
+        });
+        server.try_publish(request(events)).await.expect("publish");
+    }
+    let mut poor = server
+        .subscribe(Open {
+            credit: Some(Credit { events: 10, bytes: 0 }),
+            heartbeat_interval: seconds(1.0),
+            ..open("billing")
+        })
+        .await;
+    poor.deliveries(10).await;
+    for _ in 0..2 {
+        poor.heartbeat().await;
+    }
+    let buffered = scrape(&server).await[&of_group("tidings_group_buffered_bytes")];
+    assert!((1e6..12e6).contains(&buffered), "{buffered}");
+}
+
 #[tokio::test]
 async fn what_became_of_events_is_counted_also_when_the_group_ends_and_begins_again() {
     let server = with_one_partition("").await;

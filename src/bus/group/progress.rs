@@ -13,8 +13,11 @@ use super::{
     task::Task,
 };
 use crate::{
-    bus::delivery::{Credit, PartitionId, PartitionView},
-    log::{LogTime, TopicPartition},
+    bus::{
+        age,
+        delivery::{Credit, PartitionId, PartitionView},
+    },
+    log::TopicPartition,
 };
 
 /// How far a partition has come.
@@ -220,12 +223,10 @@ impl Task {
 }
 
 fn progress(owned: &Owned, view: PartitionView) -> PartitionProgress {
-    let now = LogTime::now().0;
     let lag_time = if view.committed >= owned.end {
         Some(Duration::ZERO)
     } else {
-        let oldest = owned.time_at(view.committed);
-        oldest.map(|time| Duration::from_millis(u64::try_from(now - time.0).unwrap_or(0)))
+        owned.time_at(view.committed).map(age)
     };
     PartitionProgress {
         partition: (*owned.partition).clone(),

@@ -18,20 +18,20 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     GroupRecord,
-    view::{GroupPartition, age, served},
+    view::{GroupPartition, Served, served},
 };
 use crate::{
-    bus::{Inner, seen::Sight},
-    error::{Reason, Result},
+    bus::{Inner, age, seen::Sight},
+    error::Result,
     log::{Bounds, LogTime, TopicPartition},
-    name::{Group, Topic},
+    name::Group,
 };
 
 /// What the log is asked at the same time.
 pub(super) const AT_ONCE: usize = 32;
 /// For so long an answer of the log is not asked for again.
 const FRESH: Duration = Duration::from_secs(30);
-/// Of more answers than this, the older ones are forgotten.
+/// At more answers than this, some 30 MB, all are forgotten.
 const MOST: usize = 200_000;
 
 pub(super) type AllBounds = FxHashMap<TopicPartition, Bounds>;
@@ -43,54 +43,52 @@ pub(in crate::bus) struct LogAnswers {
     times: Fresh<(TopicPartition, i64), LogTime>,
 }
 
+/// A group of a page.
+pub(super) struct Listed {
+    pub(super) name: Group,
+    pub(super) record: Arc<GroupRecord>,
+    partitions: Vec<TopicPartition>,
+}
+
 /// By the group and its record's version, and by what was kept of it, which changes when it was served since.
 type Standing = (u64, u64, TopicPartition, Option<i64>);
 
 impl Inner {
-    /// Of all these groups.
-    pub(super) async fn bounds_of_all(&self, listed: &[(Group, Arc<GroupRecord>)]) -> Result<AllBounds> {
-        let mut partitions = FxHashSet::default();
-        for (_, record) in listed {
-            partitions.extend(self.existing_partitions(&record.settings.topics).await?);
+    /// Groups, each with its partitions that exist, and the bounds of all of these.
+    pub(super) async fn page(&self, listed: Vec<(Group, Arc<GroupRecord>)>) -> Result<(Vec<Listed>, AllBounds)> {
+        let (mut page, mut all) = (Vec::with_capacity(listed.len()), FxHashSet::default());
+        for (name, record) in listed {
+            let partitions = self.existing_partitions(&record.settings.topics).await?;
+            all.extend(partitions.iter().cloned());
+            page.push(Listed {
+                name,
+                record,
+                partitions,
+            });
         }
-        let mut partitions: Vec<TopicPartition> = partitions.into_iter().collect();
-        loop {
-            let error = match self.log.bounds(&partitions).await {
-                Ok(bounds) => return Ok(partitions.into_iter().zip(bounds).collect()),
-                Err(error) => error,
-            };
-            let is_gone = |topic: &Topic| {
-                error.reason() == Reason::TopicNotFound && error.named_resource() == Some(("topic", topic.as_str()))
-            };
-            let before = partitions.len();
-            partitions.retain(|partition| !is_gone(&partition.topic));
-            if partitions.len() == before {
-                return Err(error);
-            }
-        }
+        let mut all: Vec<TopicPartition> = all.into_iter().collect();
+        let bounds = self.bounds_without(&mut all, |_| true).await?;
+        Ok((page, all.into_iter().zip(bounds).collect()))
     }
 
     pub(super) async fn listed_partitions(
         &self,
-        (name, record): (&Group, &GroupRecord),
+        group: &Listed,
         sights: &[Sight],
         bounds: &AllBounds,
     ) -> Result<Vec<GroupPartition>> {
-        let partitions = self.existing_partitions(&record.settings.topics).await?;
         let mut served = served(sights);
-        let unserved = partitions.iter().filter(|partition| !served.contains_key(*partition));
-        let unserved: Vec<TopicPartition> = unserved.cloned().collect();
-        let mut committed = self.committed_lately((name, record), unserved).await?;
-        let mut rows = Vec::with_capacity(partitions.len());
-        for partition in partitions {
-            let Some(bounds) = bounds.get(&partition).copied() else {
+        let mut committed = self.committed_lately(group, &served).await?;
+        let mut rows = Vec::with_capacity(group.partitions.len());
+        for partition in &group.partitions {
+            let Some(bounds) = bounds.get(partition).copied() else {
                 continue;
             };
-            let served = served.remove(&partition);
-            let asked = committed.remove(&partition).flatten();
+            let served = served.remove(partition);
+            let asked = committed.remove(partition).flatten();
             rows.push(GroupPartition {
                 committed: served.as_ref().map(|served| served.row.committed).or(asked),
-                partition,
+                partition: partition.clone(),
                 bounds,
                 lag_time: Duration::ZERO,
                 time_to_loss: None,
@@ -102,34 +100,39 @@ impl Inner {
         let ages: Vec<Duration> = ages.collect().await;
         for (row, age) in rows.iter_mut().zip(ages) {
             row.lag_time = age;
-            self.losses.warn(name, row);
+            self.losses.warn(&group.name, row);
         }
         Ok(rows)
     }
 
-    /// What the log has as committed, or had a moment ago. A group that is served by nobody stands still.
+    /// What the log has as committed in partitions that nobody serves, or had a moment ago: a group stands still there.
     async fn committed_lately(
         &self,
-        (name, record): (&Group, &GroupRecord),
-        mut partitions: Vec<TopicPartition>,
+        Listed {
+            name,
+            record,
+            partitions,
+        }: &Listed,
+        served: &FxHashMap<TopicPartition, Served>,
     ) -> Result<FxHashMap<TopicPartition, Option<i64>>> {
-        let known = &self.answers.committed;
+        let known = self.log.is_shared().then_some(&self.answers.committed);
         let key = |partition: &TopicPartition| {
             let kept = self.kept_offset(name, partition);
             (record.id, record.version, partition.clone(), kept)
         };
-        let mut committed = FxHashMap::default();
-        if self.log.is_shared() {
-            partitions.retain(|partition| {
-                let answer = known.get(&key(partition));
-                committed.extend(answer.map(|offset| (partition.clone(), offset)));
-                answer.is_none()
-            });
+        let (mut committed, mut unknown) = (FxHashMap::default(), Vec::new());
+        for partition in partitions.iter().filter(|partition| !served.contains_key(*partition)) {
+            match known.and_then(|known| known.get(&key(partition))) {
+                Some(offset) => drop(committed.insert(partition.clone(), offset)),
+                None => unknown.push(partition.clone()),
+            }
         }
-        let asked = self.log.committed(name, &partitions).await?;
-        for (partition, asked) in partitions.into_iter().zip(asked) {
+        let asked = self.log.committed(name, &unknown).await?;
+        for (partition, asked) in unknown.into_iter().zip(asked) {
             let offset = asked.map(|committed| committed.offset);
-            known.learn(key(&partition), offset);
+            if let Some(known) = known {
+                known.learn(key(&partition), offset);
+            }
             committed.insert(partition, offset);
         }
         Ok(committed)
@@ -195,11 +198,9 @@ impl<K: Hash + Eq, V: Copy> Fresh<K, V> {
     fn learn(&self, key: K, answer: V) {
         let mut known = self.lock();
         if known.len() >= MOST {
-            known.retain(|_, (_, at)| at.elapsed() < FRESH / 2);
+            known.clear();
         }
-        if known.len() < MOST {
-            known.insert(key, (answer, Instant::now()));
-        }
+        known.insert(key, (answer, Instant::now()));
     }
 
     /// Nothing panics while it holds this lock, so a poisoned one is whole.

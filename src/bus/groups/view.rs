@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use super::{GroupRecord, listing::AT_ONCE};
 use crate::{
     bus::{
-        Bus, Inner,
+        Bus, Inner, age,
         delivery::RetryPolicy,
         group::{PartitionRow, StreamRow},
         groups::GroupSettings,
@@ -130,11 +130,12 @@ impl Bus {
     pub async fn groups(&self, after: Option<&Group>, count: usize) -> Result<Vec<GroupInfo>> {
         let (bus, others) = (&*self.0, &self.0.others());
         let listed = bus.groups.list(after, count).await?;
-        let bounds = &bus.bounds_of_all(&listed).await?;
-        let infos = listed.into_iter().map(|(group, record)| async move {
-            let sights = bus.sights(&group, others).await;
-            let partitions = bus.listed_partitions((&group, &record), &sights, bounds).await?;
-            Ok::<_, Error>(bus.group_info(group, (record, partitions), &sights))
+        let (listed, bounds) = bus.page(listed).await?;
+        let bounds = &bounds;
+        let infos = listed.into_iter().map(|group| async move {
+            let sights = bus.sights(&group.name, others).await;
+            let partitions = bus.listed_partitions(&group, &sights, bounds).await?;
+            Ok::<_, Error>(bus.group_info(group.name, (group.record, partitions), &sights))
         });
         let mut groups: Vec<GroupInfo> = stream::iter(infos).buffered(AT_ONCE).try_collect().await?;
         let foreign = self.0.foreign_groups(after).await?.into_iter().take(count);
@@ -225,10 +226,6 @@ impl Inner {
         let first = self.log.read(partition, offset, Some(offset + 1)).next().await;
         first.and_then(|batch| batch.ok()?.records.first().map(|record| record.time))
     }
-}
-
-pub(super) fn age(time: LogTime) -> Duration {
-    Duration::from_millis(u64::try_from(LogTime::now().0 - time.0).unwrap_or(0))
 }
 
 fn open_streams(sight: &Sight) -> impl Iterator<Item = GroupStream> {

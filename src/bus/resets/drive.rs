@@ -1,8 +1,8 @@
 //! Carrying a reset out: waiting for the owners of partitions, becoming one where there is none, finishing once all are moved.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, interval_at};
+use tokio::time::{Instant, interval_at, sleep};
 
 use super::{
     moved::key,
@@ -13,6 +13,7 @@ use crate::{
         Inner, draining,
         groups::{ActiveReset, GroupRecord},
         notes,
+        table::GONE_AFTER,
     },
     error::{Error, Reason, Result},
     log::{LogTime, TopicPartition},
@@ -101,18 +102,30 @@ impl Inner {
 
     /// Whether the note of every partition that is moved has the epoch.
     async fn is_moved(&self, group: &Group, record: &GroupRecord, reset: &ActiveReset) -> Result<bool> {
-        // Nobody moves what was deleted, or what is no longer the group's.
-        let mut partitions = self.existing_partitions(&record.settings.topics).await?;
-        let denied = denied(record, reset, &partitions);
-        if self.log.is_shared() && !self.denied.are_deleted(group, denied, Instant::now().into_std()) {
-            return Ok(false);
-        }
-        partitions.retain(|partition| reset.target(partition).is_some());
+        let partitions = self.moved_partitions(record, reset).await?;
         let committed = self.log.committed(group, &partitions).await?;
         let epochs = committed
             .iter()
             .map(|committed| committed.as_ref().map_or(0, notes::epoch));
         Ok(epochs.min().is_none_or(|least| least >= record.epoch))
+    }
+
+    /// Those that a reset moves: nobody moves what was deleted, or what is no longer the group's. A topic that the log denies is
+    /// looked for again for a while: a broker that has just started denies what others have, and what comes back must be moved.
+    async fn moved_partitions(&self, record: &GroupRecord, reset: &ActiveReset) -> Result<Vec<TopicPartition>> {
+        let gone_at = Instant::now() + GONE_AFTER;
+        loop {
+            let mut there = self.existing_partitions(&record.settings.topics).await?;
+            there.retain(|partition| reset.target(partition).is_some());
+            let may_come_back = self.log.is_shared() && Instant::now() < gone_at;
+            if !may_come_back || !is_denied(record, reset, &there) {
+                return Ok(there);
+            }
+            tokio::select! {
+                () = self.draining.cancelled() => return Err(draining()),
+                () = sleep(LOOK) => {}
+            }
+        }
     }
 
     /// All is moved: what was done is kept for good, and the group has no reset any more.
@@ -161,16 +174,54 @@ impl Inner {
     }
 }
 
-/// The group's topics that are moved and that the log does not have.
-fn denied(record: &GroupRecord, reset: &ActiveReset, existing: &[TopicPartition]) -> Vec<Topic> {
-    let mut moved: Vec<Topic> = reset
-        .moves
-        .iter()
-        .map(|(partition, _)| partition.topic.clone())
-        .collect();
-    moved.sort();
-    moved.dedup();
-    let mut meant = record.settings.topics.matching(&moved);
-    meant.retain(|topic| moved.contains(topic) && existing.iter().all(|partition| partition.topic != *topic));
-    meant
+/// Whether a topic of the group that is moved is not there.
+fn is_denied(record: &GroupRecord, reset: &ActiveReset, there: &[TopicPartition]) -> bool {
+    let moved: BTreeSet<&Topic> = reset.moves.iter().map(|(partition, _)| &partition.topic).collect();
+    let moved: Vec<Topic> = moved.into_iter().cloned().collect();
+    let meant = record.settings.topics.matching(&moved);
+    let is_there = |topic: &Topic| there.iter().any(|partition| partition.topic == *topic);
+    meant.iter().any(|topic| moved.contains(topic) && !is_there(topic))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        bus::{groups::GroupSettings, rules::RetryOverride},
+        name::{Selector, Selectors},
+    };
+
+    fn partition(topic: &str) -> TopicPartition {
+        let topic = Topic::new(topic).expect("valid");
+        TopicPartition { topic, partition: 0 }
+    }
+
+    #[test]
+    fn a_moved_topic_of_the_group_is_missed_and_no_other_is() {
+        let selectors = ["a", "b.*"].map(|text| Selector::new(text).expect("valid"));
+        let settings = GroupSettings {
+            topics: Selectors::new(selectors.into()),
+            filter: None,
+            on_gap: Default::default(),
+            undecodable: Default::default(),
+            retry: RetryOverride::default(),
+        };
+        let record = GroupRecord::first(settings, Vec::new());
+        let reset = ActiveReset {
+            id: "r".to_owned(),
+            request_id: String::new(),
+            reason: String::new(),
+            by: String::new(),
+            accepted_ms: 0,
+            undoes: None,
+            // The group has had `c` when it was planned.
+            moves: ["a", "b.x", "c"].map(|topic| (partition(topic), 5)).into(),
+        };
+        let is_denied = |there: &[&str]| {
+            let there: Vec<TopicPartition> = there.iter().map(|topic| partition(topic)).collect();
+            super::is_denied(&record, &reset, &there)
+        };
+        assert!(!is_denied(&["a", "b.x"]));
+        assert!(is_denied(&["a"]) && is_denied(&["b.x"]) && is_denied(&[]));
+    }
 }

@@ -18,6 +18,9 @@ use crate::{
 
 pub(in crate::bus) type MovesTable = Table<Moved>;
 
+/// So many skips of a partition are remembered.
+const MOST_SKIPS: usize = 32;
+
 /// The last move of a partition. It is what the partition's note means by its epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::bus) struct Moved {
@@ -86,17 +89,20 @@ impl Moved {
         } else {
             &self.after
         };
-        let earlier = self
-            .sent
-            .clone()
-            .unwrap_or_else(|| Standing::new(self.before.top(), []));
-        Standing::new(
-            earlier.offset,
-            earlier
-                .settled
-                .into_iter()
-                .chain(std::iter::once(from.offset..now.top())),
-        )
+        let earlier = self.sent();
+        let since = std::iter::once(from.offset..now.top());
+        let sent = Standing::new(earlier.offset, earlier.settled.into_iter().chain(since));
+        // Of more skips than that, the oldest count as sent: then events only say so wrongly.
+        match sent.settled.len().checked_sub(MOST_SKIPS) {
+            Some(more @ 1..) => Standing::new(sent.settled[more - 1].end, sent.settled),
+            _ => sent,
+        }
+    }
+
+    /// A move that an earlier version has written does not tell.
+    fn sent(&self) -> Standing {
+        let all = || Standing::new(self.before.top(), []);
+        self.sent.clone().unwrap_or_else(all)
     }
 
     /// What stays settled of a partition whose note has this epoch. Where that is older, the move was tried and not committed:
@@ -113,10 +119,7 @@ impl Moved {
     pub(in crate::bus) fn again(&self, epoch: u64) -> Option<Again> {
         (self.epoch == epoch).then(|| Again {
             reset_id: self.reset_id.as_str().into(),
-            sent: self
-                .sent
-                .clone()
-                .unwrap_or_else(|| Standing::new(self.before.top(), [])),
+            sent: self.sent(),
         })
     }
 }
@@ -211,6 +214,19 @@ mod tests {
             [9, 10, 19, 20, 24, 25].map(|offset| again.is_of(offset)),
             [true, false, false, true, true, false]
         );
+    }
+
+    #[test]
+    fn skips_are_remembered_up_to_a_number_and_the_oldest_count_as_sent() {
+        let mut last: Option<Moved> = None;
+        for number in 0..100 {
+            let stood = number * 10;
+            let skip = (stood + 9, Standing::new(stood + 1, []));
+            last = Some(Moved::by((&reset(&number.to_string(), None), 1), skip, last.as_ref()));
+        }
+        let sent = last.expect("moved").sent();
+        assert!(sent.settled.len() <= MOST_SKIPS);
+        assert!(sent.has(5) && sent.has(990) && !sent.has(995));
     }
 
     #[test]

@@ -47,6 +47,7 @@ impl Standing {
         other.offset <= self.offset && other.settled.iter().all(has)
     }
 
+    /// Whether the event at an offset is settled.
     pub(in crate::bus) fn has(&self, offset: i64) -> bool {
         let at = self.settled.partition_point(|run| run.end <= offset);
         offset < self.offset || self.settled.get(at).is_some_and(|run| run.start <= offset)

@@ -11,7 +11,7 @@ use crate::{
         Inner,
         groups::{GroupRecord, GroupSettings, OnGap, Undecodable},
         rules::RetryOverride,
-        stands::Stand,
+        stands::{Stand, keys_of},
     },
     error::{Error, Reason, Result},
     log::{Bounds, Commit, Committed, TopicPartition},
@@ -167,6 +167,7 @@ impl Inner {
             Err(error) => match self.groups.newest(group).await? {
                 Some(newest) if newest.start.is_none() => Ok(newest),
                 _ => {
+                    self.stands.remove_all(&self.stands.keys_under(&keys_of(group))).await?;
                     self.groups.remove(group).await?;
                     Err(error)
                 }

@@ -219,7 +219,7 @@ async fn streams_of_all_replicas_hear_of_a_reset_and_get_their_share_again() {
         stream.grant(1_000, 0);
         let share = stream.at_least(1).await;
         assert!(share.iter().all(|delivery| delivery.reset_id == moved.id));
-        ack(stream, &share).await;
+        stream.ack(&share);
         seen.extend(ids(&share));
     }
     while seen.len() < EVENTS {
@@ -227,7 +227,7 @@ async fn streams_of_all_replicas_hear_of_a_reset_and_get_their_share_again() {
             let more = timeout(Duration::from_millis(100), stream.at_least(1))
                 .await
                 .unwrap_or_default();
-            ack(stream, &more).await;
+            stream.ack(&more);
             seen.extend(ids(&more));
         }
     }
