@@ -118,18 +118,18 @@ impl Task {
         }
     }
 
-    /// A reader need not read what is covered.
+    /// A reader need not read what is covered. Elsewhere it stays: on Kafka, a new one has to seek.
     pub(super) fn jump(&mut self, id: PartitionId) {
-        let Some(view) = self.dispatch.partition(id) else {
+        let Some(cover) = self.commits.covering.uncommitted.get(&id) else {
             return;
         };
         if let Some(owned) = self.owned.get_mut(&id)
             && owned
                 .parked
                 .as_ref()
-                .is_some_and(|reader| reader.position() < view.next)
+                .is_some_and(|reader| reader.position() < cover.offset)
         {
-            owned.parked = Some(self.bus.feeds.reader((*owned.partition).clone(), view.next, None));
+            owned.parked = Some(self.bus.feeds.reader((*owned.partition).clone(), cover.offset, None));
         }
     }
 
