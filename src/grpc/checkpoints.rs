@@ -61,7 +61,7 @@ pub(super) async fn put(
 async fn put_frames(services: &Services, mut frames: Frames) -> Result<CheckpointInfo> {
     let new = frames.header().await?;
     match services.bus().put_checkpoint(new).await? {
-        Begun::Stored(info) => Ok(info),
+        Begun::Stored(info) => Ok(*info),
         Begun::Upload(mut upload) => {
             frames.pass_to(&mut upload).await?;
             upload.finish().await

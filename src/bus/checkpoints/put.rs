@@ -45,7 +45,7 @@ pub enum Begun {
     /// Its bytes are wanted.
     Upload(Box<Upload>),
     /// This call has stored it before.
-    Stored(CheckpointInfo),
+    Stored(Box<CheckpointInfo>),
 }
 
 /// What is to be put, checked.
@@ -65,7 +65,7 @@ impl Bus {
         let shelf = Shelf::new(bus.objects()?, &new.name);
         if let Some((_, Entry::Stored(manifest))) = shelf.made_by(&new.request_id).await? {
             bus.commit_tie(&manifest.info).await?;
-            return Ok(Begun::Stored(manifest.info));
+            return Ok(Begun::Stored(Box::new(manifest.info)));
         }
         bus.check_positions(&new.positions).await?;
         let tie = match &new.group {

@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn what_is_settled_below_an_offset_need_not_have_arrived() {
-        let mut tracker = Tracker::resume(10, &[25..27]);
+        let mut tracker = Tracker::resume(10, &[25..26, 26..27]);
         (10..15).for_each(|offset| assert_eq!(tracker.arrive(offset), Arrived::New));
         assert!(tracker.settle(13));
         tracker.settle_below(9);

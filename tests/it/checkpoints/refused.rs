@@ -90,90 +90,7 @@ async fn each_fault_of_a_header_is_told_by_its_field_and_nothing_is_stored() {
         ..open("elsewhere")
     });
     let other = other.await;
-    let long = |count| "x".repeat(count);
-    let labels = |count: usize| (0..count).map(|n| (n.to_string(), String::new())).collect();
-    let cases: Vec<(PutCheckpointHeader, &str)> = vec![
-        (standing(vec![position("nothing", 0, 0)]), "header.positions[0]"),
-        (standing(vec![position("a b", 0, 0)]), "header.positions.topic"),
-        (standing(vec![position(ORDERS, 1, 0)]), "header.positions[0]"),
-        (standing(vec![position(ORDERS, -1, 0)]), "header.positions[0]"),
-        (standing(at(-1)), "header.positions[0]"),
-        (standing(at(6)), "header.positions[0]"),
-        (standing([at(1), at(1)].concat()), "header.positions[1]"),
-        (
-            standing([at(6), vec![position("nothing", 0, 0)]].concat()),
-            "header.positions[1] header.positions[0]",
-        ),
-        (standing(vec![position(ORDERS, 0, 0); 10_001]), "header.positions"),
-        (tied("group", None, at(1)), "header.group_epoch"),
-        (tied("", Some(0), at(1)), "header.group_epoch"),
-        (tied("group", Some(0), Vec::new()), "header.positions"),
-        (tied("elsewhere", Some(0), at(1)), "header.positions[0]"),
-        (
-            PutCheckpointHeader {
-                content_type: long(201),
-                ..header("c")
-            },
-            "header.content_type",
-        ),
-        (
-            PutCheckpointHeader {
-                labels: labels(33),
-                ..header("c")
-            },
-            "header.labels",
-        ),
-        (
-            PutCheckpointHeader {
-                labels: [(long(64), String::new())].into(),
-                ..header("c")
-            },
-            "header.labels",
-        ),
-        (
-            PutCheckpointHeader {
-                labels: [("a".to_owned(), long(257))].into(),
-                ..header("c")
-            },
-            "header.labels",
-        ),
-        (
-            PutCheckpointHeader {
-                size: Some(-1),
-                ..header("c")
-            },
-            "header.size",
-        ),
-        (
-            PutCheckpointHeader {
-                size: Some(5),
-                ..header("c")
-            },
-            "header.size",
-        ),
-        (
-            PutCheckpointHeader {
-                sha256: vec![1; 31].into(),
-                ..header("c")
-            },
-            "header.sha256",
-        ),
-        (
-            PutCheckpointHeader {
-                sha256: vec![1; 32].into(),
-                ..header("c")
-            },
-            "header.sha256",
-        ),
-        (
-            PutCheckpointHeader {
-                request_id: long(129),
-                ..header("c")
-            },
-            "header.request_id",
-        ),
-    ];
-    for (wanted, expected) in cases {
+    for (wanted, expected) in faults_of_positions().into_iter().chain(faults_of_labels()) {
         let shown = format!("{:.300}", format!("{wanted:?}"));
         let answer = try_put(&bed.server, wanted, "four").await;
         let status = answer.expect_err(&shown);
@@ -198,6 +115,55 @@ async fn each_fault_of_a_header_is_told_by_its_field_and_nothing_is_stored() {
     assert!(generations(&bed.server, "").await.is_empty());
     assert!(bed.parts("c").is_empty());
     drop((stream, other));
+}
+
+fn faults_of_positions() -> Vec<(PutCheckpointHeader, &'static str)> {
+    vec![
+        (standing(vec![position("nothing", 0, 0)]), "header.positions[0]"),
+        (standing(vec![position("a b", 0, 0)]), "header.positions.topic"),
+        (standing(vec![position(ORDERS, 1, 0)]), "header.positions[0]"),
+        (standing(vec![position(ORDERS, -1, 0)]), "header.positions[0]"),
+        (standing(at(-1)), "header.positions[0]"),
+        (standing(at(6)), "header.positions[0]"),
+        (standing([at(1), at(1)].concat()), "header.positions[1]"),
+        (
+            standing([at(6), vec![position("nothing", 0, 0)]].concat()),
+            "header.positions[1] header.positions[0]",
+        ),
+        (standing(vec![position(ORDERS, 0, 0); 10_001]), "header.positions"),
+        (tied("group", None, at(1)), "header.group_epoch"),
+        (tied("", Some(0), at(1)), "header.group_epoch"),
+        (tied("group", Some(0), Vec::new()), "header.positions"),
+        (tied("elsewhere", Some(0), at(1)), "header.positions[0]"),
+    ]
+}
+
+fn faults_of_labels() -> Vec<(PutCheckpointHeader, &'static str)> {
+    let long = |count| "x".repeat(count);
+    let labels = |count: usize| (0..count).map(|n| (n.to_string(), String::new())).collect();
+    vec![
+        (with(|it| it.content_type = long(201)), "header.content_type"),
+        (with(|it| it.labels = labels(33)), "header.labels"),
+        (
+            with(|it| it.labels = [(long(64), String::new())].into()),
+            "header.labels",
+        ),
+        (
+            with(|it| it.labels = [("a".to_owned(), long(257))].into()),
+            "header.labels",
+        ),
+        (with(|it| it.size = Some(-1)), "header.size"),
+        (with(|it| it.size = Some(5)), "header.size"),
+        (with(|it| it.sha256 = vec![1; 31].into()), "header.sha256"),
+        (with(|it| it.sha256 = vec![1; 32].into()), "header.sha256"),
+        (with(|it| it.request_id = long(129)), "header.request_id"),
+    ]
+}
+
+fn with(change: impl FnOnce(&mut PutCheckpointHeader)) -> PutCheckpointHeader {
+    let mut changed = header("c");
+    change(&mut changed);
+    changed
 }
 
 #[tokio::test]
