@@ -5,11 +5,15 @@ use tidings::proto::tidings::v1::{
 };
 use tonic::Code;
 
-use super::{at, caught_up, everything, show, start, stop, try_start};
-use crate::harness::{
-    Server,
-    clients::ORDERS,
-    status::{fields, reason_of, refused, resource},
+use super::{at, catch_up, caught_up, everything, show, start, stop, try_start};
+use crate::{
+    harness::{
+        Server,
+        clients::ORDERS,
+        status::{fields, reason_of, refused, resource},
+    },
+    resets::create,
+    state::Store,
 };
 
 fn from(at: At) -> Option<Start> {
@@ -41,6 +45,16 @@ async fn all_refused(server: &Server, cases: impl IntoIterator<Item = (&str, Sta
 }
 
 #[tokio::test]
+async fn a_snapshot_that_is_not_there_is_no_start() {
+    let store = Store::new();
+    let server = store.serve().await;
+    create(&server, 1).await;
+    let _stream = catch_up(&server, 0).await;
+    let snapshot = with(|request| request.start = from(At::Snapshot("s".to_owned())));
+    refused(try_start(&server, snapshot).await, Code::NotFound, "SNAPSHOT_NOT_FOUND");
+}
+
+#[tokio::test]
 async fn what_is_no_request_for_a_replay_is_named_with_its_field() {
     let (server, _stream) = caught_up(5).await;
     let cases = [
@@ -69,8 +83,6 @@ async fn what_is_no_request_for_a_replay_is_named_with_its_field() {
         Code::InvalidArgument,
         "FILTER_INVALID",
     );
-    let snapshot = with(|request| request.start = from(At::Snapshot("s".to_owned())));
-    refused(try_start(&server, snapshot).await, Code::NotFound, "SNAPSHOT_NOT_FOUND");
     let unknown = with(|request| request.group = "nobody".to_owned());
     refused(try_start(&server, unknown).await, Code::NotFound, "GROUP_NOT_FOUND");
     let nameless = with(|request| request.group = "a/b".to_owned());
