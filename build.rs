@@ -10,24 +10,35 @@ use std::{
 use prost::Message as _;
 use prost_types::{FileDescriptorProto, FileDescriptorSet};
 
-const PROTOS: [&str; 8] = [
+const PROTOS: [&str; 13] = [
     "tidings/v1/types.proto",
     "tidings/v1/publisher.proto",
     "tidings/v1/subscriber.proto",
     "tidings/v1/topics.proto",
     "tidings/v1/offsets.proto",
     "tidings/v1/dead_letters.proto",
+    "tidings/v1/state.proto",
+    "tidings/v1/commands.proto",
+    "tidings/v1/replays.proto",
     "tidings/v1/system.proto",
     "grpc/health/v1/health.proto",
+    // What the command line sends and shows as JSON.
+    "google/protobuf/struct.proto",
+    "google/protobuf/wrappers.proto",
 ];
 
-const CARRY_EVENTS: [&str; 2] = ["tidings/v1/publisher.proto", "tidings/v1/subscriber.proto"];
+const CARRY_EVENTS: [&str; 3] = [
+    "tidings/v1/publisher.proto",
+    "tidings/v1/subscriber.proto",
+    "tidings/v1/state.proto",
+];
 
-const LEAN: [&str; 4] = [
+const LEAN: [&str; 5] = [
     "PublishRequest",
     "PublishStreamRequest",
     "SubscribeResponse",
     "ReadResponse",
+    "RestoreResponse",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

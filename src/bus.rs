@@ -1,4 +1,4 @@
-//! The verbs of the bus: publish, read, subscribe, topics, groups, dead letters. Plain Rust values in and out; no wire types, no backend.
+//! The verbs of the bus: publish, read, subscribe, topics, groups, dead letters, replays. Plain Rust values in and out; no wire types, no backend.
 //!
 //! ```text
 //! publish ──▶ route, encode ──▶ log.append ──▶ receipt
@@ -6,6 +6,7 @@
 //! subscribe ◀── group (one task per group: delivery, commits) ◀── feed
 //! ```
 
+mod settings;
 mod publish;
 mod read;
 mod subscribe;
@@ -20,9 +21,16 @@ mod rules;
 mod sieve;
 mod notes;
 mod resets;
+mod replays;
 mod audit;
 mod stands;
+mod covers;
+mod checkpoints;
+mod permits;
 mod seen;
+mod stores;
+mod state;
+mod commands;
 mod group;
 mod observe;
 pub mod delivery;
@@ -35,9 +43,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use checkpoints::{
+    Begun, CheckpointInfo, CheckpointRow, CheckpointRules, DeleteCheckpoint, Download, NewCheckpoint, Tie, Upload,
+};
+pub use commands::{
+    Answers, CommandAnswer, CommandName, CommandOutcome, CommandPayload, CommandReply, CommandSettings, CommandStatus,
+    CommandTarget, InstanceName, NotDelivered, ReplyFault, SendCommand, SentCommand,
+};
 pub use feed::Item;
 pub use group::{
     AckReport, Action, AssignmentChange, Control, Delivery, Frame, Frames, Heartbeat, LossReason, OldestRow,
@@ -50,76 +65,42 @@ pub use groups::{
 pub use observe::{Count, Fill, HeldUp, Levels, Observed, ObservedGroup, Tally};
 pub use publish::{HandedOver, NewEvents, PublishError, Run, RunState, Written};
 pub use read::{ReadEvents, ReadFrame, ReadOptions, ReadSession};
+pub use replays::{Ended, How, ReplayInfo, ReplayPartition, ReplayRange, ReplayRow, StartReplay, StopReplay};
 pub use resets::{
     Applied, ApplyReset, PartitionMove, PlanReset, ResetInfo, ResetPlan, ResetState, Target, UndoReset, Whose,
 };
 pub use rules::{DeliveryRule, DeliveryRules, RetryOverride};
+pub use settings::{AfterDeadLetter, Settings};
 pub use start::{End, Gap, GapReason, Start};
+pub use state::{
+    Change, DeleteSnapshot, KeyState, NewSnapshot, RestoreFrame, RestoreOptions, RestoreProgress, RestoreSession,
+    RestoreSource, Schedule, SnapshotInfo, SnapshotName, SnapshotPartition, SnapshotSettings, SnapshotState, Unusable,
+};
+pub use stores::Stores;
 pub use subscribe::{OnConflict, OpenOptions};
 
 use crate::{
     bus::{
+        commands::Commands,
         control::ControlTables,
+        covers::CoversTable,
         dead_letters::DeadLetters,
-        delivery::Credit,
         feed::Feeds,
-        groups::{Answers, Groups, Losses},
+        groups::{Groups, LogAnswers, Losses},
         matching::Names,
         notes::Notes,
         observe::Watched,
+        permits::Permits,
+        replays::Replays,
         resets::{MovesTable, ResetsTable},
         seen::Seen,
         stands::StandsTable,
+        state::{DeletionsTable, SnapshotsTable, StateRoom},
     },
     convention::routes::Routes,
     error::{Error, Reason, Result},
     log::{Log, LogTime},
-    name::template::TopicTemplate,
 };
-
-/// What the bus is told at its start.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The largest event as logged.
-    pub max_event_bytes: usize,
-    /// Bytes handed to the log and not yet answered, over all publishers.
-    pub publish_bytes: usize,
-    /// Open Subscribe and Read streams.
-    pub streams: usize,
-    pub groups: usize,
-    /// Bytes of events that a group holds on this replica, delivered or waiting.
-    pub group_buffer_bytes: usize,
-    /// Bytes of recent events shared by readers near the end, over all partitions.
-    pub feed_bytes: usize,
-    /// Credit of a stream is clamped to this.
-    pub max_credit: Credit,
-    /// The most offsets between a group's committed one and the last in delivery, per partition.
-    pub window: i64,
-    pub commit_interval: Duration,
-    pub commit_count: usize,
-    /// How long the plan of a reset may be applied.
-    pub plan_lifetime: Duration,
-    pub delivery: DeliveryRules,
-    /// Where the dead letters of a group lie.
-    pub dead_letter_topic: TopicTemplate,
-    pub after_dead_letter: AfterDeadLetter,
-    /// Whether publishing or subscribing to an unknown topic creates it.
-    pub auto_create: bool,
-    pub default_partitions: i32,
-    /// The most groups of which `Bus::observe` tells one by one.
-    pub metric_groups: usize,
-    /// How long streams may settle what they have when the bus stops.
-    pub drain_timeout: Duration,
-}
-
-/// What happens to later events of a key after one of it became a dead letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AfterDeadLetter {
-    /// They are delivered.
-    Continue,
-    /// They join it, in order, until it is redriven or discarded.
-    Quarantine,
-}
 
 /// The bus. Cloning it is cheap.
 #[derive(Clone)]
@@ -139,17 +120,27 @@ struct Inner {
     resets: Arc<ResetsTable>,
     /// Where the last reset has put each partition.
     moves: Arc<MovesTable>,
+    /// Past events on their way to groups again.
+    replays: Replays,
     /// What retention took from groups, as far as it was told.
     losses: Losses,
     /// What the log said of groups a moment ago.
-    answers: Answers,
+    answers: LogAnswers,
     /// Where groups stand, in case the log forgets it.
     stands: Arc<StandsTable>,
+    /// What checkpoints cover of groups.
+    covers: Arc<CoversTable>,
     /// What other replicas see of groups.
     seen: Seen,
+    /// What lies beside the log.
+    stores: Stores,
+    /// Snapshots that are being taken, and deletions of some.
+    snapshots: Arc<SnapshotsTable>,
+    deletions: Arc<DeletionsTable>,
+    state: StateRoom,
+    commands: Commands,
     dead_letters: DeadLetters,
-    publish_bytes: Arc<Semaphore>,
-    streams: Arc<Semaphore>,
+    permits: Permits,
     replica_id: String,
     started: SystemTime,
     /// Set when the bus drains: nothing new begins.
@@ -162,14 +153,14 @@ struct Inner {
 
 impl Bus {
     /// Starts on a log, which need not be reachable yet.
-    pub fn start(log: Arc<dyn Log>, routes: Routes, settings: Settings) -> Self {
+    pub fn start(log: Arc<dyn Log>, routes: Routes, settings: Settings, stores: Stores) -> Self {
         let (tasks, draining) = (TaskTracker::new(), CancellationToken::new());
         let (followers, ended) = (TaskTracker::new(), CancellationToken::new());
         let groups = Groups::start(Arc::clone(&log), (&tasks, &draining), (&followers, &ended));
         let template = settings.dead_letter_topic.clone();
         let dead_letters = DeadLetters::new(Arc::clone(&log), template, tasks.clone(), draining.clone());
         let control = ControlTables::start(&log, &followers, &ended);
-        let bus = Self(Arc::new(Inner {
+        Self(Arc::new(Inner {
             feeds: Feeds::new(Arc::clone(&log), settings.feed_bytes, tasks.clone()),
             groups,
             watched: Watched::new(settings.metric_groups),
@@ -177,13 +168,19 @@ impl Bus {
             notes: Notes::of(control.notes),
             resets: control.resets,
             moves: control.moves,
+            replays: Replays::of(control.replays, control.replayed),
             losses: Losses::default(),
-            answers: Answers::default(),
+            answers: LogAnswers::default(),
             stands: control.stands,
+            covers: control.covers,
             seen: Seen::of(control.seen),
+            stores,
+            snapshots: control.snapshots,
+            deletions: control.deletions,
+            state: StateRoom::new(&settings.snapshots),
+            commands: Commands::new(&settings.commands),
             dead_letters,
-            publish_bytes: Arc::new(Semaphore::new(settings.publish_bytes)),
-            streams: Arc::new(Semaphore::new(settings.streams)),
+            permits: Permits::new(&settings),
             replica_id: format!("{:08x}", fastrand::u32(..)),
             started: SystemTime::now(),
             log,
@@ -193,9 +190,17 @@ impl Bus {
             tasks,
             followers,
             ended,
-        }));
-        bus.tell_others();
-        bus
+        }))
+        .begin()
+    }
+
+    /// What goes on by itself.
+    fn begin(self) -> Self {
+        self.tell_others();
+        self.keep_schedule();
+        self.follow_covers();
+        self.see_to_replays();
+        self
     }
 
     /// New at each start.
@@ -213,10 +218,7 @@ impl Bus {
 
     /// Subscribers and readers that are there now.
     pub fn open_streams(&self) -> usize {
-        self.0
-            .settings
-            .streams
-            .saturating_sub(self.0.streams.available_permits())
+        self.0.permits.open_streams(&self.0.settings)
     }
 
     /// Whether the log can be reached.
@@ -239,23 +241,6 @@ impl Bus {
         self.0.ended.cancel();
         self.0.followers.close();
         self.0.followers.wait().await;
-    }
-}
-
-impl Inner {
-    /// A place among the open streams, held for a stream's life.
-    fn stream_permit(&self) -> Result<tokio::sync::OwnedSemaphorePermit> {
-        if self.draining.is_cancelled() {
-            return Err(draining());
-        }
-        Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
-            let limit = self.settings.streams;
-            Error::new(
-                Reason::Limit,
-                format!("open a stream: limits.streams = {limit} are open"),
-            )
-            .retry_after(Duration::from_secs(5))
-        })
     }
 }
 

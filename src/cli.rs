@@ -9,10 +9,16 @@ mod read;
 mod topics;
 mod groups;
 mod resets;
+mod replays;
 mod dead_letters;
+mod snapshots;
+mod restore;
+mod checkpoints;
+mod commands;
 mod info;
 mod bench;
 mod client;
+mod tls;
 mod event;
 mod json;
 mod table;
@@ -52,7 +58,18 @@ async fn dispatch(command: ClientCommand, global: &Global, output: &mut Output) 
         ClientCommand::Topics(command) => topics::run(command, &connect().await?, output).await,
         ClientCommand::Groups(command) => groups::run(command, &connect().await?, output).await,
         ClientCommand::Resets(command) => resets::run(command, &connect().await?, output).await,
+        ClientCommand::Replays(command) => replays::run(command, &connect().await?, output).await,
         ClientCommand::DeadLetters(command) => dead_letters::run(command, &connect().await?, output).await,
+        ClientCommand::Snapshots(command) => snapshots::run(command, &connect().await?, output).await,
+        ClientCommand::Restore(restore) => {
+            let request = restore.prepare();
+            restore::run(request, &connect().await?, output).await
+        }
+        ClientCommand::Checkpoints(command) => checkpoints::run(command, &connect().await?, output).await,
+        ClientCommand::Commands(command) => {
+            let request = command.prepare()?;
+            commands::run(request, &connect().await?, output).await
+        }
         ClientCommand::Info => info::run(&connect().await?, output).await,
         ClientCommand::Bench(command) => bench::run(command, &connect().await?, output).await,
     }

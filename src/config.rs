@@ -9,7 +9,11 @@
 
 mod sections;
 mod delivery;
+mod commands;
 mod kafka;
+mod snapshots;
+mod checkpoints;
+mod tls;
 mod reader;
 mod setting;
 mod layer;
@@ -18,6 +22,8 @@ pub mod units;
 
 use std::path::Path;
 
+pub use checkpoints::Checkpoints;
+pub use commands::Commands;
 pub use delivery::{Delivery, GroupRule, Retry};
 pub use fault::{ConfigFault, Origin};
 pub use kafka::Kafka;
@@ -26,6 +32,8 @@ pub use reader::Effective;
 pub use sections::{
     AfterDeadLetter, Backend, Embedded, Fsync, Limits, Log, LogFormat, LogLevel, RouteConfig, Server, Telemetry, Topics,
 };
+pub use snapshots::{Schedule, Snapshots};
+pub use tls::{ClientAuth, ClientTls, Tls};
 
 use self::{layer::Layer, reader::Reader};
 
@@ -36,10 +44,14 @@ pub const DEFAULT: &str = include_str!("config/default.toml");
 #[derive(Clone, Debug)]
 pub struct Config {
     pub server: Server,
+    pub tls: Option<Tls>,
     pub log: Log,
     pub routes: Vec<RouteConfig>,
     pub topics: Topics,
     pub delivery: Delivery,
+    pub snapshots: Snapshots,
+    pub checkpoints: Checkpoints,
+    pub commands: Commands,
     pub limits: Limits,
     pub telemetry: Telemetry,
     effective: Vec<Effective>,
@@ -86,13 +98,20 @@ impl Config {
     }
 
     fn read(mut reader: Reader) -> Result<Self, Vec<ConfigFault>> {
-        let (server, log) = (sections::server(&mut reader), sections::log(&mut reader));
+        let server = sections::server(&mut reader);
+        let tls = tls::read(&mut reader);
+        sections::doors(&mut reader, &server, tls.as_ref().is_some_and(Tls::knows_clients));
+        let log = sections::log(&mut reader);
         let mut config = Self {
             routes: sections::routes(&mut reader),
             topics: sections::topics(&mut reader, log.backend),
             server,
+            tls,
             log,
             delivery: delivery::read(&mut reader),
+            snapshots: snapshots::read(&mut reader),
+            checkpoints: checkpoints::read(&mut reader),
+            commands: commands::read(&mut reader),
             limits: sections::limits(&mut reader),
             telemetry: sections::telemetry(&mut reader),
             effective: Vec::new(),
@@ -140,6 +159,7 @@ fn is_secret(key: &str) -> bool {
     ["password", "secret", "token", "pem", "oauthbearer.config"]
         .iter()
         .any(|word| key.contains(word))
+        || snapshots::is_secret(key)
 }
 
 #[cfg(test)]

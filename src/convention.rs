@@ -30,11 +30,14 @@
 //! - The record's key is not read: it is the bus's, and never becomes an attribute.
 
 mod binary;
+mod effect;
 pub mod naming;
 pub mod routes;
 
 #[cfg(test)]
 mod tests;
+
+pub use effect::{Effect, effect};
 
 use bytes::Bytes;
 use bytestring::ByteString;

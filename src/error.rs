@@ -32,6 +32,9 @@ pub enum Reason {
     DeadLetterNotFound,
     PlanNotFound,
     ResetNotFound,
+    /// Nobody is there who takes commands.
+    InstanceNotFound,
+    ReplayNotFound,
     TopicExists,
     /// The group has other settings.
     GroupConflict,
@@ -45,6 +48,8 @@ pub enum Reason {
     ResetActive,
     /// A later reset has moved the group.
     ResetSuperseded,
+    /// The group has a replay already.
+    ReplayActive,
     /// A request before this one failed, so this one was not tried.
     PrecedingFailed,
     /// Whoever asked, or the bus itself, may not do it.
@@ -53,6 +58,11 @@ pub enum Reason {
     PositionGone,
     /// The disk is full.
     LogFull,
+    CheckpointNotFound,
+    /// Another put of the checkpoint was faster.
+    CheckpointConflict,
+    /// The group was reset since.
+    EpochStale,
     /// A limit of the server is reached.
     Limit,
     /// The log cannot be reached, or had to stop.
@@ -65,6 +75,15 @@ pub enum Reason {
     NotBuilt,
     /// What is stored is damaged.
     LogDamaged,
+    /// The object store cannot be reached, or refuses.
+    StoreUnavailable,
+    /// No object store is configured.
+    StoreNotSet,
+    /// What lies in the object store is damaged.
+    StoreDamaged,
+    SnapshotNotFound,
+    /// A snapshot of the topic is being taken.
+    SnapshotActive,
     /// A fault of the server.
     Internal,
 }
@@ -74,7 +93,7 @@ impl Reason {
     pub fn is_retryable(self) -> bool {
         matches!(
             self,
-            Self::LogUnavailable | Self::Draining | Self::LogFull | Self::Limit
+            Self::LogUnavailable | Self::StoreUnavailable | Self::Draining | Self::LogFull | Self::Limit
         )
     }
 }

@@ -8,6 +8,11 @@ mod read_stream;
 mod topics;
 mod offsets;
 mod dead_letters;
+mod state;
+mod restore_stream;
+mod checkpoints;
+mod commands;
+mod replays;
 mod system;
 mod health;
 mod asked;
@@ -36,21 +41,25 @@ use crate::{
     proto::{
         DESCRIPTORS,
         health::health_server::HealthServer,
-        lean::{PublisherServiceServer, SubscriberServiceServer},
+        lean::{PublisherServiceServer, StateServiceServer, SubscriberServiceServer},
         tidings::v1::{
-            dead_letter_service_server::DeadLetterServiceServer, offset_service_server::OffsetServiceServer,
+            command_service_server::CommandServiceServer, dead_letter_service_server::DeadLetterServiceServer,
+            offset_service_server::OffsetServiceServer, replay_service_server::ReplayServiceServer,
             system_service_server::SystemServiceServer, topic_service_server::TopicServiceServer,
         },
     },
 };
 
 /// The full names of the services, as health and reflection know them.
-pub const SERVICES: [&str; 6] = [
+pub const SERVICES: [&str; 9] = [
     "tidings.v1.PublisherService",
     "tidings.v1.SubscriberService",
     "tidings.v1.TopicService",
     "tidings.v1.OffsetService",
     "tidings.v1.DeadLetterService",
+    "tidings.v1.StateService",
+    "tidings.v1.CommandService",
+    "tidings.v1.ReplayService",
     "tidings.v1.SystemService",
 ];
 
@@ -111,6 +120,9 @@ impl Services {
             .add_service(service!(TopicServiceServer))
             .add_service(service!(OffsetServiceServer))
             .add_service(service!(DeadLetterServiceServer))
+            .add_service(service!(StateServiceServer))
+            .add_service(service!(CommandServiceServer))
+            .add_service(service!(ReplayServiceServer))
             .add_service(service!(SystemServiceServer)))
     }
 

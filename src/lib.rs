@@ -11,6 +11,8 @@ pub mod convention;
 pub mod filter;
 pub mod event;
 pub mod log;
+pub mod objects;
+pub mod scratch;
 pub mod config;
 pub mod name;
 pub mod error;

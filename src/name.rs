@@ -1,9 +1,11 @@
-//! Names that can only be made valid: topics and groups.
+//! Names that can only be made valid: topics, groups and checkpoints.
 
+mod checkpoint;
 pub mod pattern;
 mod selector;
 pub mod template;
 
+pub use checkpoint::{CheckpointName, CheckpointRef};
 pub use pattern::Pattern;
 pub use selector::{Selector, Selectors};
 

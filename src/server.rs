@@ -6,6 +6,7 @@
 mod connections;
 mod ops;
 mod parts;
+mod tls;
 
 use std::{future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -28,21 +29,21 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Runs the bus until `stop` is ready, then drains. `Err` if it could not start or serve.
 pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> Result<()> {
-    let listener = bind(config.server.listen, "server.listen").await?;
+    let (tasks, stopping, stopped) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
+    let listener = listen(&config, &tasks, &stopped).await?;
     let ops = bind(config.server.ops, "server.ops").await?;
     let (log, log_name) = parts::open_log(&config).await?;
-    let bus = Bus::start(log.clone(), parts::routes(&config)?, parts::bus_settings(&config));
-    let (tasks, ops_address) = (TaskTracker::new(), address(&ops)?);
+    let (routes, stores) = (parts::routes(&config)?, parts::stores(&config)?);
+    let bus = Bus::start(log.clone(), routes, parts::bus_settings(&config), stores);
+    let ops_address = address(&ops)?;
     let (serving, is_serving) = watch::channel(true);
-    let stopping = CancellationToken::new();
-    let stopped = CancellationToken::new();
     let metrics = Arc::new(Metrics::of(&bus, log_name)?);
     let health = (bus.health(), is_serving.clone());
     tasks.spawn(ops::serve(ops, metrics, health, stopped.clone()));
     tasks.spawn(ops::follow_log(bus.health(), serving, stopping.clone()));
     let services = Services::new(bus.clone(), parts::request_limits(&config), log_name, tasks.clone());
     let routes = services.routes(Health::new(is_serving))?;
-    tracing::info!(address = %address(&listener)?, ops = %ops_address, "listening");
+    tracing::info!(address = %address(&listener.0)?, ops = %ops_address, "listening");
     let serve = serve(listener, routes, &config, stopping.clone());
     tokio::pin!(serve);
     tokio::select! {
@@ -70,6 +71,21 @@ pub fn verify_log(directory: &Path) -> Result<embedded::Report> {
     embedded::verify(directory)
 }
 
+type Door = (TcpListener, Option<tls::Acceptor>);
+
+/// The listener for clients, and how connections to it begin where they are encrypted.
+async fn listen(config: &Config, tasks: &TaskTracker, stop: &CancellationToken) -> Result<Door> {
+    let acceptor = match config.tls.clone() {
+        None => None,
+        Some(tls) => {
+            let (acceptor, follow) = tls::open(tls, stop.clone())?;
+            tasks.spawn(follow);
+            Some(acceptor)
+        }
+    };
+    Ok((bind(config.server.listen, "server.listen").await?, acceptor))
+}
+
 async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener> {
     let failed = |error| Error::new(Reason::Internal, format!("listen on {key} = {address}: {error}"));
     TcpListener::bind(address).await.map_err(failed)
@@ -81,7 +97,7 @@ fn address(listener: &TcpListener) -> Result<SocketAddr> {
         .map_err(|error| Error::new(Reason::Internal, format!("tell the listener's address: {error}")))
 }
 
-async fn serve(listener: TcpListener, routes: Routes, config: &Config, stop: CancellationToken) {
+async fn serve(listener: Door, routes: Routes, config: &Config, stop: CancellationToken) {
     let service = ServiceBuilder::new()
         // Outermost: every answer, errors too, carries the caller's request id.
         .layer(tower_http::request_id::PropagateRequestIdLayer::x_request_id())

@@ -1,6 +1,6 @@
 //! What the bus stands on: the embedded log in a directory, or a Kafka that runs as long as the benchmark.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::{
     Result,
@@ -22,6 +22,14 @@ impl Ground {
         match self {
             Self::Directory(directory) => Server::tidings(&directory.join(name)).await,
             Self::Kafka(broker) => Server::tidings_on_kafka(broker.address(), &prefix(name)).await,
+        }
+    }
+
+    /// The same with a store for snapshots.
+    pub(crate) async fn server_with_store(&self, name: &str, store: &Path) -> Result<Server> {
+        match self {
+            Self::Directory(_) => self.server(name).await,
+            Self::Kafka(broker) => Server::tidings_on_kafka_with_store(broker.address(), &prefix(name), store).await,
         }
     }
 

@@ -29,6 +29,7 @@ mod process;
 mod report;
 mod resets;
 mod retries;
+mod state;
 mod stream;
 mod wire;
 mod workers;
@@ -81,6 +82,9 @@ async fn main() -> Result<()> {
     }
     if is_wanted("lists") {
         lists::measure(&ground).await?;
+    }
+    if is_wanted("state") {
+        state::measure(&ground).await?;
     }
     if let Ground::Kafka(broker) = &ground {
         return kafka::measure(broker, is_wanted).await;

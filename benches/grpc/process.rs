@@ -43,12 +43,13 @@ impl Server {
 
     /// The real server on Kafka, where its topics and groups have this prefix.
     pub(crate) async fn tidings_on_kafka(brokers: &str, prefix: &str) -> Result<Self> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
-        command
-            .args(["serve", "--listen", "127.0.0.1:0", "--kafka", brokers])
-            .env("TIDINGS_LOG__KAFKA__TOPIC_PREFIX", prefix)
-            .env("TIDINGS_LOG__KAFKA__GROUP_ID", format!("{prefix}{{group}}"))
-            .env("TIDINGS_TOPICS__AUTO_CREATE", "true");
+        Self::start(on_kafka(brokers, prefix), false).await
+    }
+
+    /// The same with a store for snapshots.
+    pub(crate) async fn tidings_on_kafka_with_store(brokers: &str, prefix: &str, store: &Path) -> Result<Self> {
+        let mut command = on_kafka(brokers, prefix);
+        command.env("TIDINGS_SNAPSHOTS__STORE", format!("file://{}", store.display()));
         Self::start(command, false).await
     }
 
@@ -144,6 +145,16 @@ impl Meter {
             cpu: cpu_time(&self.process)? - self.cpu,
         })
     }
+}
+
+fn on_kafka(brokers: &str, prefix: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--kafka", brokers])
+        .env("TIDINGS_LOG__KAFKA__TOPIC_PREFIX", prefix)
+        .env("TIDINGS_LOG__KAFKA__GROUP_ID", format!("{prefix}{{group}}"))
+        .env("TIDINGS_TOPICS__AUTO_CREATE", "true");
+    command
 }
 
 async fn connect(address: &str) -> Result<Channel> {

@@ -244,7 +244,7 @@ fn decode_batch(partition: &TopicPartition, batch: Batch) -> FeedBatch {
     }
 }
 
-fn decode_one(partition: &TopicPartition, record: Record) -> Item {
+pub(super) fn decode_one(partition: &TopicPartition, record: Record) -> Item {
     let size = u32::try_from(record.size()).unwrap_or(u32::MAX);
     let decoded = convention::decode(partition, &record);
     Item {

@@ -13,15 +13,18 @@ mod waking;
 mod streams;
 mod deliveries;
 mod membership;
+mod owned;
 mod partitions;
 mod leaving;
 mod reading;
 mod commits;
 mod moving;
+mod covering;
 mod answers;
 mod ending;
 mod graves;
 mod redrives;
+mod replaying;
 mod failing;
 mod gaps;
 mod progress;
@@ -30,6 +33,7 @@ mod ends;
 mod view;
 mod gauges;
 mod outbox;
+mod control;
 mod buffer;
 mod packing;
 mod payload;
@@ -40,8 +44,12 @@ use std::{sync::Arc, time::Duration};
 use bytestring::ByteString;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+pub use control::Control;
+pub(super) use covering::Stay;
 pub(super) use gauges::Gauges;
+pub use leaving::{AssignmentChange, LossReason};
 pub use outbox::Frames;
+pub(super) use outbox::{CommandBox, Offer};
 pub use payload::Delivery;
 pub use progress::{Heartbeat, OldestUnacked, PartitionProgress, Waiting};
 pub(super) use task::start;
@@ -52,6 +60,8 @@ use identity::Identity;
 use payload::Payload;
 
 use super::{
+    commands::{Leaving, Listener, ReplyFault, SentCommand},
+    covers::Cover,
     delivery::{Credit, CreditMode, IdFault, IdRange, RetryPolicy, StreamId},
     groups::{GroupRecord, GroupSettings},
     start::Gap,
@@ -80,11 +90,19 @@ pub enum Frame {
     /// The group's offsets were moved: what was outstanding of these is void.
     ResetApplied {
         reset_id: String,
+        epoch: u64,
         /// Where the group stands now.
         positions: Vec<(TopicPartition, i64)>,
     },
     /// No delivery follows; acks count for so long.
     Drain(Duration),
+    /// To this stream as an instance.
+    Command(Arc<SentCommand>),
+    /// An answer to a command was of no use.
+    CommandFault {
+        command_id: String,
+        fault: ReplyFault,
+    },
 }
 
 /// The stream is in the group.
@@ -101,6 +119,8 @@ pub struct Opened {
     pub lease: Option<Duration>,
     /// As in force.
     pub retry: RetryPolicy,
+    /// The group's; each later reset is told with its own.
+    pub epoch: u64,
     /// Where the group stands.
     pub partitions: Vec<PartitionProgress>,
 }
@@ -129,21 +149,6 @@ pub struct AckReport {
     pub faults: Vec<IdFault>,
 }
 
-#[derive(Clone, Debug)]
-pub struct AssignmentChange {
-    pub gained: Vec<TopicPartition>,
-    pub lost: Vec<(TopicPartition, LossReason)>,
-    /// How long acks of what is lost still count.
-    pub grace: Duration,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LossReason {
-    Rebalanced,
-    TopicDeleted,
-    GroupChanged,
-}
-
 /// A stream that wants to join.
 pub(super) struct NewStream {
     pub(super) opened: Opened,
@@ -170,6 +175,8 @@ enum Command {
     Fail(StreamKey, Error),
     Replace(Arc<GroupRecord>),
     Describe(oneshot::Sender<GroupView>),
+    Cover(Arc<Cover>),
+    Stay(oneshot::Receiver<()>),
 }
 
 /// What the other side of an outbox tells; at most one of each for each stream, or delivery, is under way.
@@ -225,71 +232,11 @@ pub struct Subscription {
     pub control: Control,
 }
 
-/// The client's side of a stream. Calls wait while the group is busy; after the stream's end they do nothing.
-pub struct Control {
-    key: StreamKey,
-    commands: mpsc::Sender<Command>,
-    outbox: Arc<outbox::Outbox>,
-    max_lease: Duration,
-}
-
-impl Control {
-    /// The longest that the stream may ask to have an event for.
-    pub fn max_lease(&self) -> Duration {
-        self.max_lease
-    }
-
-    /// Waits while the client does not read its answers: they hold its frames up, not the server's memory.
-    pub async fn until_read(&self) {
-        self.outbox.until_read().await;
-    }
-
-    pub async fn credit(&self, credit: Credit) {
-        self.send(Command::Credit(self.key, credit)).await;
-    }
-
-    /// These are done. With a sequence that is not 0, an `AckReport` comes once that is committed.
-    pub async fn ack(&self, ranges: Vec<IdRange>, sequence: u64) {
-        self.promise(sequence);
-        self.send(Command::Ack(self.key, ranges, sequence)).await;
-    }
-
-    /// These failed.
-    pub async fn nack(&self, ranges: Vec<IdRange>, refusal: Refusal, sequence: u64) {
-        self.promise(sequence);
-        self.send(Command::Nack(self.key, ranges, refusal, sequence)).await;
-    }
-
-    /// The client needs longer for these: from now on so long.
-    pub async fn extend(&self, ranges: Vec<IdRange>, by: Duration, sequence: u64) {
-        self.promise(sequence);
-        self.send(Command::Extend(self.key, ranges, by, sequence)).await;
-    }
-
-    /// No more deliveries; acks still count.
-    pub async fn close(&self) {
-        self.send(Command::Close(self.key)).await;
-    }
-
-    /// The client has said everything: what it has goes to others, what it acked is committed, then the frames end.
-    pub async fn half_close(&self) {
-        self.send(Command::HalfClose(self.key)).await;
-    }
-
-    /// Ends the stream with an error.
-    pub async fn fail(&self, error: Error) {
-        self.send(Command::Fail(self.key, error)).await;
-    }
-
-    fn promise(&self, sequence: u64) {
-        if sequence != 0 {
-            self.outbox.promise();
-        }
-    }
-
-    async fn send(&self, command: Command) {
-        // The task ends only after it has ended this stream.
-        let _ = self.commands.send(command).await;
+impl Subscription {
+    /// From now on the stream takes commands, until its frames are dropped.
+    pub(super) fn listen(&mut self, (listener, leaving): (Listener, Leaving)) {
+        self.control.listener = Some(listener);
+        self.frames.listening = Some(leaving);
     }
 }
 

@@ -18,7 +18,7 @@ pub use self::deleting::{DeleteGroup, OpenStreams};
 pub use self::view::{GroupInfo, GroupKind, GroupPartition, GroupStream, Served};
 pub(super) use self::{
     active::Active,
-    listing::Answers,
+    listing::LogAnswers,
     losses::Losses,
     record::{ActiveReset, GroupRecord},
 };
@@ -124,6 +124,11 @@ impl Groups {
     /// holding the group's lock (`Active::lock`).
     pub(super) async fn put(&self, group: &Group, record: &GroupRecord) -> Result<Arc<GroupRecord>> {
         self.table.put(group.as_str(), record).await
+    }
+
+    /// Waits until everything is known that was written before this call.
+    pub(super) async fn catch_up(&self) -> Result<()> {
+        self.table.catch_up().await
     }
 
     /// Changes whenever a record may have changed.

@@ -93,8 +93,11 @@ impl Bus {
                 used: self.0.groups.active.running(),
                 limit: settings.groups,
             },
-            streams: taken(settings.streams, self.0.streams.available_permits()),
-            publish_bytes: taken(settings.publish_bytes, self.0.publish_bytes.available_permits()),
+            streams: Fill {
+                used: self.open_streams(),
+                limit: settings.streams,
+            },
+            publish_bytes: taken(settings.publish_bytes, self.0.permits.publish_bytes.available_permits()),
             feed_bytes: Fill {
                 used: self.0.feeds.held(),
                 limit: settings.feed_bytes,

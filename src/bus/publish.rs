@@ -178,9 +178,9 @@ impl Inner {
     }
 
     /// Room for so many bytes on their way to the log. A call larger than all the room takes all of it.
-    async fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
+    pub(super) async fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
         let bytes = u32::try_from(bytes.clamp(1, self.settings.publish_bytes)).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.publish_bytes).acquire_many_owned(bytes).await;
+        let room = Arc::clone(&self.permits.publish_bytes).acquire_many_owned(bytes).await;
         room.map_err(|_| super::draining())
     }
 }

@@ -262,7 +262,7 @@ impl ReadSession {
         let filter = self.options.filter.clone();
         self.reading.push(Box::pin(async move {
             let outcome = match reader.next().await {
-                Some(Ok(chunk)) => Some(Ok(sift(chunk, filter.as_ref()).await)),
+                Some(Ok(chunk)) => Some(Ok(sift(chunk, filter.as_slice()).await)),
                 Some(Err(error)) => Some(Err(error)),
                 None => None,
             };

@@ -10,6 +10,7 @@
 
 mod row;
 mod teller;
+mod listening;
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,6 +28,9 @@ const BELIEVED: Duration = Duration::from_secs(15);
 /// What other replicas tell; nothing where the log serves this one alone.
 pub(super) struct Seen {
     table: Option<Arc<SeenTable>>,
+    /// Held while this replica tells what it sees.
+    #[expect(clippy::disallowed_types, reason = "guards a sequence of calls to the log, not data")]
+    telling: Arc<tokio::sync::Mutex<()>>,
     tellers: TaskTracker,
     stop: CancellationToken,
 }
@@ -47,6 +51,7 @@ impl Seen {
     pub(super) fn of(table: Option<Arc<SeenTable>>) -> Self {
         Self {
             table,
+            telling: Arc::default(),
             tellers: TaskTracker::new(),
             stop: CancellationToken::new(),
         }
@@ -63,11 +68,15 @@ impl Seen {
 impl Bus {
     /// Begins to tell others what this replica sees.
     pub(super) fn tell_others(&self) {
-        let Inner { seen, groups, .. } = &*self.0;
+        let Inner {
+            seen, groups, commands, ..
+        } = &*self.0;
         if let Some(table) = seen.table.clone() {
             let teller = Teller {
                 table,
                 active: Arc::clone(&groups.active),
+                instances: Arc::clone(&commands.instances),
+                telling: Arc::clone(&seen.telling),
                 replica_id: self.0.replica_id.clone(),
             };
             seen.tellers.spawn(teller.run(seen.stop.clone()));

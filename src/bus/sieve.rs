@@ -25,16 +25,16 @@ pub(super) struct Sifted {
     runs: Vec<Range<usize>>,
 }
 
-/// Lets other tasks have their turn between events, however long a filter takes.
-pub(super) async fn sift(chunk: Chunk, filter: Option<&Filter>) -> Sifted {
-    let Some(filter) = filter else {
+/// What passes all of the filters. Lets other tasks have their turn between events, however long a filter takes.
+pub(super) async fn sift(chunk: Chunk, filters: &[Filter]) -> Sifted {
+    if filters.is_empty() {
         let all = chunk.range.clone();
         let runs = if all.is_empty() { Vec::new() } else { vec![all] };
         return Sifted { chunk, runs };
-    };
+    }
     let mut runs: Vec<Range<usize>> = Vec::new();
     for place in chunk.range.clone() {
-        if passes(&chunk.batch.items[place], filter) {
+        if passes(&chunk.batch.items[place], filters) {
             match runs.last_mut() {
                 Some(run) if run.end == place => run.end += 1,
                 _ => runs.push(place..place + 1),
@@ -46,8 +46,8 @@ pub(super) async fn sift(chunk: Chunk, filter: Option<&Filter>) -> Sifted {
 }
 
 /// A record with a fault has made-up attributes, so no filter hides it: nothing is skipped silently.
-fn passes(item: &Item, filter: &Filter) -> bool {
-    item.fault.is_some() || filter.passes(&item.event)
+fn passes(item: &Item, filters: &[Filter]) -> bool {
+    item.fault.is_some() || filters.iter().all(|filter| filter.passes(&item.event))
 }
 
 impl Sifted {

@@ -94,7 +94,7 @@ impl Inner {
         let mut missing = Vec::new();
         for (stand, time) in self.forgotten(group, kept).await? {
             let (topic, partition, offset) = (&stand.partition.topic, stand.partition.partition, stand.offset);
-            if self.is_of_this_topic(&stand, time).await? {
+            if self.is_of_this_topic(&stand.partition, offset, time).await? {
                 tracing::warn!(%group, %topic, partition, offset, "the log has forgotten where the group stood; it goes on there");
                 missing.push(stand.commit());
             } else {
@@ -130,11 +130,16 @@ impl Inner {
             .collect())
     }
 
-    /// All that was committed was appended before it was kept. In a topic that was made anew since, it was not.
-    async fn is_of_this_topic(&self, stand: &Stand, kept: LogTime) -> Result<bool> {
-        let partition = std::slice::from_ref(&stand.partition);
+    /// All below an offset was appended before it was kept. In a topic that was made anew since, it was not.
+    pub(super) async fn is_of_this_topic(
+        &self,
+        partition: &TopicPartition,
+        offset: i64,
+        kept: LogTime,
+    ) -> Result<bool> {
+        let partition = std::slice::from_ref(partition);
         let later = self.log.offsets_at(partition, LogTime(kept.0 + 1)).await?[0];
-        Ok(stand.offset <= later)
+        Ok(offset <= later)
     }
 }
 

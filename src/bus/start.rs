@@ -1,15 +1,18 @@
 //! Where reading starts and ends: from what a client says to offsets.
 
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 
-use super::Inner;
+use super::{Inner, state::SnapshotName};
 use crate::{
     error::{Error, Reason, Result},
     log::{Bounds, LogTime, TopicPartition},
+    name::CheckpointRef,
 };
 
 /// Where reading starts; inclusive.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Start {
     Earliest,
     Latest,
@@ -17,10 +20,15 @@ pub enum Start {
     Time(LogTime),
     /// These; partitions not named start at the earliest.
     Positions(Vec<(TopicPartition, i64)>),
+    /// Where a snapshot stands; partitions of other topics start at the earliest.
+    Snapshot(SnapshotName),
+    /// Where a checkpoint stands; partitions that it does not name start at the earliest.
+    Checkpoint(CheckpointRef),
 }
 
 /// Where reading ends; exclusive.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum End {
     /// The end of each partition at the time of the call.
     Latest,
@@ -92,6 +100,19 @@ impl Inner {
             Start::Positions(positions) => {
                 let named = named(positions, partitions, "start.positions")?;
                 let offset = |(partition, bounds): (_, &Bounds)| named.get(partition).copied().unwrap_or(bounds.start);
+                partitions.iter().zip(bounds).map(offset).collect()
+            }
+            Start::Snapshot(name) => {
+                let offsets = self.snapshot_positions(name, partitions, "start.snapshot").await?;
+                let or_start = offsets.into_iter().zip(bounds);
+                or_start
+                    .map(|(offset, bounds)| offset.unwrap_or(bounds.start))
+                    .collect()
+            }
+            Start::Checkpoint(wanted) => {
+                // It may stand for more topics than are asked for.
+                let at: FxHashMap<_, _> = self.checkpoint_info(wanted).await?.positions.into_iter().collect();
+                let offset = |(partition, bounds): (_, &Bounds)| at.get(partition).copied().unwrap_or(bounds.start);
                 partitions.iter().zip(bounds).map(offset).collect()
             }
         })

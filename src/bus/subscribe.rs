@@ -4,8 +4,11 @@ mod settle;
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::{
     Bus, Inner,
+    commands::{Instance, InstanceName, Leaving, Listener, Place},
     delivery::{Credit, CreditMode},
     group::{self, NewStream, Opened, PartitionProgress, Subscription},
     groups::{GroupRecord, OnGap, Undecodable},
@@ -41,6 +44,8 @@ pub struct OpenOptions {
     pub credit_mode: CreditMode,
     pub client_id: String,
     pub heartbeat_interval: Duration,
+    /// The largest command that the stream takes; `None` = it takes none.
+    pub commands: Option<usize>,
 }
 
 /// How often a stream that opens just when its group's task ends has it started again.
@@ -58,7 +63,11 @@ impl Bus {
     pub async fn subscribe(&self, options: OpenOptions) -> Result<Subscription> {
         let bus = &self.0;
         let lease = bus.lease_of(&options)?;
-        let mut permit = bus.stream_permit()?;
+        let permit = bus.stream_permit()?;
+        let place = match options.commands {
+            Some(_) => Some(bus.listen().await?),
+            None => None,
+        };
         let _one_at_a_time = bus.groups.active.lock(&options.group).await;
         let (record, created) = bus.settle_group(&options).await?;
         let opened = Opened {
@@ -74,28 +83,43 @@ impl Bus {
                 .settings
                 .retry
                 .over(bus.settings.delivery.of(&options.group).retry),
+            epoch: record.epoch,
             partitions: bus.stand(&options.group, &record).await?,
         };
-        for _ in 0..MOST_STARTS {
-            let stream = NewStream {
-                opened: opened.clone(),
-                max_credit: bus.settings.max_credit,
-                client_id: options.client_id.clone(),
-                permit,
-            };
-            let handle = bus.running(&options.group, &record).await?;
-            if let Some(subscription) = handle.join(stream).await {
-                return Ok(subscription);
-            }
-            // The task ended just then: its last stream had left. Start it again.
-            permit = bus.stream_permit()?;
+        let stream_id = opened.stream_id.clone();
+        let mut subscription = bus.join(&options, &record, (opened, permit)).await?;
+        if let Some(place) = place {
+            subscription.listen(bus.begin_to_listen(&options, &stream_id, (&subscription, place)));
         }
-        // No task lives any more: the server is ending.
-        Err(super::draining())
+        Ok(subscription)
     }
 }
 
 impl Inner {
+    async fn join(
+        self: &Arc<Self>,
+        options: &OpenOptions,
+        record: &Arc<GroupRecord>,
+        (opened, mut permit): (Opened, OwnedSemaphorePermit),
+    ) -> Result<Subscription> {
+        for _ in 0..MOST_STARTS {
+            let stream = NewStream {
+                opened: opened.clone(),
+                max_credit: self.settings.max_credit,
+                client_id: options.client_id.clone(),
+                permit,
+            };
+            let handle = self.running(&options.group, record).await?;
+            if let Some(subscription) = handle.join(stream).await {
+                return Ok(subscription);
+            }
+            // The task ended just then: its last stream had left. Start it again.
+            permit = self.stream_permit()?;
+        }
+        // No task lives any more: the server is ending.
+        Err(super::draining())
+    }
+
     /// The group's task, started if it does not run.
     pub(super) async fn running(self: &Arc<Self>, group: &Group, record: &Arc<GroupRecord>) -> Result<group::Handle> {
         if let Some(deleted) = self.groups.known(group).filter(|known| known.is_deleted()) {
@@ -116,6 +140,21 @@ impl Inner {
             handle.replace(known).await;
         }
         Ok(handle)
+    }
+
+    fn begin_to_listen(
+        self: &Arc<Self>,
+        options: &OpenOptions,
+        stream_id: &str,
+        (subscription, place): (&Subscription, Place),
+    ) -> (Listener, Leaving) {
+        let name = InstanceName {
+            stream_id: stream_id.to_owned(),
+            client_id: options.client_id.clone(),
+            replica_id: self.replica_id.clone(),
+        };
+        let takes = (subscription.control.command_box(), options.commands.unwrap_or(0));
+        Listener::begin(self, Instance::new(options.group.clone(), name, takes), place)
     }
 
     fn lease_of(&self, options: &OpenOptions) -> Result<Option<Duration>> {

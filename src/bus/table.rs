@@ -5,6 +5,7 @@
 //! another replica may have written it a moment ago.
 
 mod follow;
+mod news;
 
 use std::{
     collections::BTreeMap,
@@ -50,6 +51,8 @@ pub(super) struct Table<R> {
     rows: Mutex<BTreeMap<String, Kept<R>>>,
     /// Everything below this offset is known.
     reached: watch::Sender<i64>,
+    /// Where the row lies that was learned last.
+    learned: watch::Sender<i64>,
 }
 
 struct Kept<R> {
@@ -70,6 +73,7 @@ impl<R: Row> Table<R> {
             topic: Topic::new(R::TOPIC).expect("a valid name"),
             rows: Mutex::default(),
             reached: watch::Sender::new(0),
+            learned: watch::Sender::new(-1),
         })
     }
 
@@ -124,11 +128,6 @@ impl<R: Row> Table<R> {
         let page = rows.range::<str, _>((from, Bound::Unbounded));
         let page = page.filter(|(_, kept)| is_meant(&kept.row)).take(count);
         page.map(|(key, kept)| (key.clone(), Arc::clone(&kept.row))).collect()
-    }
-
-    /// Changes whenever something was learned.
-    pub(super) fn changes(&self) -> watch::Receiver<i64> {
-        self.reached.subscribe()
     }
 
     /// Writes a row, durably. Returns the row that holds then: another one if somebody was first.
@@ -276,6 +275,7 @@ impl<R: Row> Table<R> {
                     None => {
                         let (row, at, last, time) = (Arc::new(row), offset, offset, record.time);
                         rows.insert(key.to_owned(), Kept { row, at, last, time });
+                        self.learned.send_replace(offset);
                     }
                 }
             }

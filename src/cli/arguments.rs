@@ -6,8 +6,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::{
-    bench::BenchCommand, dead_letters::DeadLettersCommand, groups::GroupsCommand, publish::Publish, read::Read,
-    resets::ResetsCommand, subscribe::Subscribe, topics::TopicsCommand,
+    bench::BenchCommand, checkpoints::CheckpointsCommand, commands::CommandsCommand, dead_letters::DeadLettersCommand,
+    groups::GroupsCommand, publish::Publish, read::Read, replays::ReplaysCommand, resets::ResetsCommand,
+    restore::Restore, snapshots::SnapshotsCommand, subscribe::Subscribe, topics::TopicsCommand,
 };
 
 /// Tidings: an event bus. CloudEvents in and out over gRPC, on a durable log.
@@ -38,13 +39,13 @@ pub struct Global {
     /// The bearer token to send with each call
     #[arg(long, global = true, env = "TIDINGS_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
-    /// The authority that signed the server's certificate (TLS is not built yet)
+    /// The authorities (PEM) that sign servers' certificates, in place of the machine's; with it the server is spoken to by TLS
     #[arg(long, global = true, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// The client's certificate (TLS is not built yet)
+    /// The client's certificate
     #[arg(long, global = true, value_name = "FILE")]
     pub cert: Option<PathBuf>,
-    /// The key of the client's certificate (TLS is not built yet); behind `publish`, --key is the event's and this is --tls-key
+    /// The key of the client's certificate; behind `publish`, --key is the event's and this is --tls-key
     #[arg(long = "key", alias = "tls-key", global = true, value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
     /// Text for people, or one JSON object a line for scripts
@@ -96,9 +97,23 @@ pub enum ClientCommand {
     /// Resets of groups: plan, apply, undo, list, show
     #[command(subcommand)]
     Resets(ResetsCommand),
+    /// Replays of past events to groups: start, show, list, stop
+    #[command(subcommand)]
+    Replays(ReplaysCommand),
     /// Dead letters: list, show, redrive, discard
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
+    /// Prints the state of topics, the newest event of each key, from a snapshot where there is one
+    Restore(Restore),
+    /// Snapshots of topics: create, list, show, delete
+    #[command(subcommand)]
+    Snapshots(SnapshotsCommand),
+    /// States that clients keep: list, show, put, delete
+    #[command(subcommand)]
+    Checkpoints(CheckpointsCommand),
+    /// Commands to services: send
+    #[command(subcommand)]
+    Commands(CommandsCommand),
     /// Tells what the server is and what its limits are
     Info,
     /// Measures throughput and latency against a running server
@@ -182,10 +197,30 @@ mod tests {
             "resets undo p --reason r --dry-run",
             "resets list --group g --max 3",
             "resets show p",
+            "replays start --group g --topic t --topic a.* --from t/0/5,t/1/7 --until 2026-01-01T00:00:00Z --reason r",
+            "replays start --group g --filter true --rate 0.5 --reason r --request-id q --wait",
+            "replays show p",
+            "replays list --group g --max 3",
+            "replays stop p --reason r",
             "dead-letters list --group g --topic t --why too-large --state parked --max 5",
             "dead-letters show 00000000000000ab --payload",
             "dead-letters redrive --group g a b --dry-run",
             "dead-letters discard --group g --all --from 2026-01-01T00:00:00Z --reason x --request-id r",
+            "restore t 'a.*' --since 2026-01-01T00:00:00Z --follow --whole",
+            "snapshots create t --reason r --request-id q",
+            "snapshots list",
+            "snapshots list t --max 3",
+            "snapshots show t@00000000000000000000000000000000",
+            "snapshots delete t@00000000000000000000000000000000 --reason r",
+            "resets plan g --to snapshot:t --reason r",
+            "subscribe --group g a --from checkpoint:c@2",
+            "checkpoints list c --max 3",
+            "checkpoints show c@3 --data -",
+            "checkpoints put c --data - --at t/0/5,t/1/0 --group g --epoch 0 --expect 0 --label a=b --request-id r",
+            "checkpoints delete c --reason r --expect 3",
+            "commands send restore --group g --data {} --timeout 5m --reason r",
+            "commands send version --instance i --type t.T --data @f",
+            "subscribe --group g t --exec-command cat",
             "bench publish --unary --callers 4 --rate 100",
             "bench subscribe --group g --streams 2",
             "config check f",
@@ -214,12 +249,35 @@ mod tests {
             "topics create t --partitions 0",
             "topics create t --retention 7",
             "bench publish --unary --streams 2",
+            "restore",
+            "restore t --since yesterday",
+            "snapshots create",
+            "snapshots delete t@00000000000000000000000000000000",
             "resets plan g --to now --reason r",
             "resets plan g --to latest",
             "resets apply p",
+            "replays start --group g",
+            "replays start --reason r",
+            "replays start --group g --reason r --from yesterday",
+            "replays start --group g --reason r --until earliest",
+            "replays start --group g --reason r --rate fast",
+            "replays start --group g --reason r --rate 0",
+            "replays stop p",
             "dead-letters list",
             "dead-letters discard --group g a",
             "dead-letters list --group g --state lost",
+            "checkpoints show c@0",
+            "checkpoints put c",
+            "checkpoints put c --data f --group g --at t/0/5",
+            "checkpoints put c --data f --epoch 1",
+            "checkpoints put c --data f --at t/0",
+            "checkpoints put c --data f --label a",
+            "checkpoints delete c",
+            "commands send --group g",
+            "commands send restore",
+            "commands send restore --group g --instance i",
+            "commands send restore --group g --type t.T",
+            "commands send restore --group g --timeout soon",
             "info --output xml",
             "completions klingon",
         ] {

@@ -12,11 +12,14 @@ use tonic::{
 use super::{
     arguments::Global,
     failure::{Failure, Result},
+    tls,
 };
 use crate::proto::tidings::v1::{
-    dead_letter_service_client::DeadLetterServiceClient, offset_service_client::OffsetServiceClient,
-    publisher_service_client::PublisherServiceClient, subscriber_service_client::SubscriberServiceClient,
-    system_service_client::SystemServiceClient, topic_service_client::TopicServiceClient,
+    command_service_client::CommandServiceClient, dead_letter_service_client::DeadLetterServiceClient,
+    offset_service_client::OffsetServiceClient, publisher_service_client::PublisherServiceClient,
+    replay_service_client::ReplayServiceClient, state_service_client::StateServiceClient,
+    subscriber_service_client::SubscriberServiceClient, system_service_client::SystemServiceClient,
+    topic_service_client::TopicServiceClient,
 };
 
 /// No server sends larger messages than 4 MiB unless it is configured to take larger events.
@@ -64,8 +67,20 @@ impl Client {
         OffsetServiceClient::new(self.service.clone())
     }
 
+    pub(super) fn replays(&self) -> ReplayServiceClient<Service> {
+        ReplayServiceClient::new(self.service.clone())
+    }
+
     pub(super) fn dead_letters(&self) -> DeadLetterServiceClient<Service> {
         DeadLetterServiceClient::new(self.service.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    pub(super) fn state(&self) -> StateServiceClient<Service> {
+        StateServiceClient::new(self.service.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    pub(super) fn commands(&self) -> CommandServiceClient<Service> {
+        CommandServiceClient::new(self.service.clone())
     }
 
     pub(super) fn system(&self) -> SystemServiceClient<Service> {
@@ -100,26 +115,31 @@ impl Interceptor for Authorize {
 }
 
 fn endpoint(global: &Global) -> Result<Endpoint> {
-    let tls = [
-        (&global.ca, "--ca"),
-        (&global.cert, "--cert"),
-        (&global.tls_key, "--key"),
-    ];
-    if let Some((_, flag)) = tls.iter().find(|(file, _)| file.is_some()) {
-        return Err(Failure::usage(format!("{flag}: TLS is not supported by this version")));
-    }
-    let address = match global.server.split_once("://") {
-        None => format!("http://{}", global.server),
-        Some(("http", _)) => global.server.clone(),
-        Some(("https", _)) => return Err(Failure::usage("--server: https: TLS is not supported by this version")),
+    let has_files = global.ca.is_some() || global.cert.is_some() || global.tls_key.is_some();
+    let (is_encrypted, address) = match global.server.split_once("://") {
+        None => (has_files, global.server.as_str()),
+        Some(("http", _)) if has_files => {
+            return Err(Failure::usage(
+                "--server: http:// is not encrypted; with --ca, --cert or --key it is https://",
+            ));
+        }
+        Some(("http", address)) => (false, address),
+        Some(("https", address)) => (true, address),
         Some((scheme, _)) => return Err(Failure::usage(format!("--server: no such scheme: {scheme}"))),
     };
-    let endpoint = Endpoint::from_shared(address).map_err(|_| {
+    let scheme = if is_encrypted { "https" } else { "http" };
+    let endpoint = Endpoint::from_shared(format!("{scheme}://{address}")).map_err(|_| {
         Failure::usage(format!(
-            "--server: not host:port or http://host:port: {}",
+            "--server: not host:port, http://host:port or https://host:port: {}",
             global.server
         ))
     })?;
+    let endpoint = match is_encrypted {
+        true => endpoint
+            .tls_config(tls::config(global)?)
+            .map_err(|error| Failure::usage(format!("--ca, --cert, --key: {}", innermost(&error))))?,
+        false => endpoint,
+    };
     Ok(endpoint
         .connect_timeout(Duration::from_secs(10))
         .tcp_nodelay(true)
@@ -151,6 +171,7 @@ mod tests {
             ("http://h:1", "http://h:1/"),
             ("127.0.0.1:4480", "http://127.0.0.1:4480/"),
             ("[::1]:4480", "http://[::1]:4480/"),
+            ("https://h:1", "https://h:1/"),
         ] {
             assert_eq!(
                 endpoint(&global(&["--server", given])).expect(given).uri().to_string(),
@@ -160,16 +181,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_built_is_refused() {
+    fn what_cannot_be_used_is_refused() {
         for flags in [
-            ["--server", "https://h:1"],
-            ["--server", "ftp://h:1"],
-            ["--server", "a b"],
-            ["--ca", "f"],
-            ["--cert", "f"],
-            ["--key", "f"],
+            &["--server", "ftp://h:1"][..],
+            &["--server", "a b"],
+            &["--ca", "no-such-file"],
+            &["--cert", "no-such-file"],
+            &["--key", "no-such-file"],
+            &["--server", "http://h:1", "--ca", "f"],
         ] {
-            assert_eq!(endpoint(&global(&flags)).expect_err(flags[0]).exit_status(), 64);
+            assert_eq!(endpoint(&global(flags)).expect_err(flags[0]).exit_status(), 64);
         }
     }
 

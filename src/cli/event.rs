@@ -14,7 +14,7 @@ use crate::{
     proto::{
         event::from_proto,
         io::cloudevents::v1::{CloudEvent, cloud_event},
-        tidings::v1::{DecodeFault, Delivery, Position, ReadEvent},
+        tidings::v1::{DecodeFault, Delivery, KeyState, Position, ReadEvent},
     },
 };
 
@@ -38,6 +38,17 @@ impl From<ReadEvent> for Received {
             key: read.key,
             event: read.event.unwrap_or_default(),
             fault: read.fault,
+        }
+    }
+}
+
+impl From<KeyState> for Received {
+    fn from(state: KeyState) -> Self {
+        Self {
+            position: state.position.unwrap_or_default(),
+            key: state.key,
+            event: state.event.unwrap_or_default(),
+            fault: state.fault,
         }
     }
 }

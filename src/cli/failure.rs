@@ -166,7 +166,7 @@ fn reason_or_code(status: &Status) -> String {
 }
 
 /// `NOT_FOUND`, from `NotFound`.
-fn code_name(code: Code) -> String {
+pub(super) fn code_name(code: Code) -> String {
     let mut name = String::new();
     for c in format!("{code:?}").chars() {
         if c.is_ascii_uppercase() && !name.is_empty() {

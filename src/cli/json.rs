@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 
 use super::failure::{Failure, Result};
@@ -32,6 +33,10 @@ impl Named for v1::Reset {
     const NAME: &'static str = "tidings.v1.Reset";
 }
 
+impl Named for v1::Replay {
+    const NAME: &'static str = "tidings.v1.Replay";
+}
+
 impl Named for v1::DeleteGroupResponse {
     const NAME: &'static str = "tidings.v1.DeleteGroupResponse";
 }
@@ -42,6 +47,23 @@ impl Named for v1::DeadLetter {
 
 impl Named for v1::DeadLetterResult {
     const NAME: &'static str = "tidings.v1.DeadLetterResult";
+}
+
+impl Named for v1::Snapshot {
+    const NAME: &'static str = "tidings.v1.Snapshot";
+}
+
+impl Named for v1::Checkpoint {
+    const NAME: &'static str = "tidings.v1.Checkpoint";
+}
+
+impl Named for v1::SendCommandResponse {
+    const NAME: &'static str = "tidings.v1.SendCommandResponse";
+}
+
+/// Only of the types that the descriptors have.
+impl Named for prost_types::Any {
+    const NAME: &'static str = "google.protobuf.Any";
 }
 
 impl Named for v1::GetInfoResponse {
@@ -66,6 +88,17 @@ pub(super) fn of<M: Named>(message: &M) -> Result<String> {
         .serialize_with_options(&mut serde_json::Serializer::new(&mut line), &options)
         .map_err(|e| failed(&e))?;
     String::from_utf8(line).map_err(|e| failed(&e))
+}
+
+/// The encoded message of this type that a JSON text stands for.
+pub(super) fn parse(name: &str, json: &[u8]) -> serde_json::Result<Vec<u8>> {
+    let descriptor = POOL
+        .get_message_by_name(name)
+        .expect("the types that are sent are in the descriptors");
+    let mut json = serde_json::Deserializer::from_slice(json);
+    let message = DynamicMessage::deserialize(descriptor, &mut json)?;
+    json.end()?;
+    Ok(message.encode_to_vec())
 }
 
 #[cfg(test)]
@@ -106,8 +139,11 @@ mod tests {
     fn every_message_that_is_printed_is_in_the_descriptors() {
         assert!(of(&v1::Group::default()).is_ok());
         assert!(of(&v1::DeleteGroupResponse::default()).is_ok());
+        assert!(of(&v1::Replay::default()).is_ok());
         assert!(of(&v1::DeadLetter::default()).is_ok());
         assert!(of(&v1::DeadLetterResult::default()).is_ok());
+        assert!(of(&v1::Snapshot::default()).is_ok());
+        assert!(of(&v1::Checkpoint::default()).is_ok());
         assert!(of(&v1::GetInfoResponse::default()).is_ok());
     }
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+pub(super) use self::flags::read_data;
 use self::{flags::EventFlags, lines::Source};
 use super::{
     client::Client,

@@ -17,7 +17,7 @@ pub struct Read {
     #[arg(required = true, value_name = "TOPIC")]
     topics: Vec<String>,
     /// Where to start: earliest, latest, or a time (RFC 3339); default: latest with --follow, else earliest
-    #[arg(long, value_name = "earliest|latest|TIME", value_parser = words::parse_from)]
+    #[arg(long, value_name = "earliest|latest|TIME|checkpoint:NAME", value_parser = words::parse_from)]
     from: Option<From>,
     /// Where to end: latest (where the end is now), or a time (RFC 3339)
     #[arg(long, value_name = "latest|TIME", value_parser = words::parse_until)]

@@ -9,6 +9,7 @@ use super::{
     client::Client,
     failure::{Failure, Result},
     output::{Output, tell},
+    words,
 };
 use crate::proto::tidings::v1::{
     ApplyResetRequest, GetResetPlanRequest, GetResetRequest, ListResetsRequest, PlanResetRequest, Reset, Target,
@@ -59,15 +60,15 @@ pub enum ResetsCommand {
 #[derive(Debug, Args)]
 pub struct Plan {
     group: String,
-    /// Where to: earliest, latest, a time (2026-01-31T12:00:00Z), +N or -N events, group:NAME (where that stands),
-    /// undo:RESET_ID, or positions: TOPIC/PARTITION/OFFSET, several with commas
+    /// Where to: earliest, latest, a time (2026-01-31T12:00:00Z), +N or -N events, group:NAME or
+    /// snapshot:NAME (where that stands), undo:RESET_ID, or positions: TOPIC/PARTITION/OFFSET, several with commas
     #[arg(long, value_name = "TARGET", value_parser = target::parse, allow_hyphen_values = true)]
     to: Target,
     /// Only this topic; may be given several times. A group that does not exist is created with these
     #[arg(long = "topic", value_name = "TOPIC")]
     topics: Vec<String>,
     /// Only this partition; may be given several times
-    #[arg(long = "partition", value_name = "TOPIC/PARTITION", value_parser = target::parse_partition)]
+    #[arg(long = "partition", value_name = "TOPIC/PARTITION", value_parser = words::parse_partition)]
     partitions: Vec<TopicPartition>,
     /// Why
     #[arg(long)]

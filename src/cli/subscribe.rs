@@ -2,6 +2,7 @@
 
 mod credit;
 mod exec;
+mod commands;
 mod retry;
 mod session;
 
@@ -30,11 +31,14 @@ pub struct Subscribe {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max: Option<u64>,
     /// Where a new group starts: earliest, latest, or a time (RFC 3339); default: earliest
-    #[arg(long, value_name = "earliest|latest|TIME", value_parser = words::parse_from)]
+    #[arg(long, value_name = "earliest|latest|TIME|checkpoint:NAME", value_parser = words::parse_from)]
     from: Option<From>,
     /// Run this shell command for each event, with the event as JSON on its stdin: exit status 0 acks, another fails, and the group retries
     #[arg(long, value_name = "COMMAND")]
     exec: Option<String>,
+    /// Take commands too, and run this shell command for each, with the command as JSON on its stdin: what it prints is the answer, exit status 0 is OK
+    #[arg(long, value_name = "COMMAND")]
+    exec_command: Option<String>,
     /// A label for this stream in listings and logs
     #[arg(long, value_name = "LABEL", default_value = "")]
     client_id: String,

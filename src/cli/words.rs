@@ -13,12 +13,13 @@ use crate::{
     proto::tidings::v1::{self, end, start},
 };
 
-/// `earliest`, `latest` or a time: where reading starts.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// `earliest`, `latest`, a time or a checkpoint: where reading starts.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum From {
     Earliest,
     Latest,
     Time(Timestamp),
+    Checkpoint(String),
 }
 
 /// `latest` or a time: where reading ends.
@@ -34,6 +35,7 @@ impl From {
             Self::Earliest => start::At::Earliest(()),
             Self::Latest => start::At::Latest(()),
             Self::Time(time) => start::At::Time(time),
+            Self::Checkpoint(name) => start::At::Checkpoint(name),
         };
         v1::Start { at: Some(at) }
     }
@@ -53,9 +55,12 @@ pub(super) fn parse_from(text: &str) -> Result<From, String> {
     match text {
         "earliest" => Ok(From::Earliest),
         "latest" => Ok(From::Latest),
-        time => parse_time(time)
-            .map(From::Time)
-            .map_err(|rule| format!("earliest, latest, or {rule}")),
+        other => match other.strip_prefix("checkpoint:") {
+            Some(name) => Ok(From::Checkpoint(name.to_owned())),
+            None => parse_time(other)
+                .map(From::Time)
+                .map_err(|rule| format!("earliest, latest, checkpoint:NAME, or {rule}")),
+        },
     }
 }
 
@@ -82,6 +87,33 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
 
 pub(super) fn parse_size(text: &str) -> Result<ByteSize, String> {
     ByteSize::parse(text)
+}
+
+pub(super) fn parse_partition(text: &str) -> Result<v1::TopicPartition, String> {
+    let parts = text
+        .rsplit_once('/')
+        .and_then(|(topic, partition)| Some((topic, partition.parse().ok()?)));
+    let (topic, partition) = parts.ok_or("a topic and a partition such as orders/0")?;
+    Ok(v1::TopicPartition {
+        topic: topic.to_owned(),
+        partition,
+    })
+}
+
+/// `orders/0/12,orders/1/7`
+pub(super) fn parse_positions(text: &str) -> Result<v1::Positions, String> {
+    let position = |text: &str| {
+        let (partition, offset) = text.rsplit_once('/')?;
+        let v1::TopicPartition { topic, partition } = parse_partition(partition).ok()?;
+        Some(v1::Position {
+            topic,
+            partition,
+            offset: offset.parse().ok()?,
+        })
+    };
+    let positions: Option<_> = text.split(',').map(position).collect();
+    let positions = positions.ok_or("positions such as orders/0/17, several with commas")?;
+    Ok(v1::Positions { positions })
 }
 
 /// Now, in RFC 3339 to the millisecond.
@@ -140,6 +172,12 @@ pub(super) fn position(position: &v1::Position) -> String {
     format!("{}/{}/{}", position.topic, position.partition, position.offset)
 }
 
+/// The same of several, with commas.
+pub(super) fn positions(positions: &v1::Positions) -> String {
+    let texts: Vec<String> = positions.positions.iter().map(position).collect();
+    texts.join(",")
+}
+
 /// The number or a dash.
 pub(super) fn or_dash(value: Option<impl Display>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
@@ -175,11 +213,23 @@ mod tests {
         };
         assert_eq!(parse_from("earliest"), Ok(From::Earliest));
         assert_eq!(parse_from("2026-01-01T01:00:00.5+01:00"), Ok(From::Time(time)));
+        assert_eq!(parse_from("checkpoint:a@2"), Ok(From::Checkpoint("a@2".to_owned())));
         assert_eq!(parse_until("latest"), Ok(Until::Latest));
         for bad in ["", "now", "2026-01-01", "earliest "] {
             assert!(parse_from(bad).is_err() && parse_until(bad).is_err(), "{bad}");
         }
         assert!(parse_until("earliest").is_err());
+    }
+
+    #[test]
+    fn positions_are_read_and_written_alike() {
+        for text in ["orders/0/12", "orders/0/12,a.b/3/0"] {
+            assert_eq!(parse_positions(text).map(|read| positions(&read)).as_deref(), Ok(text));
+        }
+        for bad in ["", "orders", "orders/0", "orders/x/1", "orders/0/1,"] {
+            assert!(parse_positions(bad).is_err(), "{bad}");
+        }
+        assert!(parse_partition("orders").is_err() && parse_partition("orders/x").is_err());
     }
 
     #[test]

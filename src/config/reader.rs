@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Key prefixes that are fixed for later versions.
-const LATER: [&str; 4] = ["tls", "auth", "snapshots", "conventions"];
+const LATER: [&str; 2] = ["auth", "conventions"];
 
 /// What is in force for one key, and who said so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,6 +181,8 @@ impl Reader {
             "routes come from the file only".to_owned()
         } else if lies_in(key, "delivery.groups") {
             "delivery.groups come from the file only".to_owned()
+        } else if lies_in(key, "snapshots.schedule") {
+            "snapshots.schedule comes from the file only".to_owned()
         } else if self.taken.iter().any(|taken| lies_in(taken, key)) {
             "is a section, not a value".to_owned()
         } else {

@@ -123,21 +123,25 @@ pub enum LogFormat {
 }
 
 pub(super) fn server(reader: &mut Reader) -> Server {
-    let insecure = reader.take("server.insecure");
-    let mut listener = |key: &str| {
-        let address: SocketAddr = reader.take(key);
+    Server {
+        insecure: reader.take("server.insecure"),
+        listen: reader.take("server.listen"),
+        ops: reader.take("server.ops"),
+        drain_timeout: reader.take("server.drain_timeout"),
+    }
+}
+
+/// What listens beyond this machine lets no stranger in; `is_closed`: clients show with certificates who they are.
+pub(super) fn doors(reader: &mut Reader, server: &Server, is_closed: bool) {
+    for (key, address, is_closed) in [
+        ("server.listen", server.listen, is_closed),
+        ("server.ops", server.ops, false),
+    ] {
         reader.demand(
             key,
-            insecure || address.ip().is_loopback(),
+            server.insecure || address.ip().is_loopback() || is_closed,
             format!("{address} is open to other machines, without TLS and authentication; set server.insecure = true to allow it"),
         );
-        address
-    };
-    Server {
-        listen: listener("server.listen"),
-        ops: listener("server.ops"),
-        insecure,
-        drain_timeout: reader.take("server.drain_timeout"),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
-    AfterDeadLetter, Backend, Fsync, LogFormat, LogLevel,
+    AfterDeadLetter, Backend, ClientAuth, Fsync, LogFormat, LogLevel,
     layer::Raw,
     units::{ByteSize, parse_duration, show_duration},
 };
@@ -22,6 +22,10 @@ trait Word: Copy + PartialEq + 'static {
 
 impl Word for LogFormat {
     const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+}
+
+impl Word for ClientAuth {
+    const WORDS: &'static [(&'static str, Self)] = &[("required", Self::Required), ("optional", Self::Optional)];
 }
 
 impl Word for LogLevel {

@@ -27,6 +27,18 @@ fn the_defaults_are_what_the_manual_says() {
         (LogLevel::Info, LogFormat::Text)
     );
     assert_eq!(config.telemetry.max_metric_groups, 1_000);
+    let snapshots = &config.snapshots;
+    assert_eq!((snapshots.memory, snapshots.restores), (ByteSize(64 << 20), 32));
+    assert_eq!(
+        (snapshots.keep, snapshots.max_age),
+        (3, Duration::from_secs(30 * 24 * 60 * 60))
+    );
+    let checkpoints = config.checkpoints;
+    assert_eq!(
+        (checkpoints.keep, checkpoints.max_bytes, checkpoints.transfers),
+        (3, ByteSize(16 << 30), 16)
+    );
+    assert!(snapshots.store.is_none() && snapshots.schedule.is_empty());
 }
 
 #[test]
@@ -121,7 +133,7 @@ fn all_faults_are_told_at_once_with_their_places() {
         "f:10: routes[0].topic: a topic's name is made of A-Z a-z 0-9 . _ -, not of '/'",
         "f:11: routes[1].type: is missing",
         "f:13: routes[1].keys: unknown key; `tidings config default` lists all",
-        "f:15: tls.certificate: not supported by this version",
+        "f:15: tls.certificate: needs tls.key",
         "f:17: delivery.retry.factor: must be from 1 to 100, not 0.5",
         "f:20: delivery.groups[0].lease: must be at most delivery.max_lease",
         "f:21: unknown: unknown key; `tidings config default` lists all",
@@ -236,6 +248,52 @@ fn kafka_has_properties_but_not_those_the_bus_stands_on() {
 }
 
 #[test]
+fn snapshots_have_options_whose_secrets_are_not_shown_and_a_schedule() {
+    let text = "[snapshots]\nstore = 's3://bucket/path'\n[snapshots.options]\naws_region = 'eu'\naws_allow_http = true\n\
+                [[snapshots.schedule]]\ntopic = '**.resource'\ninterval = '1h'\n";
+    let secrets = [
+        ("TIDINGS_SNAPSHOTS__OPTIONS__AWS_SECRET_ACCESS_KEY", "hush-1"),
+        ("TIDINGS_SNAPSHOTS__OPTIONS__AZURE_STORAGE_SAS_KEY", "hush-2"),
+        ("TIDINGS_SNAPSHOTS__OPTIONS__GOOGLE_SERVICE_ACCOUNT_KEY", "hush-3"),
+    ];
+    let config = load(text, secrets).expect("valid");
+    let snapshots = &config.snapshots;
+    let options: Vec<(&str, &str)> = snapshots
+        .options
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect();
+    assert!(options.contains(&("aws_secret_access_key", "hush-1")) && options.contains(&("aws_allow_http", "true")));
+    assert_eq!(snapshots.schedule[0].interval, Duration::from_secs(3_600));
+    assert!(snapshots.schedule[0].topic.matches("io.shop.orders.resource"));
+    let shown = config.show();
+    assert!(
+        !shown.contains("hush") && shown.contains("aws_region = \"eu\""),
+        "{shown}"
+    );
+}
+
+#[test]
+fn faults_of_snapshots_have_their_places() {
+    let text = "[snapshots]\nstore = ''\nmemory = '1MiB'\nrestores = 0\nkeep = -1\n[snapshots.options]\na = [1]\n\
+                [[snapshots.schedule]]\ntopic = 're:('\ninterval = '10ms'\n[[snapshots.schedule]]\ninterval = '1h'\n";
+    let faults = load(text, [("TIDINGS_SNAPSHOTS__SCHEDULE__0__TOPIC", "x")]).expect_err("faulty");
+    let keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
+    let expected = [
+        "snapshots.store",
+        "snapshots.memory",
+        "snapshots.restores",
+        "snapshots.keep",
+        "snapshots.options.a",
+        "snapshots.schedule[0].topic",
+        "snapshots.schedule[0].interval",
+        "snapshots.schedule[1].topic",
+        "snapshots.schedule.0.topic",
+    ];
+    assert_eq!(keys, expected, "{faults:?}");
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let missing = Config::load(Some(Path::new("/nowhere/f.toml")), owned(NO_VARIABLES), []).expect_err("missing");
     assert!(
@@ -277,4 +335,14 @@ fn file_of(faults: &[ConfigFault]) -> String {
         _ => None,
     });
     path.expect("a fault of the file")
+}
+
+#[test]
+fn commands_have_a_topic_of_the_bus_to_themselves() {
+    for topic in ["orders", "tidings.control", "tidings.dead-letters.billing"] {
+        let faults = load(&format!("[commands]\ntopic = '{topic}'\n"), NO_VARIABLES).expect_err(topic);
+        assert_eq!(faults[0].key, "commands.topic");
+    }
+    let config = load("[commands]\ntopic = 'tidings.shop.commands'\n", NO_VARIABLES).expect("valid");
+    assert_eq!(config.commands.topic.as_str(), "tidings.shop.commands");
 }

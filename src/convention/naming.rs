@@ -25,15 +25,53 @@ pub fn topic_of(ty: &str) -> Result<Topic, Fault> {
     })
 }
 
+/// What a type says has happened to a resource: its last segment, in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// The resource is as the event says: created, replaced or patched.
+    Resource,
+    Deleted,
+    /// All resources of the topic are deleted.
+    DeletedAll,
+    /// Anything else, such as `shipped`.
+    Other,
+}
+
+/// The vocabulary, and what older systems have for the same.
+const HAPPENINGS: [(&str, Happening); 9] = [
+    ("created", Happening::Resource),
+    ("replaced", Happening::Resource),
+    ("patched", Happening::Resource),
+    ("posted", Happening::Resource),
+    ("putted", Happening::Resource),
+    ("modified", Happening::Resource),
+    ("updated", Happening::Resource),
+    ("deleted", Happening::Deleted),
+    ("deletedall", Happening::DeletedAll),
+];
+
+impl Happening {
+    pub fn of(ty: &str) -> Self {
+        let ty = without_version(ty);
+        let word = ty.rsplit_once('.').map_or(ty, |(_, last)| last);
+        let known = HAPPENINGS.iter().find(|(known, _)| word.eq_ignore_ascii_case(known));
+        known.map_or(Self::Other, |(_, happening)| *happening)
+    }
+}
+
 /// Namespace and resource: what stands before the happening.
 fn resource_of(ty: &str) -> Option<&str> {
-    let ty = match ty.rsplit_once('.') {
-        Some((rest, last)) if is_version(last) => rest,
-        _ => ty,
-    };
+    let ty = without_version(ty);
     let (resource, _happening) = ty.rsplit_once('.')?;
     let is_whole = resource.contains('.') && ty.split('.').all(|segment| !segment.is_empty());
     is_whole.then_some(resource)
+}
+
+fn without_version(ty: &str) -> &str {
+    match ty.rsplit_once('.') {
+        Some((rest, last)) if is_version(last) => rest,
+        _ => ty,
+    }
 }
 
 /// `v` and digits.

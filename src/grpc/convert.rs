@@ -4,28 +4,37 @@ mod open;
 mod failing;
 mod filter;
 mod frames;
+mod sizing;
 mod groups;
+mod replays;
 mod resets;
 mod topic;
 mod dead_letters;
+mod state;
+mod checkpoints;
+mod commands;
 
 use std::time::Duration;
 
 use crate::{
-    bus::{End, Gap, GapReason, PartitionProgress, Start, Waiting},
+    bus::{End, Gap, GapReason, PartitionProgress, SnapshotName, Start, Waiting},
     error::{Error, Fault, Reason, Result},
     log::{LogTime, TopicPartition},
-    name::{Selector, Selectors, Topic},
+    name::{CheckpointRef, Selector, Selectors, Topic},
     proto::tidings::v1::{self as wire, end::Until, start::At},
 };
 
 pub(super) use self::{
+    checkpoints::{checkpoint, checkpoint_ref, delete_checkpoint, listed_checkpoint, new_checkpoint, unexpected},
+    commands::{command_answer, command_reply, send_command},
     dead_letters::{Shown, dead_letter, letter_filter, letter_id, letter_results, selection},
     failing::{extension, refusal},
     frames::{FrameParts, Messages, Oversized, read_events, subscribe_response, wire_credit},
     groups::{delete_group, group, listed_group},
     open::{credit, id_ranges, open, read_options},
+    replays::{listed_replay, replay, start_replay},
     resets::{plan_reset, reset, reset_plan},
+    state::{restore_frame, restore_options, snapshot},
     topic::{settings_over, topic_info},
 };
 
@@ -73,8 +82,8 @@ pub(super) fn start(start: Option<wire::Start>, field: &str) -> Result<Option<St
         Some(At::Latest(())) => Start::Latest,
         Some(At::Time(time)) => Start::Time(log_time(&time, field)?),
         Some(At::Positions(positions)) => Start::Positions(self::positions(positions)?),
-        Some(At::Snapshot(_)) => return Err(Error::not_built(format!("{field}.snapshot"))),
-        Some(At::Checkpoint(_)) => return Err(Error::not_built(format!("{field}.checkpoint"))),
+        Some(At::Snapshot(name)) => Start::Snapshot(snapshot_name(&name, &format!("{field}.snapshot"))?),
+        Some(At::Checkpoint(text)) => Start::Checkpoint(CheckpointRef::new(&text, &format!("{field}.checkpoint"))?),
     }))
 }
 
@@ -86,6 +95,11 @@ pub(super) fn end(end: Option<wire::End>) -> Result<Option<End>> {
         Some(Until::Time(time)) => Some(End::Time(log_time(&time, "end.time")?)),
         Some(Until::Positions(positions)) => Some(End::Positions(self::positions(positions)?)),
     })
+}
+
+/// A snapshot's name, or a topic for its newest.
+pub(super) fn snapshot_name(name: &str, field: &str) -> Result<SnapshotName> {
+    name.parse().map_err(|rule: String| invalid(field, rule))
 }
 
 fn positions(positions: wire::Positions) -> Result<Vec<(TopicPartition, i64)>> {

@@ -2,7 +2,10 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use crate::error::{Error, Reason, Result};
+use crate::{
+    bus::SnapshotName,
+    error::{Error, Reason, Result},
+};
 
 const DEFAULT: usize = 100;
 const MAX: usize = 1_000;
@@ -49,6 +52,15 @@ impl Page {
     pub(super) fn before(&self) -> Result<Option<i64>> {
         let offset = |text: &String| text.parse().map_err(|_| not_ours());
         self.after.as_ref().map(offset).transpose()
+    }
+
+    /// The snapshot behind which the page begins.
+    pub(super) fn after_snapshot(&self) -> Result<Option<SnapshotName>> {
+        let name = |text: &String| match text.parse::<SnapshotName>() {
+            Ok(name) if name.id.is_some() => Ok(name),
+            _ => Err(not_ours()),
+        };
+        self.after.as_ref().map(name).transpose()
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     bus::{ReadFrame, ReadSession},
     error::Result,
     proto::{
-        lean::ReadResponse,
+        lean::{EventsWriter, ReadResponse},
         tidings::v1::{self as wire, read_response::Frame},
     },
 };
@@ -58,7 +58,9 @@ impl Reading {
 
     fn convert(&self, frame: ReadFrame) -> Messages<ReadResponse> {
         let frame = match frame {
-            ReadFrame::Events(events) => return convert::read_events(events, self.sizes.now()),
+            ReadFrame::Events(events) => {
+                return convert::read_events(events, self.sizes.now(), EventsWriter::into_read_events);
+            }
             ReadFrame::CaughtUp(positions) => Frame::CaughtUp(convert::caught_up(&positions)),
             ReadFrame::Gap(gap) => Frame::Gap(convert::gap(&gap)),
             ReadFrame::Heartbeat { partitions, waiting } => Frame::Heartbeat(wire::Heartbeat {

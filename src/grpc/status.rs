@@ -34,12 +34,15 @@ pub(crate) fn row(reason: Reason) -> (&'static str, Code) {
         Reason::DeadLetterNotFound => ("DEAD_LETTER_NOT_FOUND", Code::NotFound),
         Reason::PlanNotFound => ("PLAN_NOT_FOUND", Code::NotFound),
         Reason::ResetNotFound => ("RESET_NOT_FOUND", Code::NotFound),
+        Reason::InstanceNotFound => ("INSTANCE_NOT_FOUND", Code::NotFound),
+        Reason::ReplayNotFound => ("REPLAY_NOT_FOUND", Code::NotFound),
         Reason::TopicExists => ("TOPIC_EXISTS", Code::AlreadyExists),
         Reason::GroupConflict => ("GROUP_CONFLICT", Code::FailedPrecondition),
         Reason::GroupInUse => ("GROUP_IN_USE", Code::FailedPrecondition),
         Reason::PlanApplied => ("PLAN_APPLIED", Code::FailedPrecondition),
         Reason::ResetActive => ("RESET_ACTIVE", Code::FailedPrecondition),
         Reason::ResetSuperseded => ("RESET_SUPERSEDED", Code::FailedPrecondition),
+        Reason::ReplayActive => ("REPLAY_ACTIVE", Code::FailedPrecondition),
         Reason::PlanStale => ("PLAN_STALE", Code::Aborted),
         Reason::PrecedingFailed => ("PRECEDING_FAILED", Code::Aborted),
         Reason::PermissionDenied => ("PERMISSION_DENIED", Code::PermissionDenied),
@@ -52,6 +55,22 @@ pub(crate) fn row(reason: Reason) -> (&'static str, Code) {
         Reason::NotBuilt => ("NOT_SUPPORTED", Code::Unimplemented),
         Reason::LogDamaged => ("LOG_DAMAGED", Code::DataLoss),
         Reason::Internal => ("INTERNAL", Code::Internal),
+        reason => store_row(reason),
+    }
+}
+
+/// The same of what has to do with the object store.
+fn store_row(reason: Reason) -> (&'static str, Code) {
+    match reason {
+        Reason::StoreUnavailable => ("STORE_UNAVAILABLE", Code::Unavailable),
+        Reason::StoreNotSet => ("STORE_NOT_SET", Code::FailedPrecondition),
+        Reason::StoreDamaged => ("STORE_DAMAGED", Code::DataLoss),
+        Reason::SnapshotNotFound => ("SNAPSHOT_NOT_FOUND", Code::NotFound),
+        Reason::SnapshotActive => ("SNAPSHOT_ACTIVE", Code::FailedPrecondition),
+        Reason::CheckpointNotFound => ("CHECKPOINT_NOT_FOUND", Code::NotFound),
+        Reason::CheckpointConflict => ("CHECKPOINT_CONFLICT", Code::Aborted),
+        Reason::EpochStale => ("EPOCH_STALE", Code::Aborted),
+        _ => row(Reason::Internal),
     }
 }
 

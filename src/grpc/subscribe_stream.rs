@@ -137,7 +137,7 @@ async fn take(request: SubscribeRequest, control: &Control) -> Result<()> {
             control.extend(ids, by, extend.sequence).await;
         }
         Some(Frame::Authenticate(_)) => return Err(Error::not_built("authenticate")),
-        Some(Frame::CommandReply(_)) => return Err(Error::not_built("command_reply")),
+        Some(Frame::CommandReply(reply)) => control.reply(convert::command_reply(reply)).await?,
     }
     Ok(())
 }

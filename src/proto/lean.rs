@@ -24,6 +24,7 @@ pub use self::{
     read::{IncomingEvent, PublishRequest, PublishStreamRequest},
     servers::{
         publisher_service_server::{PublisherService, PublisherServiceServer},
+        state_service_server::{StateService, StateServiceServer},
         subscriber_service_server::{SubscriberService, SubscriberServiceServer},
     },
     write::{Encoded, EventsWriter},
@@ -31,6 +32,7 @@ pub use self::{
 
 pub type SubscribeResponse = Encoded;
 pub type ReadResponse = Encoded;
+pub type RestoreResponse = Encoded;
 
 #[cfg(test)]
 mod tests;

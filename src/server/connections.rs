@@ -5,7 +5,12 @@
 
 use std::{convert::Infallible, future::Future, io, pin::pin, time::Duration};
 
-use hyper::{Request, Response, body::Incoming, server::conn::http2};
+use hyper::{
+    Request, Response,
+    body::Incoming,
+    rt::{Read, Write},
+    server::conn::http2,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -13,11 +18,14 @@ use hyper_util::{
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
-    time::sleep,
+    time::{sleep, timeout},
 };
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::Service;
+
+use super::tls::Acceptor;
 
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,13 +36,19 @@ const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// With so much of a stream waiting to be sent, no more of it is taken. What is taken is a whole message, and the next one
 /// lies ready: how large those get is for the services to bound.
 const SEND_BUFFER: usize = 32 * 1024;
+/// For a client to agree on TLS with us.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// After the process was refused a socket: others must end first.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// Serves until `stop`, then takes no more connections and calls, and returns when the last call has ended. Dropped, it ends
 /// them all.
-pub(super) async fn serve<S, F>(listener: TcpListener, service: S, max_streams: u32, stop: CancellationToken)
-where
+pub(super) async fn serve<S, F>(
+    (listener, tls): (TcpListener, Option<Acceptor>),
+    service: S,
+    max_streams: u32,
+    stop: CancellationToken,
+) where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future = F> + Clone + Send + 'static,
     F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
 {
@@ -43,9 +57,18 @@ where
         tokio::select! {
             () = stop.cancelled() => break,
             stream = accept(&listener) => {
-                let service = TowerToHyperService::new(service.clone());
-                let connection = http.serve_connection(TokioIo::new(stream), service);
-                connections.spawn(until_ended(connection, stop.clone()));
+                let (http, service) = (http.clone(), TowerToHyperService::new(service.clone()));
+                let (tls, stop) = (tls.as_ref().map(|tls| tls.borrow().clone()), stop.clone());
+                connections.spawn(async move {
+                    match tls {
+                        None => until_ended(http.serve_connection(TokioIo::new(stream), service), stop).await,
+                        Some(tls) => {
+                            if let Some(stream) = encrypted(&tls, stream).await {
+                                until_ended(http.serve_connection(TokioIo::new(stream), service), stop).await;
+                            }
+                        }
+                    }
+                });
             }
             Some(_) = connections.join_next() => {}
         }
@@ -89,9 +112,25 @@ fn prompt(stream: TcpStream) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// `None` if the client does not come to terms in time.
+async fn encrypted(tls: &TlsAcceptor, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+    match timeout(HANDSHAKE, tls.accept(stream)).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a client did not agree on TLS");
+            None
+        }
+        Err(_) => {
+            tracing::debug!("a client took too long to agree on TLS");
+            None
+        }
+    }
+}
+
 /// Drives a connection; after `stop` its client is told to begin no more calls, and those that are open go on.
-async fn until_ended<S, F>(connection: http2::Connection<TokioIo<TcpStream>, S, TokioExecutor>, stop: CancellationToken)
+async fn until_ended<I, S, F>(connection: http2::Connection<I, S, TokioExecutor>, stop: CancellationToken)
 where
+    I: Read + Write + Unpin,
     S: hyper::service::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future = F>,
     F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
 {

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     bus::{
-        AfterDeadLetter, DeliveryRule, DeliveryRules, Settings,
+        AfterDeadLetter, CheckpointRules, CommandSettings, DeliveryRule, DeliveryRules, Schedule, Settings,
+        SnapshotSettings, Stores,
         delivery::{Credit, RetryPolicy},
     },
     config::{self, Backend, Config, Fsync},
@@ -16,6 +17,8 @@ use crate::{
         embedded::{self, EmbeddedLog},
         kafka::{self, KafkaLog},
     },
+    objects::{self, Objects},
+    scratch::Scratch,
 };
 
 /// The log, and its name for those who ask.
@@ -71,6 +74,26 @@ pub(super) fn routes(config: &Config) -> Result<Routes> {
     Routes::new(specs).map_err(|faults| Error::faults(Reason::RequestInvalid, faults))
 }
 
+/// What lies beside the log, which need not be reachable yet.
+pub(super) fn stores(config: &Config) -> Result<Stores> {
+    let snapshots = &config.snapshots;
+    let beside_log = (config.log.backend == Backend::Embedded).then_some(&config.log.embedded.directory);
+    let objects = match (&snapshots.store, beside_log) {
+        (Some(url), _) => Some(Objects::open(&objects::Options {
+            url: url.clone(),
+            options: snapshots.options.clone(),
+        })?),
+        (None, Some(directory)) => Some(Objects::in_directory(directory.join("snapshots"))?),
+        (None, None) => None,
+    };
+    let spill = match (&snapshots.spill_directory, beside_log) {
+        (Some(directory), _) => directory.clone(),
+        (None, Some(directory)) => directory.join("spill"),
+        (None, None) => std::env::temp_dir(),
+    };
+    Ok(Stores::new(objects, Scratch::new(spill)))
+}
+
 pub(super) fn bus_settings(config: &Config) -> Settings {
     let (limits, delivery) = (&config.limits, &config.delivery);
     Settings {
@@ -94,10 +117,40 @@ pub(super) fn bus_settings(config: &Config) -> Settings {
             config::AfterDeadLetter::Continue => AfterDeadLetter::Continue,
             config::AfterDeadLetter::Quarantine => AfterDeadLetter::Quarantine,
         },
+        snapshots: snapshot_settings(&config.snapshots),
         auto_create: config.topics.auto_create,
         default_partitions: i32::try_from(config.topics.default_partitions).unwrap_or(i32::MAX),
+        checkpoints: CheckpointRules {
+            keep: count(config.checkpoints.keep),
+            max_bytes: config.checkpoints.max_bytes.0,
+            transfers: count(config.checkpoints.transfers),
+        },
         metric_groups: count(config.telemetry.max_metric_groups),
+        commands: command_settings(&config.commands),
         drain_timeout: config.server.drain_timeout,
+    }
+}
+
+fn snapshot_settings(snapshots: &config::Snapshots) -> SnapshotSettings {
+    let schedule = |one: &config::Schedule| Schedule {
+        topic: one.topic.clone(),
+        interval: one.interval,
+    };
+    SnapshotSettings {
+        memory: bytes(snapshots.memory.0),
+        restores: count(snapshots.restores),
+        keep: count(snapshots.keep),
+        max_age: snapshots.max_age,
+        schedule: snapshots.schedule.iter().map(schedule).collect(),
+    }
+}
+
+fn command_settings(commands: &config::Commands) -> CommandSettings {
+    CommandSettings {
+        topic: commands.topic.clone(),
+        retention: commands.retention,
+        max_timeout: commands.max_timeout,
+        outstanding: count(commands.outstanding),
     }
 }
 

@@ -25,7 +25,7 @@ async fn bad_usage_is_64_and_help_is_0() {
         ("publish --type t", 64),
         ("publish --type t --source s --time yesterday", 64),
         ("read t --filter", 64),
-        ("info --server https://127.0.0.1:1", 64),
+        ("info --server ftp://127.0.0.1:1", 64),
         ("info --cert f", 64),
         ("--help", 0),
         ("--version", 0),

@@ -6,6 +6,7 @@ mod kill;
 mod limits;
 mod lock;
 mod promises;
+mod replays;
 
 use std::{path::Path, sync::Arc};
 

@@ -8,8 +8,8 @@ use std::sync::{
 use async_trait::async_trait;
 use tidings::{
     bus::{
-        AfterDeadLetter, Bus, DeliveryRule, DeliveryRules, NewEvents, OnGap, ReadFrame, ReadOptions, ReadSession,
-        Settings, Start,
+        AfterDeadLetter, Bus, CheckpointRules, CommandSettings, DeliveryRule, DeliveryRules, NewEvents, OnGap,
+        ReadFrame, ReadOptions, ReadSession, Settings, SnapshotSettings, Start, Stores,
         delivery::{Credit, RetryPolicy},
     },
     convention::routes::Routes,
@@ -21,6 +21,7 @@ use tidings::{
         embedded::{EmbeddedLog, Options},
     },
     name::{Group, Selector, Selectors, Topic, template::TopicTemplate},
+    scratch::Scratch,
 };
 use tokio::{
     sync::watch,
@@ -112,6 +113,11 @@ impl Log for Counting {
 fn settings() -> Settings {
     let megabytes = |count: usize| count << 20;
     Settings {
+        checkpoints: CheckpointRules {
+            keep: 1,
+            max_bytes: 1,
+            transfers: 1,
+        },
         max_event_bytes: megabytes(1),
         publish_bytes: megabytes(8),
         streams: 2 * READERS,
@@ -143,9 +149,22 @@ fn settings() -> Settings {
         },
         dead_letter_topic: TopicTemplate::new("tidings.dead-letters.{group}").expect("valid"),
         after_dead_letter: AfterDeadLetter::Continue,
+        snapshots: SnapshotSettings {
+            memory: megabytes(4),
+            restores: 1,
+            keep: 1,
+            max_age: Duration::ZERO,
+            schedule: Vec::new(),
+        },
         auto_create: true,
         default_partitions: 1,
         metric_groups: 1,
+        commands: CommandSettings {
+            topic: Topic::new("tidings.commands").expect("valid"),
+            retention: Duration::from_secs(3_600),
+            max_timeout: Duration::from_secs(3_600),
+            outstanding: 10,
+        },
         drain_timeout: Duration::from_secs(1),
     }
 }
@@ -196,7 +215,8 @@ async fn a_thousand_readers_at_the_end_cost_one_fetch() {
         log,
         reads: Arc::clone(&reads),
     };
-    let bus = Bus::start(Arc::new(counting), Routes::default(), settings());
+    let stores = Stores::new(None, Scratch::new(directory.path().join("spill")));
+    let bus = Bus::start(Arc::new(counting), Routes::default(), settings(), stores);
     publish(&bus, 0..10).await;
     let mut readers = Vec::new();
     for _ in 0..READERS {

@@ -33,7 +33,12 @@ fn at(offset: i64) -> Option<Start> {
 
 /// A server that keeps little: its segments are small, and all but the newest are deleted.
 async fn forgetful() -> Server {
-    let server = Server::start_with("[log.embedded]\nsegment_bytes = \"1MiB\"\n").await;
+    forgetful_with("").await
+}
+
+/// The same with more configuration.
+pub(crate) async fn forgetful_with(config: &str) -> Server {
+    let server = Server::start_with(&format!("[log.embedded]\nsegment_bytes = \"1MiB\"\n{config}")).await;
     let settings = TopicSettings {
         partitions: Some(1),
         retention_bytes: Some(1024 * 1024),
@@ -48,7 +53,7 @@ async fn forgetful() -> Server {
 }
 
 /// Publishes more than is kept, and waits until retention has deleted some; gives where the partition starts.
-async fn forget(server: Server) -> (Server, i64) {
+pub(crate) async fn forget(server: Server) -> (Server, i64) {
     let large = |n: usize| CloudEvent {
         data: Some(Data::BinaryData(vec![7; 300_000].into())),
         ..order(&n.to_string(), &n.to_string())
@@ -65,7 +70,7 @@ async fn forget(server: Server) -> (Server, i64) {
     (server, start)
 }
 
-async fn start_of(server: &Server) -> i64 {
+pub(crate) async fn start_of(server: &Server) -> i64 {
     let request = GetTopicRequest {
         name: ORDERS.to_owned(),
     };

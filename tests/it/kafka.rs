@@ -11,3 +11,4 @@ mod patterns;
 mod producer;
 mod promises;
 mod replicas;
+mod snapshots;

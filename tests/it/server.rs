@@ -16,10 +16,13 @@ use crate::harness::{
     tidings, within,
 };
 
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 9] = [
+    "tidings.v1.CommandService",
     "tidings.v1.DeadLetterService",
     "tidings.v1.OffsetService",
     "tidings.v1.PublisherService",
+    "tidings.v1.ReplayService",
+    "tidings.v1.StateService",
     "tidings.v1.SubscriberService",
     "tidings.v1.SystemService",
     "tidings.v1.TopicService",

@@ -1,7 +1,9 @@
 //! Puts tracker, scheduler and the streams' ledgers together: arrivals and acks in, sendings and offsets to commit out.
 
 mod alone;
+mod below;
 mod failing;
+mod replaying;
 mod turns;
 mod views;
 
@@ -13,12 +15,13 @@ use std::{
 
 use slab::Slab;
 
-use self::turns::put;
+use self::{replaying::Outcome, turns::put};
 use super::{
     Arrival, Credit, Doom, IdFault, IdRange, Ledger, Limits, PartitionId, Places, RetryPolicy, Sending, Settled,
     StreamId, Tries,
-    entry::Entry,
+    entry::{Entry, Origin},
     partition::Partition,
+    replay::Replay,
     scheduler::Scheduler,
     stream::{Out, Stream},
 };
@@ -33,6 +36,8 @@ pub struct Dispatch<P> {
     streams: Slab<Stream>,
     /// Streams that may take an event, each once; the first is next.
     eligible: VecDeque<StreamId>,
+    /// Beside the live events, if one runs.
+    replay: Option<Box<Replay<P>>>,
 }
 
 impl<P> Dispatch<P> {
@@ -44,6 +49,7 @@ impl<P> Dispatch<P> {
             scheduler: Scheduler::default(),
             streams: Slab::new(),
             eligible: VecDeque::new(),
+            replay: None,
         }
     }
 
@@ -65,7 +71,13 @@ impl<P> Dispatch<P> {
         }
         self.scheduler.drop_partition(id);
         for (_, stream) in &mut self.streams {
-            stream.lose(id);
+            let lost = stream.lose(id);
+            if let Some(replay) = &mut self.replay {
+                replay.out = replay.out.saturating_sub(lost);
+            }
+        }
+        if let Some(replay) = &mut self.replay {
+            replay.courses.remove(&id);
         }
         let streams: Vec<StreamId> = self.streams.iter().map(|(id, _)| id).collect();
         streams.into_iter().for_each(|id| self.list(id));
@@ -75,6 +87,9 @@ impl<P> Dispatch<P> {
     pub fn retire(&mut self, id: PartitionId) {
         if let Some(partition) = self.partitions.get_mut(id) {
             partition.retire();
+            if let Some(course) = self.replay.as_mut().and_then(|replay| replay.courses.get_mut(&id)) {
+                course.partition.retire();
+            }
             self.drop_unsent(id);
         }
     }
@@ -163,6 +178,7 @@ impl<P> Dispatch<P> {
     pub fn pump(&mut self, now: Instant, mut send: impl FnMut(StreamId, Sending<'_, P>) -> bool) {
         self.scheduler.wake(now);
         self.pump_alone(now, &mut send);
+        self.pump_share(now, &mut send);
         while let Some(avoid) = self.scheduler.peek().map(|entry| entry.avoid) {
             let Some(id) = self.next_eligible(avoid) else { break };
             let Some((entry_id, entry)) = self.scheduler.send_next(now) else {
@@ -173,7 +189,11 @@ impl<P> Dispatch<P> {
             stream.has_room = send(id, sending);
             self.partitions[partition].in_flight += 1;
             self.list(id);
+            if self.replay.is_some() {
+                self.share_with_replay(id, now, &mut send);
+            }
         }
+        self.pump_rest(now, &mut send);
     }
 
     /// These are done. `places` asks for the places of what was settled.
@@ -191,9 +211,10 @@ impl<P> Dispatch<P> {
             let Some(partition) = self.partitions.get_mut(out.partition) else {
                 continue;
             };
-            match entry.letter {
-                Some(letter) => settled.letters.push(letter),
-                None => partition.settle(entry.arrival.offset),
+            match entry.origin {
+                Origin::Topic => partition.settle(entry.arrival.offset),
+                Origin::Letter(letter) => settled.letters.push(letter),
+                Origin::Replay(_) => self.replayed_settled(&entry, Outcome::Acked),
             }
             if places == Places::Wanted {
                 settled.places.push((out.partition, entry.arrival.offset, delivery));
@@ -209,6 +230,9 @@ impl<P> Dispatch<P> {
             let Some(stream) = self.streams.get_mut(id) else { return };
             let Some(out) = stream.unsend(delivery) else { continue };
             self.landed(out);
+            if out.is_replayed {
+                self.replayed_unsent(out.partition);
+            }
             self.scheduler.unsend(out.entry);
             self.forget_if_retired(out.partition);
         }
@@ -258,6 +282,11 @@ impl<P> Dispatch<P> {
     fn landed(&mut self, out: Out) {
         if let Some(partition) = self.partitions.get_mut(out.partition) {
             partition.in_flight = partition.in_flight.saturating_sub(1);
+        }
+        if out.is_replayed
+            && let Some(replay) = &mut self.replay
+        {
+            replay.out = replay.out.saturating_sub(1);
         }
     }
 }

@@ -89,6 +89,16 @@ pub enum Why {
     Behind,
 }
 
+/// Why an event is delivered. Only of those that come from their topic the partition's offset waits for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    Topic,
+    /// It is a dead letter that is sent again.
+    Letter(u64),
+    /// It is past, and sent again beside the others.
+    Replay(u64),
+}
+
 pub type EntryId = usize;
 pub(super) type LaneKey = (PartitionId, u64);
 
@@ -105,14 +115,20 @@ pub(super) struct Entry<P> {
     pub(super) out: bool,
     /// It was not sent yet, here.
     pub(super) is_unsent: bool,
-    /// It comes from a dead letter, and its partition's offset does not wait for it.
-    pub(super) letter: Option<u64>,
+    pub(super) origin: Origin,
     /// Quarantines of its key up to this one do not hold it.
     pub(super) passes: u64,
     pub(super) lane: Option<LaneKey>,
 }
 
 impl<P> Entry<P> {
+    /// Whether all that is settled below an offset of its partition settles it: not if it comes from a dead letter or a replay, nor while it
+    /// is being written as one.
+    pub(super) fn is_below(&self, partition: PartitionId, offset: i64) -> bool {
+        let is_dying = self.out && self.doom.is_some();
+        self.partition == partition && self.arrival.offset < offset && matches!(self.origin, Origin::Topic) && !is_dying
+    }
+
     pub(super) fn new(partition: PartitionId, mut arrival: Arrival<P>, tries: Tries) -> Self {
         Self {
             partition,
@@ -124,8 +140,24 @@ impl<P> Entry<P> {
             avoid: None,
             out: false,
             is_unsent: true,
-            letter: None,
+            origin: Origin::Topic,
             passes: 0,
+        }
+    }
+
+    /// The dead letter that it comes from.
+    pub(super) fn letter(&self) -> Option<u64> {
+        match self.origin {
+            Origin::Letter(letter) => Some(letter),
+            Origin::Topic | Origin::Replay(_) => None,
+        }
+    }
+
+    /// The number of the replay that sends it.
+    pub(super) fn replay(&self) -> Option<u64> {
+        match self.origin {
+            Origin::Replay(number) => Some(number),
+            Origin::Topic | Origin::Letter(_) => None,
         }
     }
 }

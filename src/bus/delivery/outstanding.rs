@@ -147,6 +147,31 @@ impl<T: Copy> Outstanding<T> {
         }
     }
 
+    /// Settles the items that `is_done` holds for.
+    pub(super) fn settle(&mut self, mut is_done: impl FnMut(&T) -> bool) -> Vec<T> {
+        let is_out = |slot: &Slot<T>, is_done: &mut dyn FnMut(&T) -> bool| match slot {
+            Slot::Out(item) => is_done(item),
+            Slot::Settled | Slot::Stale | Slot::Expired => false,
+        };
+        let old = self.old.iter().map(|(id, slot)| (*id, slot));
+        let recent = (self.first..).zip(&self.recent);
+        let done = old.chain(recent).filter(|(_, slot)| is_out(slot, &mut is_done));
+        let done: Vec<u64> = done.map(|(id, _)| id).collect();
+        done.into_iter().filter_map(|id| self.take(id).ok()).collect()
+    }
+
+    /// The item of an id, if it is not settled.
+    pub(super) fn get(&self, id: u64) -> Option<&T> {
+        let slot = match id.checked_sub(self.first) {
+            Some(index) => self.recent.get(usize::try_from(index).ok()?)?,
+            None => self.old.get(&id)?,
+        };
+        match slot {
+            Slot::Out(item) => Some(item),
+            Slot::Settled | Slot::Stale | Slot::Expired => None,
+        }
+    }
+
     /// Ids within a range that are not settled.
     pub(super) fn open_in(&self, range: IdRange) -> Vec<u64> {
         let old = self.old.range(range.first.min(range.last)..=range.last);
@@ -283,6 +308,16 @@ mod tests {
             (fault.verdict, fault.ids.first, fault.ids.last),
             (Verdict::Stale, ids[2], ids[2])
         );
+    }
+
+    #[test]
+    fn what_is_settled_together_is_settled_for_later_acks() {
+        let mut out = Outstanding::new(1);
+        let ids: Vec<u64> = (0..4).map(|item| out.add(item)).collect();
+        out.take(ids[1]).expect("outstanding");
+        assert_eq!(out.settle(|item| *item < 3), [0, 2]);
+        assert_eq!((out.count(), out.take(ids[0])), (1, Err(Verdict::Settled)));
+        assert_eq!((out.take(ids[2]), out.take(ids[3])), (Err(Verdict::Settled), Ok(3)));
     }
 
     #[test]

@@ -61,6 +61,17 @@ impl<P> Partition<P> {
         self.version += 1;
     }
 
+    /// Everything below is done with; `false` = it was already.
+    pub(super) fn settle_below(&mut self, offset: i64) -> bool {
+        if self.tracker.committed() >= offset {
+            return false;
+        }
+        self.tracker.settle_below(offset);
+        self.tries = self.tries.split_off(&offset);
+        self.version += 1;
+        true
+    }
+
     /// These events do not stay; who gets them next should know what happened to them.
     pub(super) fn keep_tries(&mut self, tries: Vec<(i64, Tries)>) {
         self.tries.extend(tries);

@@ -6,7 +6,10 @@
 //!              └─────────────────┴──────────────────┘   done lets the next of the lane go ahead
 //! ```
 
+mod ages;
+mod below;
 mod doomed;
+mod replayed;
 
 use std::{
     cmp::Reverse,
@@ -17,9 +20,10 @@ use std::{
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
+use self::replayed::Replayed;
 use super::{
     PartitionId,
-    entry::{Doom, Entry, EntryId, LaneKey, Why},
+    entry::{Doom, Entry, EntryId, LaneKey, Origin, Why},
 };
 
 /// An event that so many streams broke over is sent alone.
@@ -46,6 +50,7 @@ pub(super) struct Scheduler<P> {
     delayed: BinaryHeap<Reverse<(Instant, EntryId)>>,
     /// Events that failed or were abandoned.
     troubled: BTreeMap<(PartitionId, i64), EntryId>,
+    replayed: Replayed,
 }
 
 impl<P> Default for Scheduler<P> {
@@ -61,6 +66,7 @@ impl<P> Default for Scheduler<P> {
             unsent: 0,
             delayed: BinaryHeap::new(),
             troubled: BTreeMap::new(),
+            replayed: Replayed::default(),
         }
     }
 }
@@ -125,6 +131,9 @@ impl<P> Scheduler<P> {
     /// Nothing of its key is before it.
     fn go_ahead(&mut self, id: EntryId) {
         let Some(entry) = self.entries.get_mut(id) else { return };
+        if entry.replay().is_some() {
+            return self.replayed_goes_ahead(id);
+        }
         let quarantine = entry.lane.and_then(|lane| self.quarantined.get(&lane));
         if quarantine.is_some_and(|number| *number > entry.passes) {
             entry.doom = Some(Box::new(Doom::of(Why::Behind)));
@@ -160,7 +169,7 @@ impl<P> Scheduler<P> {
     /// The event is settled: the next of its key may go.
     pub(super) fn done(&mut self, id: EntryId) -> Option<Entry<P>> {
         let entry = self.entries.try_remove(id)?;
-        if entry.letter.is_none() && entry.tries.is_troubled() {
+        if entry.origin == Origin::Topic && entry.tries.is_troubled() {
             self.troubled.remove(&(entry.partition, entry.arrival.offset));
         }
         if let Some(lane) = entry.lane
@@ -171,6 +180,9 @@ impl<P> Scheduler<P> {
                 None => drop(behind.remove()),
             }
         }
+        if entry.replay().is_some() {
+            self.replayed_is_done(&entry);
+        }
         Some(entry)
     }
 
@@ -178,9 +190,11 @@ impl<P> Scheduler<P> {
     pub(super) fn release(&mut self, id: EntryId) {
         if let Some(entry) = self.entries.get_mut(id) {
             entry.out = false;
-            match entry.tries.abandons >= ALONE_AFTER {
-                true => self.alone.push_front(id),
-                false => self.ready.push_front(id),
+            match (entry.replay(), entry.tries.abandons >= ALONE_AFTER) {
+                (Some(number), _) if self.replayed.is_over(number) => drop(self.done(id)),
+                (_, true) => self.alone.push_front(id),
+                (Some(_), _) => self.replayed.ready.push_front(id),
+                (None, _) => self.ready.push_front(id),
             }
         }
     }
@@ -189,7 +203,7 @@ impl<P> Scheduler<P> {
     pub(super) fn unsend(&mut self, id: EntryId) {
         if let Some(entry) = self.entries.get_mut(id) {
             entry.tries.attempt = entry.tries.attempt.saturating_sub(1);
-            entry.is_unsent = entry.tries.attempt == 0;
+            entry.is_unsent = entry.tries.attempt == 0 && entry.replay().is_none();
             self.unsent += usize::from(entry.is_unsent);
         }
         self.release(id);
@@ -199,7 +213,10 @@ impl<P> Scheduler<P> {
     pub(super) fn delay(&mut self, id: EntryId, due: Instant) {
         if let Some(entry) = self.entries.get_mut(id) {
             entry.out = false;
-            self.delayed.push(Reverse((due, id)));
+            match entry.replay() {
+                Some(number) if self.replayed.is_over(number) => drop(self.done(id)),
+                _ => self.delayed.push(Reverse((due, id))),
+            }
         }
     }
 
@@ -207,7 +224,7 @@ impl<P> Scheduler<P> {
     pub(super) fn trouble(&mut self, id: EntryId, note: impl FnOnce(&mut Entry<P>)) -> Option<&Entry<P>> {
         let entry = self.entries.get_mut(id)?;
         note(entry);
-        if entry.letter.is_none() && entry.tries.is_troubled() {
+        if entry.origin == Origin::Topic && entry.tries.is_troubled() {
             self.troubled.insert((entry.partition, entry.arrival.offset), id);
         }
         Some(entry)
@@ -230,33 +247,12 @@ impl<P> Scheduler<P> {
         }
     }
 
-    /// Of the events that were sent and are not settled, the one first sent longest ago.
-    pub(super) fn oldest_sent(&self) -> Option<&Entry<P>> {
-        self.all_sent().min_by_key(|entry| age_order(entry))
-    }
-
-    /// The same for each partition.
-    pub(super) fn oldest_sent_of_each(&self) -> FxHashMap<PartitionId, &Entry<P>> {
-        let mut oldest: FxHashMap<PartitionId, &Entry<P>> = FxHashMap::default();
-        for entry in self.all_sent() {
-            let known = oldest.entry(entry.partition).or_insert(entry);
-            if age_order(entry) < age_order(known) {
-                *known = entry;
-            }
-        }
-        oldest
-    }
-
-    fn all_sent(&self) -> impl Iterator<Item = &Entry<P>> {
-        let entries = self.entries.iter().map(|(_, entry)| entry);
-        entries.filter(|entry| entry.first_sent.is_some())
-    }
-
     /// Forgets every event of a partition.
     pub(super) fn drop_partition(&mut self, partition: PartitionId) {
         self.keep(|entry| entry.partition != partition);
         self.lanes.retain(|(of, _), _| *of != partition);
         self.quarantined.retain(|(of, _), _| *of != partition);
+        self.drop_replayed_keys(partition);
     }
 
     /// Forgets the events of a partition that are not busy now.
@@ -279,12 +275,8 @@ impl<P> Scheduler<P> {
         self.troubled.retain(|_, id| stays_id(*id));
         self.entries.retain(|_, entry| stays(entry));
         self.unsent = self.entries.iter().filter(|(_, entry)| entry.is_unsent).count();
+        self.keep_replayed();
     }
-}
-
-/// Of two events that were sent, the one first sent comes first.
-fn age_order<P>(entry: &Entry<P>) -> (Option<Instant>, i64) {
-    (entry.first_sent, entry.arrival.offset)
 }
 
 #[cfg(test)]

@@ -23,6 +23,10 @@ pub(super) struct Stream {
     pub(super) reserved: bool,
     /// What it has goes alone.
     alone: bool,
+    /// Replayed events and bytes that are not settled.
+    replayed: (i64, i64),
+    /// Live events sent since the last replayed one.
+    since_replayed: u32,
 }
 
 /// An event that is on the stream.
@@ -32,7 +36,12 @@ pub(super) struct Out {
     pub(super) partition: PartitionId,
     pub(super) size: u32,
     pub(super) until: Option<Instant>,
+    pub(super) is_replayed: bool,
 }
+
+/// After so many live events a replayed one may be sent although live ones wait; and it has at most one in so many and one more
+/// of the stream's credit then.
+const LIVE_FIRST: u32 = 9;
 
 impl Stream {
     pub(super) fn new(ledger: Ledger, lease: Option<Duration>, id_prefix: u32) -> Self {
@@ -47,6 +56,8 @@ impl Stream {
             listed: false,
             reserved: false,
             alone: false,
+            replayed: (0, 0),
+            since_replayed: LIVE_FIRST,
         }
     }
 
@@ -59,6 +70,23 @@ impl Stream {
         self.is_open() && self.outstanding.count() == 0
     }
 
+    /// Whether a replayed event may be sent although live ones wait.
+    pub(super) fn owes_replay(&self) -> bool {
+        let (events, bytes) = self.replayed;
+        let left = self.ledger.left();
+        let share = |left: i64, held: i64| left.max(0).saturating_add(held) / i64::from(LIVE_FIRST + 1);
+        let held = i64::try_from(self.outstanding.count()).unwrap_or(i64::MAX);
+        let has_bytes = left.bytes.is_none_or(|left| bytes < share(left, self.bytes));
+        self.since_replayed >= LIVE_FIRST
+            && self.may_take()
+            && (events == 0 || (events < share(left.events, held) && has_bytes))
+    }
+
+    /// Whether this is the id of a replayed event that is not settled.
+    pub(super) fn is_replayed(&self, range: IdRange) -> bool {
+        range.first == range.last && self.outstanding.get(range.first).is_some_and(|out| out.is_replayed)
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.has_room && !self.closed && self.ledger.may_send()
     }
@@ -67,6 +95,13 @@ impl Stream {
     pub(super) fn send(&mut self, mut out: Out, now: Instant, alone: bool) -> u64 {
         self.ledger.charge(out.size);
         self.bytes += i64::from(out.size);
+        match out.is_replayed {
+            true => {
+                self.replayed = (self.replayed.0 + 1, self.replayed.1 + i64::from(out.size));
+                self.since_replayed = 0;
+            }
+            false => self.since_replayed = self.since_replayed.saturating_add(1),
+        }
         self.alone = alone;
         out.until = self.lease.map(|lease| now + lease);
         if self.next_expiry.is_none() {
@@ -79,7 +114,7 @@ impl Stream {
     pub(super) fn unsend(&mut self, id: u64) -> Option<Out> {
         let out = self.outstanding.take(id).ok()?;
         self.ledger.refund(out.size);
-        self.bytes -= i64::from(out.size);
+        self.landed(&out);
         Some(out)
     }
 
@@ -98,9 +133,20 @@ impl Stream {
         }
         for (_, out) in &taken {
             self.ledger.settled(out.size);
-            self.bytes -= i64::from(out.size);
+            self.landed(out);
         }
         (taken, faults)
+    }
+
+    /// Settles what is done, whether the stream says so or not.
+    pub(super) fn settle(&mut self, is_done: impl FnMut(&Out) -> bool) -> Vec<Out> {
+        let settled = self.outstanding.settle(is_done);
+        for out in &settled {
+            self.ledger.settled(out.size);
+            self.bytes -= i64::from(out.size);
+        }
+        self.find_next_expiry();
+        settled
     }
 
     /// The stream has these until then; for ever where it has no lease.
@@ -141,7 +187,7 @@ impl Stream {
             .expire(|out| out.until.is_some_and(|until| until <= now));
         for out in &expired {
             self.ledger.settled(out.size);
-            self.bytes -= i64::from(out.size);
+            self.landed(out);
         }
         self.find_next_expiry();
         expired
@@ -151,24 +197,36 @@ impl Stream {
         self.next_expiry = self.outstanding.items().filter_map(|out| out.until).min();
     }
 
-    /// Events of this partition are gone: acks of them are stale.
-    pub(super) fn lose(&mut self, partition: PartitionId) {
-        let (bytes, ledger) = (&mut self.bytes, &mut self.ledger);
+    /// Events of this partition are gone: acks of them are stale. Tells how many of them were replayed.
+    pub(super) fn lose(&mut self, partition: PartitionId) -> usize {
+        let mut lost = Vec::new();
         self.outstanding.make_stale(|out| {
             let stale = out.partition == partition;
             if stale {
-                *bytes -= i64::from(out.size);
-                ledger.settled(out.size);
+                lost.push(out);
             }
             stale
         });
+        for out in &lost {
+            self.ledger.settled(out.size);
+            self.landed(out);
+        }
+        lost.iter().filter(|out| out.is_replayed).count()
+    }
+
+    /// The event is not on the stream any more.
+    fn landed(&mut self, out: &Out) {
+        self.bytes -= i64::from(out.size);
+        if out.is_replayed {
+            self.replayed = (self.replayed.0 - 1, self.replayed.1 - i64::from(out.size));
+        }
     }
 
     /// Gives up what is not settled, oldest first; nothing more is sent.
     pub(super) fn surrender(&mut self) -> Vec<Out> {
         let items = self.outstanding.items().collect();
         self.outstanding.make_stale(|_| true);
-        self.bytes = 0;
+        (self.bytes, self.replayed) = (0, (0, 0));
         self.closed = true;
         items
     }

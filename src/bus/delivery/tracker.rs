@@ -114,6 +114,15 @@ impl Tracker {
         true
     }
 
+    /// Everything below an offset is settled, whether it arrived or not; what arrives of it from now on arrived before.
+    pub(super) fn settle_below(&mut self, offset: i64) {
+        if offset > self.committed {
+            self.committed = offset;
+            self.next = self.next.max(offset);
+            self.advance();
+        }
+    }
+
     /// Moves the committed offset over everything settled that arrived, and forgets what is behind it.
     fn advance(&mut self) {
         self.committed = self.settled.first_clear(self.committed).min(self.next);
@@ -188,6 +197,23 @@ mod tests {
         assert!(tracker.runs().eq(iter::once(350..400)));
         assert_eq!(tracker.arrive(1000), Arrived::New);
         assert_eq!((tracker.committed(), tracker.runs().count()), (1000, 0));
+    }
+
+    #[test]
+    fn what_is_settled_below_an_offset_need_not_have_arrived() {
+        let mut tracker = Tracker::resume(10, &[25..26, 26..27]);
+        (10..15).for_each(|offset| assert_eq!(tracker.arrive(offset), Arrived::New));
+        assert!(tracker.settle(13));
+        tracker.settle_below(9);
+        tracker.settle_below(13);
+        assert_eq!((tracker.committed(), tracker.next(), tracker.span()), (14, 15, 1));
+        assert!(!tracker.settle(12) && tracker.settle(14));
+        tracker.settle_below(25);
+        assert_eq!((tracker.committed(), tracker.next()), (25, 25));
+        assert_eq!(tracker.arrive(24), Arrived::Before);
+        assert_eq!((tracker.arrive(25), tracker.committed()), (Arrived::Settled, 26));
+        tracker.settle_below(i64::MAX);
+        assert_eq!((tracker.committed(), tracker.runs().count()), (i64::MAX, 0));
     }
 
     proptest! {

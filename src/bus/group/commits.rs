@@ -6,11 +6,14 @@ use futures_util::future::BoxFuture;
 
 use super::{
     Ending, StreamKey,
-    partitions::Owned,
+    covering::Covering,
+    owned::Owned,
+    replaying::Advanced,
     task::{RETRY, Task},
 };
 use crate::{
     bus::{
+        Inner,
         dead_letters::{LetterId, Store},
         delivery::{IdFault, PartitionId},
         notes::{Noted, Notes},
@@ -22,12 +25,16 @@ use crate::{
 pub(super) struct Commits {
     /// What changed since the last commit began: acks, failures.
     pub(super) changes: usize,
+    /// Somebody waits for it who is no stream.
+    pub(super) is_urgent: bool,
     /// Those that the commit in flight has.
     under_way: usize,
     pub(super) in_flight: Option<BoxFuture<'static, Committed>>,
     pub(super) last_commit: Option<LogTime>,
     /// Redriven dead letters that were acked since.
     pub(super) letters: Vec<LetterId>,
+    /// What checkpoints cover.
+    pub(super) covering: Covering,
     began: Instant,
     failed: Option<Instant>,
     pub(super) waiting: Vec<Waiter>,
@@ -60,9 +67,23 @@ pub(super) enum Waiter {
 
 /// A commit that ended.
 pub(super) struct Committed {
-    moved: Vec<Moved>,
-    letters: Vec<LetterId>,
+    work: Work,
     result: Result<()>,
+}
+
+/// What the log has not got yet.
+#[derive(Default)]
+struct Work {
+    moved: Vec<Moved>,
+    noted: Vec<Noted>,
+    letters: Vec<LetterId>,
+    replayed: Vec<Advanced>,
+}
+
+impl Work {
+    fn is_empty(&self) -> bool {
+        self.moved.is_empty() && self.letters.is_empty() && self.replayed.is_empty()
+    }
 }
 
 /// What a commit says of a partition.
@@ -78,10 +99,12 @@ impl Commits {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             changes: 0,
+            is_urgent: false,
             under_way: 0,
             in_flight: None,
             last_commit: None,
             letters: Vec::new(),
+            covering: Covering::default(),
             began: now,
             failed: None,
             waiting: Vec::new(),
@@ -144,28 +167,30 @@ impl Task {
         }
         let settings = &self.bus.settings;
         let due = commits.changes > 0
-            && (commits.changes >= settings.commit_count
+            && (commits.is_urgent
+                || commits.changes >= settings.commit_count
                 || now >= commits.began + settings.commit_interval
                 || self.owned.values().any(Owned::is_releasing));
         if !due && commits.waiting.is_empty() && !(self.members.is_empty() && commits.changes > 0) {
             return;
         }
-        let (moved, commits) = self.uncommitted();
-        if self.member.is_none() && !(moved.is_empty() && self.commits.letters.is_empty()) {
+        let work = self.uncommitted();
+        if self.member.is_none() && !work.is_empty() {
             // Between two memberships: wait for the next.
             self.commits.failed = Some(now);
             return;
         }
         self.commits.covered = std::mem::take(&mut self.commits.waiting);
         self.commits.under_way = std::mem::take(&mut self.commits.changes);
+        self.commits.is_urgent = false;
         self.commits.began = now;
         match self.member.clone() {
-            Some(member) if !moved.is_empty() || !self.commits.letters.is_empty() => {
-                let (notes, store) = (Arc::clone(&self.bus.notes), Arc::clone(&self.letters));
-                let letters = std::mem::take(&mut self.commits.letters);
+            Some(member) if !work.is_empty() => {
+                let (bus, store) = (Arc::clone(&self.bus), Arc::clone(&self.letters));
+                self.commits.letters.clear();
                 self.commits.in_flight = Some(Box::pin(async move {
-                    let result = commit(&*member, (&notes, &store), commits, letters.clone()).await;
-                    Committed { moved, letters, result }
+                    let result = commit(&*member, (&bus, &store), &work).await;
+                    Committed { work, result }
                 }));
             }
             _ => {
@@ -181,7 +206,7 @@ impl Task {
             Ok(()) => {
                 self.commits.failed = None;
                 self.commits.last_commit = Some(LogTime::now());
-                for moved in committed.moved {
+                for moved in committed.work.moved {
                     let owned = self.owned.get_mut(&moved.id);
                     if let Some(owned) = owned.filter(|owned| owned.serial == moved.serial) {
                         (owned.durable, owned.noted, owned.must_commit) = (moved.offset, moved.version, false);
@@ -189,33 +214,38 @@ impl Task {
                         owned.changed = self.version;
                     }
                 }
+                self.replay_advanced(committed.work.replayed);
                 self.tell_committed();
+                self.tell_covered();
             }
             Err(error) => {
                 tracing::warn!(group = %self.identity.group, %error, "cannot commit");
                 self.commits.failed = Some(Instant::now());
                 self.commits.changes += under_way.max(1);
-                self.commits.letters.extend(committed.letters);
+                self.commits.letters.extend(committed.work.letters);
                 self.postpone(&error);
             }
         }
     }
 
-    /// What the log has not got yet.
-    fn uncommitted(&self) -> (Vec<Moved>, Vec<Noted>) {
-        let (mut moved, mut commits) = (Vec::new(), Vec::new());
+    fn uncommitted(&self) -> Work {
+        let mut work = Work {
+            letters: self.commits.letters.clone(),
+            replayed: self.unsaved_replay(),
+            ..Work::default()
+        };
         for (id, owned) in &self.owned {
             let Some(view) = self.dispatch.partition(*id) else {
                 continue;
             };
             if view.committed > owned.durable || view.version > owned.noted || owned.must_commit {
-                moved.push(Moved {
+                work.moved.push(Moved {
                     id: *id,
                     serial: owned.serial,
                     offset: view.committed,
                     version: view.version,
                 });
-                commits.push(Noted {
+                work.noted.push(Noted {
                     group: self.identity.group.clone(),
                     partition: (*owned.partition).clone(),
                     offset: view.committed,
@@ -225,24 +255,21 @@ impl Task {
                 });
             }
         }
-        (moved, commits)
+        work
     }
 }
 
-async fn commit(
-    member: &dyn Member,
-    (notes, store): (&Notes, &Store),
-    noted: Vec<Noted>,
-    letters: Vec<LetterId>,
-) -> Result<()> {
-    let mut written = notes.write(&noted).await?;
-    if !letters.is_empty() {
-        store.done(letters).await?;
+async fn commit(member: &dyn Member, (bus, store): (&Inner, &Store), work: &Work) -> Result<()> {
+    let notes = &*bus.notes;
+    let mut written = notes.write(&work.noted).await?;
+    if !work.letters.is_empty() {
+        store.done(work.letters.clone()).await?;
     }
+    bus.save_replay(&work.replayed).await?;
     while !written.commits.is_empty() {
         match member.commit(written.commits).await {
             Err(error) if error.reason() == Reason::RequestTooLarge && notes.shorten(written.longest, &error) => {
-                written = notes.write(&noted).await?;
+                written = notes.write(&work.noted).await?;
             }
             Err(error) => return Err(error),
             Ok(()) => {

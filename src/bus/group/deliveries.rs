@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     Delivery, Payload,
-    partitions::Owned,
+    owned::Owned,
     streams::Member,
     task::{Task, UNREAD},
 };
@@ -20,6 +20,7 @@ impl Task {
         let most = self.bus.settings.commit_count.saturating_mul(3) / 2;
         if self.commits.unsaved() < most.max(2) || self.commits.in_flight.is_none() {
             while self.deliver_round(now) {}
+            self.commits.changes += usize::from(self.dispatch.has_passed_over());
         }
     }
 

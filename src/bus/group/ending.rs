@@ -20,15 +20,16 @@ impl Task {
             || !self.commits.is_idle()
             || self.moves.in_flight.is_some()
         {
-            self.linger_until = None;
+            self.looks.linger_until = None;
             return false;
         }
-        if self.identity.record.reset.is_some() && self.drain_until.is_none() {
-            self.linger_until = None;
+        let is_needed = self.identity.record.reset.is_some() || self.commits.covering.is_needed();
+        if is_needed && self.drain_until.is_none() {
+            self.looks.linger_until = None;
             return false;
         }
         let is_of_use = self.drain_until.is_none() && self.failed_at.is_none() && !self.owned.is_empty();
-        let until = *self.linger_until.get_or_insert(now + LINGER);
+        let until = *self.looks.linger_until.get_or_insert(now + LINGER);
         !is_of_use || now >= until
     }
 

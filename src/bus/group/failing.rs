@@ -81,9 +81,15 @@ impl Task {
         self.looks.leases = now + LEASE_CHECK;
     }
 
-    /// A delivery fits into no message to the client: it becomes a dead letter, or the stream ends for it.
+    /// A delivery fits into no message to the client: it becomes a dead letter, or the stream ends for it. A replay goes on
+    /// without it.
     pub(super) fn too_large(&mut self, key: StreamKey, delivery: u64, error: Error) {
-        if self.identity.record.settings.undecodable != Undecodable::DeadLetter {
+        let ids = [IdRange {
+            first: delivery,
+            last: delivery,
+        }];
+        let is_spared = self.dispatch.is_replayed(key.id, ids[0]);
+        if self.identity.record.settings.undecodable != Undecodable::DeadLetter && !is_spared {
             return self.end(key, Err(error));
         }
         if self.is_member(key) {
@@ -91,10 +97,6 @@ impl Task {
                 why: Why::TooLarge,
                 ..self.words(key, error.to_string().into())
             };
-            let ids = [IdRange {
-                first: delivery,
-                last: delivery,
-            }];
             let nack = Nack::DeadLetter(doom);
             self.commits.changes += self.dispatch.nack(key.id, &ids, &nack, &moment(Instant::now())).count;
         }

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use super::{
     Payload,
-    partitions::Owned,
+    owned::Owned,
     task::{RETRY, Task},
 };
 use crate::{

@@ -7,7 +7,7 @@ use std::{
 
 use rustc_hash::FxHashSet;
 
-use super::{LossReason, partitions::Owned, task::Task};
+use super::{owned::Owned, task::Task};
 use crate::{
     bus::delivery::PartitionId,
     log::{Release, TopicPartition},
@@ -15,6 +15,21 @@ use crate::{
 
 /// How long events of a partition that moves may still be acked.
 const GRACE: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Debug)]
+pub struct AssignmentChange {
+    pub gained: Vec<TopicPartition>,
+    pub lost: Vec<(TopicPartition, LossReason)>,
+    /// How long acks of what is lost still count.
+    pub grace: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossReason {
+    Rebalanced,
+    TopicDeleted,
+    GroupChanged,
+}
 
 impl Task {
     /// The partitions move: nothing more of them is sent, and what is in flight has a while to be acked.
@@ -62,6 +77,7 @@ impl Task {
                 let view = self.dispatch.partition(**id);
                 let is_noted = view.is_none_or(|view| view.committed == owned.durable && view.version == owned.noted);
                 let is_idle = view.is_none_or(|view| view.in_flight == 0) && self.commits.letters.is_empty();
+                let is_idle = is_idle && self.is_replay_noted(**id);
                 (is_noted && is_idle) || (is_over(owned) && (is_noted || has_failed))
             })
             .map(|(id, _)| *id)
@@ -115,5 +131,7 @@ impl Task {
         self.dispatch.unassign(id);
         self.graves.heads.retain(|(of, _), _| *of != id);
         self.redrives.forget(id);
+        self.commits.covering.forget(id);
+        self.replaying.forget(id);
     }
 }

@@ -13,7 +13,8 @@ use futures_util::future::BoxFuture;
 
 use super::{
     Frame,
-    partitions::{Cause, Owned},
+    owned::Owned,
+    partitions::Cause,
     task::{RETRY, Task},
 };
 use crate::{
@@ -206,6 +207,7 @@ impl Task {
         for member in self.members.values_mut() {
             member.push(Frame::ResetApplied {
                 reset_id: id.to_owned(),
+                epoch,
                 positions: positions.clone(),
             });
         }

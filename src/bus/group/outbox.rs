@@ -1,5 +1,7 @@
 //! The outbox of one stream: frames wait here until the client reads; what it does not read can be taken back.
 
+mod commands;
+
 use std::{
     collections::VecDeque,
     pin::Pin,
@@ -11,9 +13,10 @@ use std::{
 use futures_util::Stream;
 use tokio::sync::{Notify, mpsc};
 
+pub(in crate::bus) use self::commands::{CommandBox, Offer};
 use super::{Delivery, Ending, Frame, Signal, StreamKey};
 use crate::{
-    bus::observe::Tally,
+    bus::{commands::Leaving, observe::Tally},
     error::{Error, Result},
 };
 
@@ -34,6 +37,7 @@ struct State {
     frames: VecDeque<Frame>,
     bytes: usize,
     events: usize,
+    commands: commands::Unread,
     /// Answers that are to come.
     promised: usize,
     ending: Option<Ending>,
@@ -51,6 +55,7 @@ impl Outbox {
             frames: VecDeque::new(),
             bytes: 0,
             events: 0,
+            commands: commands::Unread::default(),
             promised: 0,
             ending: None,
             ended: false,
@@ -203,11 +208,17 @@ fn bytes(deliveries: &[Delivery]) -> usize {
 pub struct Frames {
     key: StreamKey,
     outbox: Arc<Outbox>,
+    /// While it takes commands.
+    pub(super) listening: Option<Leaving>,
 }
 
 impl Frames {
     pub(super) fn new(key: StreamKey, outbox: Arc<Outbox>) -> Self {
-        Self { key, outbox }
+        Self {
+            key,
+            outbox,
+            listening: None,
+        }
     }
 
     /// This delivery fits into no message to the client.
@@ -221,7 +232,7 @@ impl Stream for Frames {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut state = self.outbox.lock();
-        let frame = state.frames.pop_front();
+        let frame = state.next_frame();
         if let Some(Frame::Deliveries(deliveries)) = &frame {
             state.took(deliveries);
         }

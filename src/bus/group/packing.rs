@@ -22,22 +22,27 @@ const PAUSE: Duration = Duration::from_millis(10);
 const SHARE: u32 = 20;
 
 impl Task {
-    /// Lets go of batches of which less than half is left, if there is no room.
+    /// Lets go of batches of which less than half is left, if there is no room, for live events or for a replay's.
     pub(super) fn pack(&mut self, now: Instant) {
-        if self.watch.gauges.buffer.room() > 0 || now < self.looks.buffer {
+        if self.pack_due().is_none_or(|due| now < due) {
             return;
         }
         let mut left: FxHashMap<*const Held, usize> = FxHashMap::default();
         for payload in self.dispatch.payloads() {
             *left.entry(Arc::as_ptr(&payload.held)).or_default() += payload.cost();
         }
-        let buffer = Arc::clone(&self.watch.gauges.buffer);
+        let live = Arc::clone(&self.watch.gauges.buffer);
+        let replayed = Arc::clone(&self.replaying.buffer);
         let mut copied = 0;
         for payload in self.dispatch.payloads() {
             let is_sparse = left
                 .get(&Arc::as_ptr(&payload.held))
                 .is_some_and(|left| left * 2 < payload.held.bytes());
-            if is_sparse && let Some(alone) = payload.alone(&buffer) {
+            let buffer = payload.replay_id().map_or(&live, |_| &replayed);
+            if is_sparse
+                && buffer.room() == 0
+                && let Some(alone) = payload.alone(buffer)
+            {
                 *payload = alone;
                 copied += 1;
             }
@@ -48,7 +53,8 @@ impl Task {
 
     /// When to look again.
     pub(super) fn pack_due(&self) -> Option<Instant> {
-        (self.watch.gauges.buffer.room() == 0).then_some(self.looks.buffer)
+        let is_full = self.watch.gauges.buffer.room() == 0 || self.replaying.buffer.room() == 0;
+        is_full.then_some(self.looks.buffer)
     }
 }
 

@@ -1,106 +1,28 @@
 //! The partitions of a group on this replica: they come, are read, and go.
 
 use std::{
-    collections::VecDeque,
-    ops::Range,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio_util::sync::{CancellationToken, DropGuard};
-
 use super::{
-    AssignmentChange, Frame, LossReason, Payload,
+    AssignmentChange, Frame, LossReason,
+    owned::Owned,
     task::{RETRY, Task},
 };
 use crate::{
     bus::{
+        Inner,
         dead_letters::Store,
         delivery::PartitionId,
-        feed::FeedReader,
         groups::OnGap,
         notes::{self, Remembered},
-        resets::Again,
         start::Gap,
     },
     error::{Reason, Result},
-    log::{Assigned, Bounds, Change, Log, LogTime, Release, TopicPartition},
+    log::{Assigned, Bounds, Change, Log, TopicPartition},
+    name::Group,
 };
-
-/// A partition that this replica has.
-pub(super) struct Owned {
-    pub(super) partition: Arc<TopicPartition>,
-    pub(super) serial: u64,
-    /// Of the last reset that moved it.
-    pub(super) epoch: u64,
-    /// Settled before that, and to stay so: in order.
-    pub(super) passed: Vec<Range<i64>>,
-    /// What it sends again.
-    pub(super) again: Option<Again>,
-    /// What the log has as committed.
-    pub(super) durable: i64,
-    /// The version of what it knows above that, in the note.
-    pub(super) noted: u64,
-    /// Commit even if nothing was acked: reading began behind a gap.
-    pub(super) must_commit: bool,
-    pub(super) end: i64,
-    /// The task's version when its progress last changed.
-    pub(super) changed: u64,
-    /// The first offset and time of each batch that has unsettled events, oldest first.
-    pub(super) times: VecDeque<(i64, LogTime)>,
-    /// A reader that waits until there is room.
-    pub(super) parked: Option<FeedReader>,
-    /// It moves to another replica: what is in flight may be acked until then.
-    pub(super) releasing: Option<(Option<Arc<Release>>, Instant)>,
-    pub(super) stop: CancellationToken,
-    _stop_on_drop: DropGuard,
-}
-
-impl Owned {
-    fn new(partition: &TopicPartition, serial: u64, remembered: &Remembered) -> Self {
-        let stop = CancellationToken::new();
-        Self {
-            partition: Arc::new(partition.clone()),
-            serial,
-            epoch: remembered.epoch,
-            passed: remembered.passed.clone(),
-            again: remembered.again.clone(),
-            durable: 0,
-            noted: 0,
-            must_commit: false,
-            end: 0,
-            changed: 0,
-            times: VecDeque::new(),
-            parked: None,
-            releasing: None,
-            _stop_on_drop: stop.clone().drop_guard(),
-            stop,
-        }
-    }
-
-    /// Settled before a reset put the group below it, and to stay so.
-    pub(super) fn is_passed(&self, offset: i64) -> bool {
-        let at = self.passed.partition_point(|run| run.end <= offset);
-        self.passed.get(at).is_some_and(|run| run.start <= offset)
-    }
-
-    /// The reset that an event is sent again by; `None` = it is sent as ever.
-    pub(super) fn reset_of(&self, event: &Payload) -> Option<Arc<str>> {
-        let again = self.again.as_ref()?;
-        let is_again = event.redriven().is_none() && again.is_of(event.item().offset);
-        is_again.then(|| Arc::clone(&again.reset_id))
-    }
-
-    /// About when the event at an offset, the first that is not settled, was written; `None` = not known.
-    pub(super) fn time_at(&self, offset: i64) -> Option<LogTime> {
-        let at_or_before = self.times.iter().rev().find(|(first, _)| *first <= offset);
-        at_or_before.or(self.times.front()).map(|(_, time)| *time)
-    }
-
-    pub(super) fn is_releasing(&self) -> bool {
-        self.releasing.is_some()
-    }
-}
 
 /// Why the group begins with partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,7 +89,7 @@ impl Task {
         self.starting.push(Box::pin(async move {
             let partitions: Vec<TopicPartition> = assigned.iter().map(|assigned| assigned.partition.clone()).collect();
             let known = match known(&*bus.log, &letters, &partitions).await {
-                Ok(bounds) => notes::read(&bus, &group, &assigned)
+                Ok(bounds) => remembered(&bus, &group, &assigned)
                     .await
                     .map(|notes| bounds.into_iter().zip(notes).collect()),
                 Err(error) => Err(error),
@@ -235,13 +157,15 @@ impl Task {
         if self.fence_assigned(&assigned.partition, remembered.epoch, remembered.standing(committed)) {
             return;
         }
-        let gap = Gap::at(&assigned.partition, committed, bounds);
+        // So does a checkpoint that covers it.
+        let stands = self.covered_up_to(&assigned.partition, (remembered.epoch, committed));
+        let gap = Gap::at(&assigned.partition, stands, bounds);
         if let Some(gap) = gap.as_ref().filter(|_| self.identity.on_gap() == OnGap::Fail) {
             return self.tell_gap(gap);
         }
-        let from = gap.as_ref().map_or(committed, |gap| gap.to);
+        let from = gap.as_ref().map_or(stands, |gap| gap.to);
         // A topic that was made anew has other events at these offsets.
-        let is_anew = from < committed;
+        let is_anew = from < stands;
         let remembered = if is_anew { Remembered::default() } else { remembered };
         let mut owned = Owned::new(&assigned.partition, serial, &remembered);
         let id = self.resume(&assigned.partition, from, remembered);
@@ -249,8 +173,9 @@ impl Task {
         self.version += 1;
         (owned.durable, owned.end, owned.changed) = (committed, bounds.end, self.version);
         owned.must_commit = gap.is_some();
-        owned.parked = Some(self.bus.feeds.reader(assigned.partition, from, None));
+        owned.parked = Some(self.bus.feeds.reader(assigned.partition.clone(), from, None));
         self.owned.insert(id, owned);
+        self.cover_assigned(&assigned.partition);
         if let Some(gap) = gap {
             self.commits.changes += 1;
             self.tell_gap(&gap);
@@ -289,4 +214,12 @@ impl Task {
 async fn known(log: &dyn Log, letters: &Store, partitions: &[TopicPartition]) -> Result<Vec<Bounds>> {
     letters.ready().await?;
     log.bounds(partitions).await
+}
+
+/// What is known of partitions; and what checkpoints covered of topics that were made anew since is void.
+async fn remembered(bus: &Inner, group: &Group, assigned: &[Assigned]) -> Result<Vec<Remembered>> {
+    for one in assigned {
+        bus.void_cover(group, &one.partition).await?;
+    }
+    notes::read(bus, group, assigned).await
 }

@@ -13,7 +13,17 @@ use crate::log::{Record, TopicPartition};
 pub(super) struct Held {
     batch: Arc<FeedBatch>,
     _share: Share,
-    redriven: Option<Redriven>,
+    cause: Cause,
+}
+
+/// Why a batch is delivered.
+#[derive(Debug)]
+pub(super) enum Cause {
+    /// It comes from its topic, in its turn.
+    Live,
+    Redriven(Redriven),
+    /// By the replay of this id.
+    Replayed(Arc<str>),
 }
 
 /// Dead letters that are sent again.
@@ -26,11 +36,11 @@ pub(super) struct Redriven {
 }
 
 impl Held {
-    pub(super) fn new(batch: Arc<FeedBatch>, redriven: Option<Redriven>, buffer: &Arc<Buffer>) -> Arc<Self> {
+    pub(super) fn new(batch: Arc<FeedBatch>, cause: Cause, buffer: &Arc<Buffer>) -> Arc<Self> {
         Arc::new(Self {
             _share: buffer.hold(batch.bytes),
             batch,
-            redriven,
+            cause,
         })
     }
 }
@@ -54,19 +64,39 @@ impl Payload {
 
     /// The same without its batch; `None` where it is alone already, or must stay as it was.
     pub(super) fn alone(&self, buffer: &Arc<Buffer>) -> Option<Self> {
-        if self.held.redriven.is_some() || self.held.batch.items.len() == 1 {
+        let cause = match &self.held.cause {
+            Cause::Live => Cause::Live,
+            Cause::Replayed(id) => Cause::Replayed(Arc::clone(id)),
+            Cause::Redriven(_) => return None,
+        };
+        if self.held.batch.items.len() == 1 {
             return None;
         }
         let batch = Arc::new(self.item().alone());
         Some(Self {
-            held: Held::new(batch, None, buffer),
+            held: Held::new(batch, cause, buffer),
             index: 0,
         })
     }
 
+    /// It comes from its topic, in its turn.
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self.held.cause, Cause::Live)
+    }
+
+    /// The replay that it is sent by.
+    pub(super) fn replay_id(&self) -> Option<&str> {
+        match &self.held.cause {
+            Cause::Replayed(id) => Some(id),
+            Cause::Live | Cause::Redriven(_) => None,
+        }
+    }
+
     /// The redrive that it is sent by, and its record as it was.
     pub(super) fn redriven(&self) -> Option<(&Arc<str>, &Record)> {
-        let redriven = self.held.redriven.as_ref()?;
+        let Cause::Redriven(redriven) = &self.held.cause else {
+            return None;
+        };
         Some((&redriven.request, &redriven.records[self.index]))
     }
 }
@@ -94,6 +124,11 @@ impl Delivery {
     /// The reset that sends it again; `None` = it is not sent again by one.
     pub fn reset_id(&self) -> Option<&str> {
         self.reset.as_deref()
+    }
+
+    /// The replay that sent it; `None` = it is not sent by one.
+    pub fn replay_id(&self) -> Option<&str> {
+        self.payload.replay_id()
     }
 
     /// The redrive that sent it; `None` = it comes from its topic.

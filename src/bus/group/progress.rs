@@ -8,7 +8,7 @@ use std::{
 use super::{
     Frame,
     ends::{Ends, observe},
-    partitions::Owned,
+    owned::Owned,
     streams::Member,
     task::Task,
 };

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Payload,
     gaps::gap_at,
-    payload::Held,
+    payload::{Cause, Held},
     task::{RETRY, Task},
 };
 use crate::{
@@ -71,6 +71,7 @@ impl Task {
         if let Some(owned) = self.owned.get_mut(&id) {
             owned.parked = Some(reader);
             self.parked.push_back(id);
+            self.jump(id);
         }
     }
 
@@ -112,7 +113,7 @@ impl Task {
         }
         self.commits.changes += sifted.hidden();
         let (batch, passing) = sifted.passing();
-        let held = Held::new(Arc::clone(batch), None, &self.watch.gauges.buffer);
+        let held = Held::new(Arc::clone(batch), Cause::Live, &self.watch.gauges.buffer);
         for index in passing {
             let item = &batch.items[index];
             if owned.is_passed(item.offset) {
@@ -145,7 +146,7 @@ async fn read(
 ) -> ReadDone {
     let next = async {
         match reader.next().await {
-            Some(Ok(chunk)) => Some(Ok(sift(chunk, filter.as_ref()).await)),
+            Some(Ok(chunk)) => Some(Ok(sift(chunk, filter.as_slice()).await)),
             Some(Err(error)) => Some(Err(error)),
             None => None,
         }

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 
 use super::{
-    payload::{Held, Payload, Redriven},
+    payload::{Cause, Held, Payload, Redriven},
     task::{RETRY, Task},
 };
 use crate::{
@@ -186,7 +186,7 @@ impl Task {
         let batch = feed::decode(&owned.partition, records.clone());
         let held = Held::new(
             Arc::new(batch),
-            Some(Redriven { request, records }),
+            Cause::Redriven(Redriven { request, records }),
             &self.watch.gauges.buffer,
         );
         for (index, letter) in ids.into_iter().enumerate() {

@@ -86,7 +86,9 @@ impl Task {
         self.members.get_mut(&key.id).filter(|member| member.key == key)
     }
 
-    pub(super) fn join(&mut self, stream: NewStream, reply: oneshot::Sender<Subscription>) {
+    pub(super) fn join(&mut self, mut stream: NewStream, reply: oneshot::Sender<Subscription>) {
+        // Later resets are told with frames.
+        stream.opened.epoch = self.identity.record.epoch;
         let ledger = Ledger::new(stream.opened.credit, stream.max_credit, stream.opened.credit_mode);
         let id = self.dispatch.join(ledger, stream.opened.lease, fastrand::u32(..));
         self.serial += 1;
@@ -113,6 +115,7 @@ impl Task {
             commands: self.handle.commands.clone(),
             outbox,
             max_lease: self.bus.settings.delivery.max_lease,
+            listener: None,
         };
         // If nobody waits any more, dropping the frames makes the stream leave.
         drop(reply.send(Subscription { frames, control }));

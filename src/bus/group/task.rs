@@ -23,9 +23,11 @@ use super::{
     keeping::Keeping,
     membership::next_change,
     moving::Moves,
-    partitions::{Owned, Started},
+    owned::Owned,
+    partitions::Started,
     reading::ReadDone,
     redrives::Redrives,
+    replaying::Replaying,
     streams::Member,
     waking::{Looks, maybe},
 };
@@ -79,6 +81,7 @@ pub(super) struct Task {
     pub(super) letters: Arc<Store>,
     pub(super) graves: Graves,
     pub(super) redrives: Redrives,
+    pub(super) replaying: Replaying,
     pub(super) moves: Moves,
     pub(super) watch: Watch,
     pub(super) serial: u64,
@@ -95,8 +98,6 @@ pub(super) struct Task {
     pub(super) matching: Option<BoxFuture<'static, Matching>>,
     /// Set while the bus drains: when streams are ended.
     pub(super) drain_until: Option<Instant>,
-    /// Set while there are no streams: until when one that comes back finds the group as it was.
-    pub(super) linger_until: Option<Instant>,
 }
 
 /// Starts a group's task on this replica.
@@ -154,6 +155,7 @@ impl Task {
             keeping: Keeping::new(now),
             graves: Graves::default(),
             redrives: Redrives::new(letters.changes()),
+            replaying: Replaying::new(bus.settings.group_buffer_bytes),
             letters,
             moves: Moves::default(),
             watch,
@@ -166,7 +168,6 @@ impl Task {
             joining: None,
             matching: None,
             drain_until: None,
-            linger_until: None,
             bus,
         }
     }
@@ -191,7 +192,10 @@ impl Task {
                 reloaded = maybe(&mut self.redrives.loading) => self.reloaded(reloaded),
                 moved = maybe(&mut self.moves.in_flight) => self.moved(moved),
                 Ok(()) = self.redrives.changes.changed() => self.redrives.look = true,
+                Some(came) = self.replaying.work.next() => self.replay_came(came),
                 () = self.watch.gauges.buffer.freed() => {}
+                () = self.commits.covering.left() => {}
+                () = self.replaying.buffer.freed() => {}
                 ends = maybe(&mut self.observing) => self.observed(ends),
                 () = draining.cancelled(), if self.drain_until.is_none() => self.drain(),
                 () = sleep_until(wake_at) => {}
@@ -230,6 +234,8 @@ impl Task {
             Command::Fail(key, error) => self.end(key, Err(error)),
             Command::Replace(record) => self.replace(record),
             Command::Describe(reply) => drop(reply.send(self.view())),
+            Command::Cover(cover) => self.cover(cover),
+            Command::Stay(until) => self.commits.covering.stay(until),
         }
     }
 
@@ -255,6 +261,7 @@ impl Task {
         self.expire_leases(now);
         self.recall_unread(now);
         self.redrive();
+        self.replay(now);
         self.bury(now);
         self.deliver(now);
         self.pack(now);

@@ -5,7 +5,7 @@ use std::time::Instant;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use super::{partitions::Owned, streams::Member, task::Task};
+use super::{owned::Owned, streams::Member, task::Task};
 use crate::{
     bus::delivery::{Oldest, PartitionId},
     log::{LogTime, TopicPartition},

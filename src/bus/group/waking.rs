@@ -13,6 +13,8 @@ pub(super) struct Looks {
     pub(super) leases: Instant,
     /// Through the buffer, for what need not be kept.
     pub(super) buffer: Instant,
+    /// Set while there are no streams: until when one that comes back finds the group as it was.
+    pub(super) linger_until: Option<Instant>,
 }
 
 impl Looks {
@@ -21,6 +23,7 @@ impl Looks {
             unread: None,
             leases: now,
             buffer: now,
+            linger_until: None,
         }
     }
 }
@@ -37,10 +40,11 @@ impl Task {
                 .filter(|_| self.members.values().any(|member| !member.finishing)),
             self.release_at(),
             self.looks.unread,
-            self.linger_until,
+            self.looks.linger_until,
             self.lease_at(),
             self.graves.retry_at().filter(|_| self.moves.is_idle()),
             self.move_at(),
+            self.replay_at(),
             self.measure_at(),
             self.pack_due(),
             (!self.members.is_empty() && self.observing.is_none()).then_some(self.next_heartbeat),

@@ -1,7 +1,7 @@
 //! Deleting a group: its record says so, its tasks end wherever they run, then what it stood on is forgotten.
 //!
 //! ```text
-//! the record, deleted ─▶ streams end, replicas leave ─▶ offsets, moved/…, stands/…, tries/… forgotten ─▶ the record, forgotten
+//! the record, deleted ─▶ streams end, replicas leave ─▶ offsets, moved/…, stands/…, covers/…, tries/… forgotten ─▶ the record, forgotten
 //! ```
 //!
 //! From the first record on the group does not exist. Who dies on the way leaves the rest to whoever is asked next: for the same
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::GroupRecord;
 use crate::{
-    bus::{Bus, Inner, audit::Act, draining, resets, stands},
+    bus::{Bus, Inner, audit::Act, covers, draining, resets, stands},
     error::{Error, Reason, Result},
     log::LogTime,
     name::Group,
@@ -156,6 +156,9 @@ impl Inner {
             .await?;
         self.stands
             .remove_all(&self.stands.keys_under(&stands::keys_of(group)))
+            .await?;
+        self.covers
+            .remove_all(&self.covers.keys_under(&covers::keys_of(group)))
             .await?;
         self.notes.forget(group).await?;
         self.audit_deletion(group, record).await?;

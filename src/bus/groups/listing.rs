@@ -38,7 +38,7 @@ pub(super) type AllBounds = FxHashMap<TopicPartition, Bounds>;
 
 /// Answers of the log.
 #[derive(Default)]
-pub(in crate::bus) struct Answers {
+pub(in crate::bus) struct LogAnswers {
     committed: Fresh<Standing, Option<i64>>,
     times: Fresh<(TopicPartition, i64), LogTime>,
 }

@@ -35,6 +35,8 @@ pub(in crate::bus) struct GroupRecord {
     pub(in crate::bus) reset: Option<Arc<ActiveReset>>,
     /// The one that was finished last.
     pub(in crate::bus) last_reset: Option<String>,
+    /// The replay that runs beside its deliveries.
+    pub(in crate::bus) replay: Option<String>,
     /// That it was deleted, or the last one of its name before it.
     pub(in crate::bus) deletion: Option<Arc<Deletion>>,
 }
@@ -77,6 +79,7 @@ impl GroupRecord {
             start: Some(start),
             reset: None,
             last_reset: None,
+            replay: None,
             deletion: None,
         }
     }
@@ -124,6 +127,8 @@ struct Stored {
     reset: Option<ActiveReset>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_reset: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replay: Option<String>,
     deletion: Option<Deletion>,
 }
 
@@ -163,6 +168,7 @@ impl Row for GroupRecord {
             start: self.start.as_ref().map(|start| start.iter().map(place).collect()),
             reset: self.reset.as_deref().cloned(),
             last_reset: self.last_reset.clone(),
+            replay: self.replay.clone(),
             deletion: self.deletion.as_deref().cloned(),
         };
         serde_json::to_vec(&stored).unwrap_or_default()
@@ -190,6 +196,7 @@ impl Row for GroupRecord {
             start: stored.start.map(at_places).transpose()?,
             reset: stored.reset.map(Arc::new),
             last_reset: stored.last_reset,
+            replay: stored.replay,
             deletion: stored.deletion.map(Arc::new),
         })
     }
@@ -236,6 +243,7 @@ mod tests {
             start: start.map(|offset| vec![(partition(2), offset)]),
             reset: None,
             last_reset: None,
+            replay: Some("p".to_owned()),
             deletion: None,
         }
     }

@@ -22,6 +22,8 @@ pub enum Target {
     ShiftBy(i64),
     /// At these; partitions not named are not moved.
     Positions(Vec<(TopicPartition, i64)>),
+    /// Where a snapshot stands, by its name; partitions of other topics are not moved.
+    Snapshot(String),
     /// Where another group stands; partitions in which it has committed nothing are not moved.
     CommittedBy(Group),
     /// Where the group stood before a reset.
@@ -66,6 +68,13 @@ impl Inner {
                     .iter()
                     .map(|partition| named.get(partition).copied())
                     .collect()
+            }
+            Target::Snapshot(name) => {
+                let field = "target.snapshot";
+                let name = name
+                    .parse()
+                    .map_err(|rule: String| Error::fault(Reason::RequestInvalid, field, rule))?;
+                self.snapshot_positions(&name, &partitions, field).await?
             }
             Target::CommittedBy(group) => self.committed_by(group, &partitions).await?,
             Target::UndoReset(id) => {

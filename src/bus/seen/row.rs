@@ -15,11 +15,14 @@ pub(in crate::bus) type SeenTable = Table<SeenRow>;
 
 /// Of more partitions than this, a replica tells of the first only, so that a row stays below the size of an event.
 const MOST_PARTITIONS: usize = 2_000;
+const LISTENS: &str = "listens";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::bus) enum SeenRow {
     /// The replica lives, and nothing has changed that it has not written.
     Lives,
+    /// The same, and streams on it take commands.
+    Listens,
     /// It serves a group, and sees this of it.
     Serves(Arc<GroupView>),
 }
@@ -59,15 +62,19 @@ impl Row for SeenRow {
     }
 
     fn to_bytes(&self) -> Vec<u8> {
-        let view = match self {
-            Self::Lives => None,
-            Self::Serves(view) => Some(&**view),
+        let written = match self {
+            Self::Lives => serde_json::to_vec(&()),
+            Self::Listens => serde_json::to_vec(LISTENS),
+            Self::Serves(view) => serde_json::to_vec(&**view),
         };
-        serde_json::to_vec(&view).unwrap_or_default()
+        written.unwrap_or_default()
     }
 
     fn from_bytes(bytes: &[u8], _offset: i64) -> Result<Self> {
         let damaged = |error| Error::new(Reason::LogDamaged, format!("read what a replica sees: {error}"));
+        if serde_json::from_slice(bytes).is_ok_and(|word: &str| word == LISTENS) {
+            return Ok(Self::Listens);
+        }
         let view: Option<GroupView> = serde_json::from_slice(bytes).map_err(damaged)?;
         Ok(view.map_or(Self::Lives, |view| Self::Serves(Arc::new(view))))
     }
@@ -111,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_row_is_read_as_it_was_written() {
-        for written in [SeenRow::Lives, SeenRow::of(view())] {
+        for written in [SeenRow::Lives, SeenRow::Listens, SeenRow::of(view())] {
             assert_eq!(SeenRow::from_bytes(&written.to_bytes(), 0).expect("readable"), written);
         }
         assert!(SeenRow::from_bytes(b"other", 0).is_err());

@@ -7,7 +7,12 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::row::{SeenRow, SeenTable, key, place_of, sign_key};
-use crate::{bus::groups::Active, error::Result, log::LogTime, name::Group};
+use crate::{
+    bus::{commands::Instances, groups::Active},
+    error::Result,
+    log::LogTime,
+    name::Group,
+};
 
 const INTERVAL: Duration = Duration::from_secs(5);
 /// What a replica wrote that gave no sign of life for so long is removed.
@@ -20,6 +25,9 @@ const AT_ONCE: usize = 100;
 pub(super) struct Teller {
     pub(super) table: Arc<SeenTable>,
     pub(super) active: Arc<Active>,
+    pub(super) instances: Arc<Instances>,
+    #[expect(clippy::disallowed_types, reason = "guards a sequence of calls to the log, not data")]
+    pub(super) telling: Arc<tokio::sync::Mutex<()>>,
     pub(super) replica_id: String,
 }
 
@@ -48,9 +56,12 @@ impl Teller {
     }
 
     async fn tell(&self) -> Result<()> {
+        let _one_at_a_time = self.telling.lock().await;
         let mut rows = self.changed().await;
         let left: Vec<String> = self.no_longer_served().collect();
-        if self.active.running() > 0 {
+        if self.instances.are_some() {
+            rows.push((sign_key(&self.replica_id), SeenRow::Listens));
+        } else if self.active.running() > 0 {
             rows.push((sign_key(&self.replica_id), SeenRow::Lives));
         }
         for rows in rows.chunks(AT_ONCE) {
@@ -81,7 +92,7 @@ impl Teller {
 
     fn no_longer_served(&self) -> impl Iterator<Item = String> {
         let is_served = |group: &str| Group::new(group).is_ok_and(|group| self.active.get(&group).is_some());
-        let serves_none = self.active.running() == 0;
+        let serves_none = self.active.running() == 0 && !self.instances.are_some();
         let is_over = move |(key, ..): &(String, Arc<SeenRow>, LogTime)| match place_of(key) {
             Some((_, Some(group))) => !is_served(group),
             _ => serves_none,

@@ -141,7 +141,11 @@ impl Inner {
     }
 
     /// Commits where the group starts, if that is not done yet.
-    async fn finish_creation(&self, group: &Group, found: Arc<GroupRecord>) -> Result<Arc<GroupRecord>> {
+    pub(in crate::bus) async fn finish_creation(
+        &self,
+        group: &Group,
+        found: Arc<GroupRecord>,
+    ) -> Result<Arc<GroupRecord>> {
         let Some(start) = &found.start else { return Ok(found) };
         let commit = |(partition, offset): &(TopicPartition, i64)| Commit {
             partition: partition.clone(),

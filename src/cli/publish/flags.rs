@@ -75,7 +75,8 @@ impl EventFlags {
     }
 }
 
-fn read_data(argument: &str) -> Result<Vec<u8>> {
+/// Text, or the content of `@FILE` or of stdin (`@-`).
+pub(in crate::cli) fn read_data(argument: &str) -> Result<Vec<u8>> {
     let Some(path) = argument.strip_prefix('@') else {
         return Ok(argument.as_bytes().to_vec());
     };

@@ -2,7 +2,7 @@
 
 use crate::{
     cli::words,
-    proto::tidings::v1::{Position, Positions, Target, TopicPartition, target::To},
+    proto::tidings::v1::{Target, target::To},
 };
 
 pub(super) fn parse(text: &str) -> Result<Target, String> {
@@ -22,38 +22,17 @@ fn parse_other(text: &str) -> Result<To, String> {
     if let Some(group) = text.strip_prefix("group:") {
         return Ok(To::CommittedBy(group.to_owned()));
     }
+    if let Some(snapshot) = text.strip_prefix("snapshot:") {
+        return Ok(To::Snapshot(snapshot.to_owned()));
+    }
     if let Some(reset) = text.strip_prefix("undo:") {
         return Ok(To::UndoResetId(reset.to_owned()));
     }
     if text.contains('/') {
-        let positions: Option<_> = text.split(',').map(position).collect();
-        let positions = positions.ok_or("positions such as orders/0/17, several with commas")?;
-        return Ok(To::Positions(Positions { positions }));
+        return words::parse_positions(text).map(To::Positions);
     }
     words::parse_time(text).map(To::Time).map_err(|rule| {
-        format!("earliest, latest, +N, -N, group:NAME, undo:RESET_ID, TOPIC/PARTITION/OFFSET, or {rule}")
-    })
-}
-
-fn position(text: &str) -> Option<Position> {
-    let (partition, offset) = text.rsplit_once('/')?;
-    let TopicPartition { topic, partition } = parse_partition(partition).ok()?;
-    let offset = offset.parse().ok()?;
-    Some(Position {
-        topic,
-        partition,
-        offset,
-    })
-}
-
-pub(super) fn parse_partition(text: &str) -> Result<TopicPartition, String> {
-    let parts = text
-        .rsplit_once('/')
-        .and_then(|(topic, partition)| Some((topic, partition.parse().ok()?)));
-    let (topic, partition) = parts.ok_or("a topic and a partition such as orders/0")?;
-    Ok(TopicPartition {
-        topic: topic.to_owned(),
-        partition,
+        format!("earliest, latest, +N, -N, group:NAME, snapshot:NAME, undo:RESET_ID, TOPIC/PARTITION/OFFSET, or {rule}")
     })
 }
 
@@ -64,10 +43,7 @@ pub(super) fn text(target: Option<&Target>) -> String {
         Some(To::Latest(())) => "latest".to_owned(),
         Some(To::Time(time)) => time.to_string(),
         Some(To::ShiftBy(events)) => format!("{events:+}"),
-        Some(To::Positions(Positions { positions })) => {
-            let texts: Vec<String> = positions.iter().map(words::position).collect();
-            texts.join(",")
-        }
+        Some(To::Positions(positions)) => words::positions(positions),
         Some(To::Snapshot(name)) => format!("snapshot:{name}"),
         Some(To::CommittedBy(group)) => format!("group:{group}"),
         Some(To::UndoResetId(id)) => format!("undo:{id}"),
@@ -88,6 +64,7 @@ mod tests {
             "-70",
             "orders/0/17,a.b/12/0",
             "group:billing",
+            "snapshot:orders",
             "undo:01a2",
         ] {
             assert_eq!(parse(line).map(|target| text(Some(&target))).as_deref(), Ok(line));
@@ -105,6 +82,5 @@ mod tests {
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
-        assert!(parse_partition("orders").is_err() && parse_partition("orders/x").is_err());
     }
 }

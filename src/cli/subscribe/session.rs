@@ -6,7 +6,7 @@ use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::{Work, credit::Ledger, exec, retry::Backoff};
+use super::{Work, commands, credit::Ledger, exec, retry::Backoff};
 use crate::{
     cli::{
         client::Client,
@@ -66,9 +66,10 @@ impl<'w, 'a> Session<'w, 'a> {
         let open = Open {
             group: subscribe.group.clone(),
             topics: subscribe.topics.clone(),
-            start: subscribe.from.map(words::From::start),
+            start: subscribe.from.clone().map(words::From::start),
             credit: Some(self.ledger.open(self.work.remaining)),
             client_id: subscribe.client_id.clone(),
+            commands: subscribe.exec_command.is_some(),
             ..Open::default()
         };
         self.send(Frame::Open(open)).await;
@@ -101,6 +102,12 @@ impl<'w, 'a> Session<'w, 'a> {
                 }
             }
             Some(Told::Gap(gap)) => tell_gap(&gap),
+            Some(Told::Command(command)) => {
+                if let Some(shell) = &self.work.subscribe.exec_command {
+                    let reply = commands::answer(shell, command).await?;
+                    self.send(Frame::CommandReply(reply)).await;
+                }
+            }
             Some(Told::GroupChanged(changed)) => {
                 tell(format!(
                     "tidings: the group now has the topics {}",

@@ -2,18 +2,22 @@
 
 use std::{iter, time::SystemTime};
 
-use super::{caught_up, failing, gap, partition, position, progress, timestamp, waiting};
+use super::{
+    caught_up, commands, failing, gap, partition, position, progress,
+    sizing::{SMALLEST, check_size, estimate, first_part},
+    timestamp, waiting,
+};
 use crate::{
     bus::{
         AckReport, AssignmentChange, Delivery, Frame, GroupSettings, Heartbeat, Item, LossReason, OldestUnacked, OnGap,
         Opened, ReadEvents,
         delivery::{Credit, CreditMode, RetryPolicy, Verdict},
     },
-    error::{Error, Reason, Result},
+    error::{Error, Result},
     grpc::size::{Size, Sizes},
     log::TopicPartition,
     proto::{
-        lean::{Encoded, EventsWriter, ReadResponse, SubscribeResponse},
+        lean::{Encoded, EventsWriter, SubscribeResponse},
         tidings::v1::{self as wire, subscribe_response},
     },
 };
@@ -50,10 +54,17 @@ pub(in crate::grpc) fn subscribe_response(frame: Frame, parts: &FrameParts) -> M
             settings,
             retry,
         } => Out::GroupChanged(group_changed(revision, &settings, &retry)),
-        Frame::ResetApplied { reset_id, positions } => Out::ResetApplied(wire::ResetApplied {
+        Frame::ResetApplied {
             reset_id,
+            epoch,
+            positions,
+        } => Out::ResetApplied(wire::ResetApplied {
+            reset_id,
+            group_epoch: epoch,
             positions: positions.iter().map(|(at, offset)| position(at, *offset)).collect(),
         }),
+        Frame::Command(command) => Out::Command(commands::command(&command)),
+        Frame::CommandFault { command_id, fault } => Out::CommandFault(commands::fault(command_id, fault)),
         Frame::Drain(deadline) => Out::Drain(wire::Drain {
             deadline: Some(crate::grpc::duration(deadline)),
         }),
@@ -61,10 +72,14 @@ pub(in crate::grpc) fn subscribe_response(frame: Frame, parts: &FrameParts) -> M
     Box::new(iter::once(Ok(wire::SubscribeResponse { frame: Some(frame) }.into())))
 }
 
+/// The most events in a message: a client works on the first ones while the next are written.
+const AT_ONCE: usize = 64;
+
 fn deliveries_messages(deliveries: Vec<Delivery>, bytes: Size) -> Messages<SubscribeResponse, Oversized> {
     let mut written = 0;
     Box::new(iter::from_fn(move || {
-        let part = first_part(&deliveries[written..], bytes, delivery_size)?;
+        let left = &deliveries[written..];
+        let part = first_part(&left[..left.len().min(AT_ONCE)], bytes, delivery_size)?;
         written += part.len();
         Some(deliveries_message(part, bytes.limit))
     }))
@@ -87,63 +102,37 @@ fn delivery_size(delivery: &Delivery) -> usize {
     estimate(delivery.item(), &delivery.partition)
 }
 
-/// Messages with the events of a reader.
-pub(in crate::grpc) fn read_events(events: ReadEvents, bytes: Size) -> Messages<ReadResponse> {
+/// Messages with the events of a reader, each as what `finish` makes of it.
+pub(in crate::grpc) fn read_events(
+    events: ReadEvents,
+    bytes: Size,
+    finish: fn(EventsWriter) -> Encoded,
+) -> Messages<Encoded> {
     let mut written = 0;
     Box::new(iter::from_fn(move || {
         let size = |item: &&Item| estimate(item, &events.partition);
         let left: Vec<&Item> = events.items().skip(written).take(bytes.target / SMALLEST + 1).collect();
         let part = first_part(&left, bytes, size)?;
         written += part.len();
-        Some(read_message(part, &events.partition, bytes.limit))
+        Some(read_message(part, &events.partition, (bytes.limit, finish)))
     }))
 }
 
-fn read_message(part: &[&Item], partition: &TopicPartition, max_bytes: usize) -> Result<ReadResponse> {
+fn read_message(
+    part: &[&Item],
+    partition: &TopicPartition,
+    (max_bytes, finish): (usize, fn(EventsWriter) -> Encoded),
+) -> Result<Encoded> {
     let bytes = part.iter().map(|item| estimate(item, partition)).sum();
     let mut written = EventsWriter::with_capacity(bytes);
     for item in part {
         written.read(&read_event(item, partition), &item.event);
     }
-    let message = written.into_read_events();
+    let message = finish(written);
     if let [item] = part {
         check_size(item, partition, &message, max_bytes)?;
     }
     Ok(message)
-}
-
-/// As many as make a message of about the target size, at least one; `None` = there are none.
-fn first_part<T>(items: &[T], bytes: Size, size: impl Fn(&T) -> usize) -> Option<&[T]> {
-    let mut filled = 0;
-    let fits = |item: &&T| {
-        filled += size(item);
-        filled <= bytes.target
-    };
-    let fitting = items.iter().take_while(fits).count();
-    (!items.is_empty()).then(|| &items[..fitting.max(1)])
-}
-
-/// No event counts for less.
-const SMALLEST: usize = 256;
-
-/// More than the event takes on the wire: framing of an attribute costs less than half of what its header does, and 64 more.
-fn estimate(item: &Item, partition: &TopicPartition) -> usize {
-    let raw = item.size as usize;
-    raw + raw / 8 + partition.topic.as_str().len() + SMALLEST
-}
-
-/// Only a part of one event can be too large: the target is half the limit.
-fn check_size(item: &Item, partition: &TopicPartition, message: &Encoded, max_bytes: usize) -> Result<()> {
-    if item.size as usize * 2 < max_bytes || message.len() <= max_bytes {
-        return Ok(());
-    }
-    let (topic, number) = (&partition.topic, partition.partition);
-    let text = format!(
-        "the event at {topic}/{number} offset {} needs a message of {} bytes; this client takes {max_bytes} (max_frame_bytes)",
-        item.offset,
-        message.len()
-    );
-    Err(Error::new(Reason::EventTooLarge, text))
 }
 
 /// All but the event, which is written from the item.
@@ -157,6 +146,7 @@ fn delivery(delivery: &Delivery) -> wire::Delivery {
         log_time: Some(timestamp(item.log_time)),
         size: item.size,
         failures: delivery.failures,
+        replay_id: delivery.replay_id().unwrap_or_default().into(),
         reset_id: delivery.reset_id().unwrap_or_default().into(),
         redrive_id: delivery.redrive_id().unwrap_or_default().into(),
         fault: fault(item),
@@ -175,7 +165,7 @@ fn read_event(item: &Item, partition: &TopicPartition) -> wire::ReadEvent {
     }
 }
 
-fn fault(item: &Item) -> Option<wire::DecodeFault> {
+pub(super) fn fault(item: &Item) -> Option<wire::DecodeFault> {
     item.fault.as_ref().map(|fault| wire::DecodeFault {
         field: fault.field.clone(),
         rule: fault.rule.clone(),
@@ -188,6 +178,7 @@ fn opened(opened: Opened, parts: &FrameParts) -> wire::Opened {
         replica_id: parts.replica_id.clone(),
         group_revision: opened.revision,
         group_created: opened.created,
+        group_epoch: opened.epoch,
         topics: opened.settings.topics.iter().map(ToString::to_string).collect(),
         on_gap: on_gap(opened.settings.on_gap).into(),
         undecodable: failing::wire_undecodable(opened.settings.undecodable).into(),

@@ -1,4 +1,4 @@
-//! What a client opens streams with, checked; what this version does not act on is refused.
+//! What a client opens streams with, checked.
 
 use std::time::Duration;
 
@@ -21,7 +21,6 @@ const MAX_CLIENT_ID: usize = 200;
 
 /// The options of a stream, and the largest message it takes.
 pub(in crate::grpc) fn open(open: wire::Open) -> Result<(OpenOptions, usize)> {
-    refuse_not_built(&open)?;
     if open.client_id.chars().count() > MAX_CLIENT_ID {
         return Err(invalid(
             "open.client_id",
@@ -56,16 +55,9 @@ pub(in crate::grpc) fn open(open: wire::Open) -> Result<(OpenOptions, usize)> {
         credit_mode: credit_mode(open.credit_mode)?,
         client_id: open.client_id,
         heartbeat_interval: heartbeat,
+        commands: open.commands.then_some(frame_bytes),
     };
     Ok((options, frame_bytes))
-}
-
-fn refuse_not_built(open: &wire::Open) -> Result<()> {
-    let set = [(open.commands, "open.commands")];
-    match set.into_iter().find(|(is_set, _)| *is_set) {
-        Some((_, field)) => Err(Error::not_built(field)),
-        None => Ok(()),
-    }
 }
 
 fn frame_bytes(bytes: i32) -> Result<usize> {

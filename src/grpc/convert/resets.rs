@@ -3,7 +3,7 @@
 use super::{invalid, log_time, positions, timestamp, topic};
 use crate::{
     bus::{PartitionMove, PlanReset, ResetInfo, ResetPlan, ResetState, Target, Whose},
-    error::{Error, Result},
+    error::Result,
     log::TopicPartition,
     name::Group,
     proto::tidings::v1::{self as wire, target::To},
@@ -41,7 +41,7 @@ fn target(target: Option<wire::Target>) -> Result<Target> {
         Some(To::ShiftBy(0)) => return Err(invalid("target.shift_by", "is not 0")),
         Some(To::ShiftBy(events)) => Target::ShiftBy(events),
         Some(To::Positions(at)) => Target::Positions(positions(at)?),
-        Some(To::Snapshot(_)) => return Err(Error::not_built("target.snapshot")),
+        Some(To::Snapshot(name)) => Target::Snapshot(name),
         Some(To::CommittedBy(group)) => Target::CommittedBy(Group::new(&group)?),
         Some(To::UndoResetId(id)) => Target::UndoReset(id),
     })
@@ -57,6 +57,7 @@ fn wire_target(target: &Target) -> wire::Target {
         Target::Positions(places) => To::Positions(wire::Positions {
             positions: places.iter().map(at).collect(),
         }),
+        Target::Snapshot(name) => To::Snapshot(name.clone()),
         Target::CommittedBy(group) => To::CommittedBy(group.to_string()),
         Target::UndoReset(id) => To::UndoResetId(id.clone()),
     };

@@ -5,7 +5,7 @@ use tonic_types::StatusExt as _;
 use super::*;
 use crate::{bus::Run, error::Fault};
 
-const ALL: [Reason; 25] = [
+const ALL: [Reason; 34] = [
     Reason::EventInvalid,
     Reason::EventTooLarge,
     Reason::RequestInvalid,
@@ -18,6 +18,7 @@ const ALL: [Reason; 25] = [
     Reason::TopicNotFound,
     Reason::GroupNotFound,
     Reason::DeadLetterNotFound,
+    Reason::InstanceNotFound,
     Reason::TopicExists,
     Reason::GroupConflict,
     Reason::GroupInUse,
@@ -30,6 +31,14 @@ const ALL: [Reason; 25] = [
     Reason::DeadlineExceeded,
     Reason::NotBuilt,
     Reason::LogDamaged,
+    Reason::StoreUnavailable,
+    Reason::StoreNotSet,
+    Reason::StoreDamaged,
+    Reason::SnapshotNotFound,
+    Reason::SnapshotActive,
+    Reason::CheckpointNotFound,
+    Reason::CheckpointConflict,
+    Reason::EpochStale,
     Reason::Internal,
 ];
 

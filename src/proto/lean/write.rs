@@ -10,7 +10,7 @@ use crate::{
     event::{Data, Event, SPEC_VERSION, Value, attribute, timestamp},
     proto::{
         event::timestamp_to,
-        tidings::v1::{self as wire, Delivery, ReadEvent},
+        tidings::v1::{self as wire, Delivery, KeyState, ReadEvent},
     },
 };
 
@@ -62,6 +62,12 @@ impl From<wire::ReadResponse> for Encoded {
     }
 }
 
+impl From<wire::RestoreResponse> for Encoded {
+    fn from(message: wire::RestoreResponse) -> Self {
+        Self(message.encode_to_vec().into())
+    }
+}
+
 /// Writes one message with many events.
 pub struct EventsWriter(Vec<u8>);
 
@@ -81,6 +87,11 @@ impl EventsWriter {
         self.add(read, READ_EVENT, event);
     }
 
+    /// Adds the state that this event is; the state's own event is unset.
+    pub fn state(&mut self, state: &KeyState, event: &Event) {
+        self.add(state, STATE_EVENT, event);
+    }
+
     fn add(&mut self, head: &impl Message, field: u32, event: &Event) {
         nested(&mut self.0, 1, KIBIBYTES, |out| {
             head.encode_raw(out);
@@ -98,6 +109,16 @@ impl EventsWriter {
         self.framed(READ_EVENTS)
     }
 
+    /// The whole as `RestoreResponse.restore_state`.
+    pub fn into_restore_state(self) -> Encoded {
+        self.framed(RESTORE_STATE)
+    }
+
+    /// The whole as `RestoreResponse.read_events`.
+    pub fn into_restored_events(self) -> Encoded {
+        self.framed(RESTORE_EVENTS)
+    }
+
     fn framed(mut self, field: u32) -> Encoded {
         let mut head = Vec::with_capacity(8);
         encode_key(field, WireType::LengthDelimited, &mut head);
@@ -112,6 +133,10 @@ const SUBSCRIBE_DELIVERIES: u32 = 2;
 const READ_EVENTS: u32 = 1;
 const DELIVERY_EVENT: u32 = 7;
 const READ_EVENT: u32 = 4;
+// Fields of state.proto.
+const RESTORE_STATE: u32 = 1;
+const RESTORE_EVENTS: u32 = 4;
+const STATE_EVENT: u32 = 5;
 
 /// How many bytes the length of most events takes, and of most attributes.
 const KIBIBYTES: usize = 2;

@@ -21,7 +21,7 @@ from grpc_status import rpc_status
 sys.path.insert(0, str(Path(__file__).parent / "stubs"))
 
 from ce.cloudevents.v1.cloudevents_pb2 import CloudEvent, CloudEventBatch
-from tidings.v1 import publisher_pb2, publisher_pb2_grpc, subscriber_pb2, subscriber_pb2_grpc
+from tidings.v1 import commands_pb2, commands_pb2_grpc, publisher_pb2, publisher_pb2_grpc, subscriber_pb2, subscriber_pb2_grpc
 
 # Reasons after which the same call may succeed, unchanged.
 TRY_AGAIN = {"DRAINING", "LOG_UNAVAILABLE", "LOG_FULL", "LIMIT"}
@@ -42,6 +42,7 @@ class Bus:
         self.channel = grpc.insecure_channel(address)
         self.publisher = publisher_pb2_grpc.PublisherServiceStub(self.channel)
         self.subscriber = subscriber_pb2_grpc.SubscriberServiceStub(self.channel)
+        self.commands = commands_pb2_grpc.CommandServiceStub(self.channel)
 
     def publish(self, *events, topic="", timeout=30):
         """Returns the events' positions once all of them are durable. Tries until the timeout."""
@@ -61,19 +62,28 @@ class Bus:
         for response in self.subscriber.Read(request, timeout=timeout):
             yield from response.read_events.events
 
-    def subscribe(self, group, *topics, client_id="", timeout=None):
-        """Joins a group: its streams share the events of the topics."""
-        opening = subscriber_pb2.Open(group=group, topics=topics, client_id=client_id)
+    def subscribe(self, group, *topics, client_id="", timeout=None, on_command=None):
+        """Joins a group: its streams share the events of the topics. `on_command` is called with each command; what it returns, a
+        message or None, is the answer, and what it raises says that it failed."""
+        opening = subscriber_pb2.Open(group=group, topics=topics, client_id=client_id, commands=on_command is not None)
         opening.credit.events = 100
         opening.credit_mode = subscriber_pb2.CREDIT_MODE_ON_SETTLE
-        return Stream(self.subscriber, opening, timeout)
+        return Stream(self.subscriber, opening, timeout, on_command)
+
+    def send_command(self, group, name, payload=None, timeout=30):
+        """Tells all instances of a group what to do; yields what becomes of it at each."""
+        request = commands_pb2.SendCommandRequest(name=name, group=group)
+        if payload:
+            request.payload.Pack(payload)
+        yield from self.commands.SendCommand(request, timeout=timeout, wait_for_ready=True)
 
 
 class Stream:
     """Deliveries of a group. Ack each when its work is done; what is not acked comes again, here or elsewhere."""
 
-    def __init__(self, subscriber, opening, timeout):
+    def __init__(self, subscriber, opening, timeout, on_command):
         self.subscriber, self.opening, self.timeout = subscriber, opening, timeout
+        self.on_command = on_command
         self.frames, self.closed = None, False
 
     def __iter__(self):
@@ -86,6 +96,8 @@ class Stream:
                     for delivery in response.deliveries.deliveries:
                         if not self.closed:  # Those after `close` go to another stream of the group.
                             yield delivery
+                    if response.HasField("command"):
+                        self.answer(response.command)
                     # The server is about to stop. Everything it sent is settled by now: have that committed, then open elsewhere.
                     if response.HasField("drain"):
                         frames.put(None)
@@ -96,6 +108,15 @@ class Stream:
                 wait_to_retry(error)
             finally:
                 frames.put(None)  # Nobody waits for frames of a stream that has ended.
+
+    def answer(self, command):
+        reply = subscriber_pb2.CommandReply(command_id=command.command_id)
+        try:
+            if (message := self.on_command(command)) is not None:
+                reply.payload.Pack(message)
+        except Exception as failure:
+            reply.status.code, reply.status.message = grpc.StatusCode.UNKNOWN.value[0], str(failure)
+        self.send(command_reply=reply)
 
     def ack(self, delivery):
         self.send(ack=subscriber_pb2.Ack(delivery_ids=[delivery.id]))

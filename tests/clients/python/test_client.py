@@ -2,6 +2,7 @@
 
 import sys
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -94,6 +95,28 @@ class ClientTest(unittest.TestCase):
                 stream.close()
         # An ack that was on its way when the server went may not have counted: at least once, and in order.
         self.assertEqual(sorted(set(seen), key=seen.index), ["before", "after"])
+
+    def test_a_subscriber_answers_commands_beside_its_events(self):
+        def on_command(command):
+            if command.name != "version":
+                raise ValueError(f"no such command: {command.name}")
+            return struct_pb2.Value(string_value="1.2")
+
+        self.bus.publish(order("0"))
+        stream = self.bus.subscribe("billing", ORDERS, client_id="one", timeout=SOON, on_command=on_command)
+        deliveries = iter(stream)
+        next(deliveries)  # It is open.
+        with ThreadPoolExecutor() as pool:
+            reading = pool.submit(list, deliveries)
+            told = [answer for name in ("version", "fly") for answer in self.bus.send_command("billing", name)]
+            stream.close()
+            reading.result()
+        version = struct_pb2.Value()
+        self.assertTrue(told[0].payload.Unpack(version))
+        self.assertEqual(version.string_value, "1.2")
+        self.assertEqual([answer.instance.client_id for answer in told], ["one", "one"])
+        self.assertEqual([answer.status.code for answer in told], [0, grpc.StatusCode.UNKNOWN.value[0]])
+        self.assertEqual(told[1].status.message, "no such command: fly")
 
     def test_a_refusal_says_why(self):
         with self.assertRaises(grpc.RpcError) as refused:

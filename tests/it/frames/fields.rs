@@ -10,10 +10,6 @@ fn opening(change: Change) -> Open {
     open
 }
 
-fn start(at: At) -> Option<Start> {
-    Some(Start { at: Some(at) })
-}
-
 fn retry(open: &mut Open) -> &mut Retry {
     open.retry.get_or_insert_default()
 }
@@ -72,19 +68,4 @@ async fn group_names_against_the_rule_are_refused() {
     }
     server.subscribe(open(&"g".repeat(200))).await;
     server.subscribe(open("Group._-1")).await;
-}
-
-#[tokio::test]
-async fn fields_of_open_that_are_not_built_are_refused_by_name() {
-    let server = Server::start().await;
-    let cases: [(&str, Change); 3] = [
-        ("commands", |open| open.commands = true),
-        ("snapshot", |open| open.start = start(At::Snapshot("s".into()))),
-        ("checkpoint", |open| open.start = start(At::Checkpoint("c".into()))),
-    ];
-    for (named, change) in cases {
-        let ended = end_of_open(&server, opening(change)).await;
-        let refusal = refused(ended, Code::Unimplemented, "NOT_SUPPORTED");
-        assert!(refusal.message().contains(named), "{named}: {}", refusal.message());
-    }
 }

@@ -6,10 +6,11 @@ use tidings::proto::{
         cloud_event::{CloudEventAttributeValue, Data, cloud_event_attribute_value::Attr},
     },
     tidings::v1::{
-        Ack, AckResult, Close, Credit, Deliveries, Delivery, Heartbeat, Open, Opened, Position, PublishRequest,
-        ReadEvent, ReadEvents, ReadRequest, ReadResponse, SubscribeRequest, SubscribeResponse,
-        offset_service_client::OffsetServiceClient, publisher_service_client::PublisherServiceClient,
-        read_response::Frame as ReadFrame, subscribe_request::Frame as Sent, subscribe_response::Frame,
+        Ack, AckResult, Close, Command, CommandReply, Credit, Deliveries, Delivery, Heartbeat, Open, Opened, Position,
+        PublishRequest, ReadEvent, ReadEvents, ReadRequest, ReadResponse, SubscribeRequest, SubscribeResponse,
+        command_service_client::CommandServiceClient, offset_service_client::OffsetServiceClient,
+        publisher_service_client::PublisherServiceClient, read_response::Frame as ReadFrame,
+        replay_service_client::ReplayServiceClient, subscribe_request::Frame as Sent, subscribe_response::Frame,
         subscriber_service_client::SubscriberServiceClient, system_service_client::SystemServiceClient,
         topic_service_client::TopicServiceClient,
     },
@@ -41,6 +42,14 @@ impl Server {
 
     pub(crate) fn groups(&self) -> OffsetServiceClient<Channel> {
         OffsetServiceClient::new(self.channel())
+    }
+
+    pub(crate) fn commands(&self) -> CommandServiceClient<Channel> {
+        CommandServiceClient::new(self.channel())
+    }
+
+    pub(crate) fn replays(&self) -> ReplayServiceClient<Channel> {
+        ReplayServiceClient::new(self.channel())
     }
 
     pub(crate) fn system(&self) -> SystemServiceClient<Channel> {
@@ -155,6 +164,14 @@ pub(crate) fn open(group: &str) -> Open {
             bytes: 0,
         }),
         ..Default::default()
+    }
+}
+
+/// The same, with credit for so many.
+pub(crate) fn open_with_credit(group: &str, events: i64) -> Open {
+    Open {
+        credit: Some(Credit { events, bytes: 0 }),
+        ..open(group)
     }
 }
 
@@ -278,6 +295,23 @@ impl Subscription {
             _ => None,
         })
         .await
+    }
+
+    /// The next command; other frames passed over.
+    pub(crate) async fn command(&mut self) -> Command {
+        self.until("a command", |frame| match frame {
+            Frame::Command(command) => Some(command),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Answers a command with OK and nothing else.
+    pub(crate) fn reply_ok(&self, command: &Command) {
+        self.send(Sent::CommandReply(CommandReply {
+            command_id: command.command_id.clone(),
+            ..Default::default()
+        }));
     }
 
     pub(crate) async fn ack_result(&mut self) -> AckResult {

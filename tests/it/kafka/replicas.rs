@@ -3,11 +3,14 @@
 #![expect(clippy::print_stderr, reason = "what was measured, for those who look")]
 
 mod checker;
+mod checkpoints;
+mod commands;
 mod consumer;
 mod creation;
 mod deleting;
 mod load;
 mod looking;
+mod replays;
 mod resets;
 mod witness;
 

@@ -49,22 +49,6 @@ async fn what_a_read_cannot_mean_is_refused_by_name() {
     );
 }
 
-#[tokio::test]
-async fn what_is_not_built_is_refused_by_name() {
-    let server = with_events(1).await;
-    for (named, request) in [
-        ("snapshot", from(At::Snapshot("s".into()))),
-        ("checkpoint", from(At::Checkpoint("c".into()))),
-    ] {
-        let refusal = refused(
-            read_result(&server, request).await,
-            Code::Unimplemented,
-            "NOT_SUPPORTED",
-        );
-        assert!(refusal.message().contains(named), "{}", refusal.message());
-    }
-}
-
 async fn read_result(server: &Server, request: ReadRequest) -> Result<Vec<ReadEvent>, tonic::Status> {
     server.read(request).await?.rest().await
 }

@@ -57,10 +57,6 @@ async fn a_plan_that_cannot_be_made_is_named_with_its_field() {
         .await
         .expect_err("a group");
     assert_eq!(fields(&nobody), ["target.committed_by"]);
-    let snapshot = try_plan(&server, to(To::Snapshot("s".to_owned())))
-        .await
-        .expect_err("not built");
-    assert_eq!(reason_of(&snapshot), "NOT_SUPPORTED");
 }
 
 #[tokio::test]

@@ -17,10 +17,14 @@ impl<P> Dispatch<P> {
             let Some(next) = self.scheduler.send_next_alone(now) else {
                 break;
             };
+            let is_replayed = next.1.replay().is_some();
             let (partition, sending) = put(stream, next, now, true);
             stream.has_room = send(id, sending);
             stream.reserved = false;
             self.partitions[partition].in_flight += 1;
+            if is_replayed {
+                self.replayed_sent(partition);
+            }
         }
         if !self.scheduler.has_alone() {
             self.unreserve();

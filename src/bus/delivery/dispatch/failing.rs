@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Dispatch, Out};
+use super::{Dispatch, Out, Outcome};
 use crate::bus::delivery::{
     Arrival, Doom, Grave, IdRange, Moment, Nack, PartitionId, RetryPolicy, Settled, StreamId, Tries, Why,
-    entry::EntryId,
+    entry::{EntryId, Origin},
 };
 
 impl<P> Dispatch<P> {
@@ -88,6 +88,7 @@ impl<P> Dispatch<P> {
 
     /// The next event that becomes a dead letter. Its offset does not move before `bury`.
     pub fn next_grave(&mut self) -> Option<Grave<'_, P>> {
+        self.pass_over();
         let (entry_id, entry) = self.scheduler.bury_next()?;
         self.partitions[entry.partition].in_flight += 1;
         Some(Grave {
@@ -95,7 +96,7 @@ impl<P> Dispatch<P> {
             partition: entry.partition,
             offset: entry.arrival.offset,
             key: entry.arrival.key,
-            letter: entry.letter,
+            letter: entry.letter(),
             tries: entry.tries,
             doom: entry.doom.as_deref()?,
             payload: &entry.arrival.payload,
@@ -110,7 +111,7 @@ impl<P> Dispatch<P> {
         if !self.scheduler.get(entry).is_some_and(is_it) {
             return false;
         }
-        let letter = self.scheduler.done(entry).and_then(|entry| entry.letter);
+        let letter = self.scheduler.done(entry).and_then(|entry| entry.letter());
         if let Some(partition) = self.partitions.get_mut(partition) {
             partition.in_flight = partition.in_flight.saturating_sub(1);
             if letter.is_none() {
@@ -127,7 +128,7 @@ impl<P> Dispatch<P> {
         let is_open = |partition: &super::Partition<P>| !partition.is_retired();
         if self.partitions.get(partition).is_some_and(is_open) {
             let mut entry = super::Entry::new(partition, arrival, Tries::default());
-            entry.letter = Some(letter);
+            entry.origin = Origin::Letter(letter);
             self.scheduler.redrive(entry, passes);
         }
     }
@@ -162,6 +163,9 @@ impl<P> Dispatch<P> {
     }
 
     fn doom(&mut self, out: Out, why: Why, words: &Doom) {
+        if out.is_replayed {
+            return self.give_up(out.entry, Outcome::Failed);
+        }
         let doom = Doom { why, ..words.clone() };
         self.scheduler.doom(out.entry, doom);
         self.changed(out.partition);

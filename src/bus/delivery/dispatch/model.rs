@@ -22,6 +22,7 @@ enum Step {
     Bury(usize),
     Quarantine(u64),
     Free(u64),
+    Cover(i64),
     Crash,
 }
 
@@ -40,6 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0usize..4).prop_map(Step::Bury),
         1 => (0u64..5).prop_map(Step::Quarantine),
         1 => (0u64..5).prop_map(Step::Free),
+        1 => (0i64..30).prop_map(Step::Cover),
         1 => Just(Step::Crash),
     ]
 }
@@ -56,6 +58,8 @@ struct Model {
     graves: Vec<(EntryId, i64, Option<u64>)>,
     keys: Vec<Option<u64>>,
     unsettled: BTreeSet<i64>,
+    /// Everything below was settled at once.
+    covered: i64,
     settled: BTreeMap<u64, Vec<i64>>,
     now: Instant,
 }
@@ -72,6 +76,7 @@ impl Model {
             graves: Vec::new(),
             keys: Vec::new(),
             unsettled: BTreeSet::new(),
+            covered: 0,
             settled: BTreeMap::new(),
             now: Instant::now(),
         }
@@ -96,7 +101,11 @@ impl Model {
     }
 
     fn settle(&mut self, offset: i64, key: Option<u64>) {
-        assert!(self.unsettled.remove(&offset));
+        // What was covered while it was being buried is settled already.
+        if !self.unsettled.remove(&offset) {
+            assert!(offset < self.covered);
+            return;
+        }
         if let Some(key) = key {
             self.settled.entry(key).or_default().push(offset);
         }
@@ -117,6 +126,30 @@ impl Model {
     fn nack(&mut self, n: usize, nack: &Nack) {
         let (stream, id, ..) = self.out.swap_remove(n % self.out.len());
         assert_eq!(self.dispatch.nack(stream, &one(id), nack, &self.moment()).count, 1);
+    }
+
+    /// Everything up to so many offsets above the committed one is done, whoever has it.
+    fn cover(&mut self, more: i64) {
+        let committed = self.dispatch.partition(self.partition).expect("assigned").committed;
+        let below = (committed + more).min(self.next());
+        self.covered = self.covered.max(below);
+        self.dispatch.settle_below(self.partition, below);
+        let had = std::mem::take(&mut self.out);
+        for (stream, id, offset, key) in had {
+            match offset < below {
+                false => self.out.push((stream, id, offset, key)),
+                true => {
+                    let late = self.dispatch.ack(stream, &one(id), Places::Unwanted);
+                    assert_eq!((late.count, late.faults[0].verdict), (0, Verdict::Settled));
+                }
+            }
+        }
+        let above = self.unsettled.split_off(&below);
+        for offset in std::mem::replace(&mut self.unsettled, above) {
+            if let Some(key) = self.keys[usize::try_from(offset).expect("small")] {
+                self.settled.entry(key).or_default().push(offset);
+            }
+        }
     }
 
     fn moment(&self) -> Moment {
@@ -184,6 +217,7 @@ impl Model {
             Step::Bury(n) if !self.graves.is_empty() => self.bury(n % self.graves.len()),
             Step::Quarantine(key) => self.dispatch.quarantine(self.partition, key),
             Step::Free(key) => self.dispatch.free(self.partition, key),
+            Step::Cover(more) => self.cover(more),
             Step::Crash => self.crash(),
             _ => {}
         }

@@ -1,6 +1,8 @@
 //! Laws of the whole: order per key, nothing lost, the committed offset behind everything unsettled, whatever streams do.
 
 mod model;
+#[path = "tests/replay_model.rs"]
+mod replay_model;
 
 use super::*;
 use crate::{
@@ -67,6 +69,48 @@ fn pump(dispatch: &mut Dispatch<(i64, Option<u64>)>) -> Sent {
         true
     });
     sent
+}
+
+#[test]
+fn what_is_covered_is_settled_wherever_it_is_and_its_keys_go_on() {
+    let mut dispatch = dispatch(4);
+    let partition = dispatch.assign(0);
+    let stream = dispatch.join(ledger(3, CreditMode::OnSettle), None, 1);
+    for (offset, key) in [(0, 1), (1, 1), (2, 2), (3, 1), (4, 1), (5, 3)] {
+        dispatch.arrive(partition, arrival(offset, Some(key)));
+    }
+    let sent = pump(&mut dispatch);
+    assert_eq!(sent.iter().map(|(.., offset)| *offset).collect::<Vec<_>>(), [0, 2]);
+    // One that failed waits for its turn, one is out, one waits behind its key, and the last is not let in yet.
+    dispatch.nack(stream, &one(sent[1].1), &again(), &moment());
+    assert_eq!(dispatch.settle_below(partition, 4), 4);
+    let view = dispatch.partition(partition).expect("assigned");
+    assert_eq!(
+        (view.committed, view.in_flight, dispatch.credit_left(stream).events),
+        (4, 0, 3)
+    );
+    assert_eq!(
+        (dispatch.settle_below(partition, 4), dispatch.tries(partition).len()),
+        (0, 0)
+    );
+    let late = dispatch.ack(stream, &one(sent[0].1), Places::Unwanted);
+    assert_eq!((late.count, late.faults[0].verdict), (0, Verdict::Settled));
+    let sent = pump(&mut dispatch);
+    assert_eq!(sent.iter().map(|(.., offset)| *offset).collect::<Vec<_>>(), [4, 5]);
+    // What has not arrived is covered too, and not sent when it does.
+    dispatch.settle_below(partition, 8);
+    (6..9).for_each(|offset| dispatch.arrive(partition, arrival(offset, None)));
+    assert_eq!(
+        pump(&mut dispatch)
+            .iter()
+            .map(|(.., offset)| *offset)
+            .collect::<Vec<_>>(),
+        [8]
+    );
+    assert_eq!(
+        dispatch.partition(partition).map(|view| (view.committed, view.next)),
+        Some((8, 9))
+    );
 }
 
 #[test]

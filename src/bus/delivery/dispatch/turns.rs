@@ -59,6 +59,7 @@ pub(super) fn put<'a, P>(
         partition: entry.partition,
         size: entry.arrival.size,
         until: None,
+        is_replayed: entry.replay().is_some(),
     };
     let sending = Sending {
         id: stream.send(out, now, alone),

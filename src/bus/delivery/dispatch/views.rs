@@ -16,12 +16,14 @@ impl<P> Dispatch<P> {
             .partitions
             .iter_mut()
             .flat_map(|(_, partition)| partition.payloads());
-        self.scheduler.payloads().chain(waiting)
+        let courses = self.replay.iter_mut().flat_map(|replay| replay.courses.values_mut());
+        let replayed = courses.flat_map(|course| course.partition.payloads());
+        self.scheduler.payloads().chain(waiting).chain(replayed)
     }
 
     /// When the first delayed event may go.
     pub fn next_due(&self) -> Option<Instant> {
-        self.scheduler.next_due()
+        self.scheduler.next_due().into_iter().chain(self.replay_due()).min()
     }
 
     /// What happened to events of the partition that are not settled, where something did; by offset.

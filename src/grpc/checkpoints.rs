@@ -1,0 +1,209 @@
+//! Checkpoints in StateService: bytes in, bytes out, lists and deletions.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream, stream::BoxStream};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{
+    Services,
+    asked::ANONYMOUS,
+    convert::{self, unexpected},
+    deadline::{self, bounded},
+    foreign,
+    page::{Page, token},
+    status::status,
+};
+use crate::{
+    bus::{Begun, CheckpointInfo, CheckpointRow, Download, NewCheckpoint, Upload, draining},
+    error::{Error, Reason, Result},
+    name::CheckpointName,
+    proto::tidings::v1::{
+        DeleteCheckpointRequest, DeleteCheckpointResponse, GetCheckpointRequest, GetCheckpointResponse,
+        ListCheckpointsRequest, ListCheckpointsResponse, PutCheckpointRequest, PutCheckpointResponse,
+        get_checkpoint_response::Frame as Sent, put_checkpoint_request::Frame,
+    },
+};
+
+/// A client that says nothing for so long is not waited for.
+const SILENCE: Duration = Duration::from_secs(60);
+
+pub(super) type Bytestream = BoxStream<'static, Result<GetCheckpointResponse, Status>>;
+
+/// What clients send, frame by frame.
+struct Frames {
+    frames: Streaming<PutCheckpointRequest>,
+    max_bytes: usize,
+    draining: CancellationToken,
+}
+
+pub(super) async fn put(
+    services: &Services,
+    request: Request<Streaming<PutCheckpointRequest>>,
+) -> Result<Response<PutCheckpointResponse>, Status> {
+    let end_at = deadline::end_of_stream(request.metadata());
+    let frames = Frames {
+        frames: request.into_inner(),
+        max_bytes: services.limits().max_request_bytes,
+        draining: services.bus().draining(),
+    };
+    let put = deadline::before(end_at, async {
+        let put = put_frames(services, frames).await;
+        put.map_err(|error| status(&error))
+    });
+    let checkpoint = Some(convert::checkpoint(&put.await?));
+    Ok(Response::new(PutCheckpointResponse { checkpoint }))
+}
+
+async fn put_frames(services: &Services, mut frames: Frames) -> Result<CheckpointInfo> {
+    let new = frames.header().await?;
+    match services.bus().put_checkpoint(new).await? {
+        Begun::Stored(info) => Ok(*info),
+        Begun::Upload(mut upload) => {
+            frames.pass_to(&mut upload).await?;
+            upload.finish().await
+        }
+    }
+}
+
+impl Frames {
+    async fn header(&mut self) -> Result<NewCheckpoint> {
+        match self.next().await? {
+            Some(Frame::Header(header)) => convert::new_checkpoint(header, ANONYMOUS),
+            Some(Frame::Data(_) | Frame::Finish(())) => Err(unexpected("the first frame is header, before any data")),
+            None => Err(unexpected("the first frame is header, and none came")),
+        }
+    }
+
+    async fn pass_to(&mut self, upload: &mut Upload) -> Result<()> {
+        loop {
+            match self.next().await? {
+                Some(Frame::Data(bytes)) => upload.write(self.checked(bytes)?).await?,
+                Some(Frame::Finish(())) => return Ok(()),
+                Some(Frame::Header(_)) => return Err(unexpected("header comes once, in the first frame")),
+                // A call that was cancelled ends like this too, and has not said everything.
+                None => return Err(unexpected("the last frame is finish: without it nothing is stored")),
+            }
+        }
+    }
+
+    fn checked(&self, bytes: Bytes) -> Result<Bytes> {
+        let (size, max) = (bytes.len(), self.max_bytes);
+        if size <= max {
+            return Ok(bytes);
+        }
+        let rule = format!("the frame has {size} bytes; limits.max_request_bytes = {max}");
+        Err(Error::fault(Reason::RequestTooLarge, "data", rule))
+    }
+
+    /// `None` = the client says no more.
+    async fn next(&mut self) -> Result<Option<Frame>> {
+        let silent = |_| unexpected("the next frame, or the end, comes within a minute");
+        let next = tokio::select! {
+            () = self.draining.cancelled() => return Err(draining()),
+            next = timeout(SILENCE, self.frames.message()) => next.map_err(silent)?,
+        };
+        match next {
+            Ok(None) => Ok(None),
+            Ok(Some(request)) => {
+                let frame = request.frame.ok_or_else(|| unexpected("a frame is header or data"));
+                frame.map(Some)
+            }
+            Err(broken) => {
+                let gone = || Error::new(Reason::DeadlineExceeded, "the client is gone; nothing was stored");
+                Err(foreign::unreadable(&broken, Reason::FrameUnexpected).unwrap_or_else(gone))
+            }
+        }
+    }
+}
+
+pub(super) async fn get(
+    services: &Services,
+    request: Request<GetCheckpointRequest>,
+) -> Result<Response<Bytestream>, Status> {
+    let end_at = deadline::end_of_stream(request.metadata());
+    let request = request.into_inner();
+    let begin = deadline::before(end_at, async {
+        let wanted = convert::checkpoint_ref(&request.name, request.generation);
+        let wanted = wanted.map_err(|error| status(&error))?;
+        let download = services.bus().read_checkpoint(&wanted).await;
+        download.map_err(|error| status(&error))
+    });
+    Ok(Response::new(deadline::cut(frames(begin.await?), end_at)))
+}
+
+fn frames(download: Download) -> Bytestream {
+    let first = Sent::Checkpoint(convert::checkpoint(download.info()));
+    let message = |frame| Ok(GetCheckpointResponse { frame: Some(frame) });
+    let data = stream::unfold(download, |mut download| async {
+        let next = download.next().await?;
+        Some((next, download))
+    });
+    let data = data.map(move |bytes| match bytes {
+        Ok(bytes) => message(Sent::Data(bytes)),
+        Err(error) => Err(status(&error)),
+    });
+    stream::iter([message(first)]).chain(data).boxed()
+}
+
+pub(super) async fn list(
+    services: &Services,
+    request: Request<ListCheckpointsRequest>,
+) -> Result<Response<ListCheckpointsResponse>, Status> {
+    let (metadata, _, request) = request.into_parts();
+    let listed = bounded(&metadata, services.limits().publish_timeout, async {
+        let page = Page::new(request.page_size, &request.page_token)?;
+        match request.name.as_str() {
+            "" => newest_of_each(services, &page).await,
+            name => generations(services, &CheckpointName::new(name, "name")?, &page).await,
+        }
+    });
+    listed.await.map(Response::new)
+}
+
+async fn newest_of_each(services: &Services, page: &Page) -> Result<ListCheckpointsResponse> {
+    let after = page
+        .after
+        .as_deref()
+        .map(|name| CheckpointName::new(name, "page_token"));
+    let mut rows = services
+        .bus()
+        .checkpoints(after.transpose()?.as_ref(), page.size + 1)
+        .await?;
+    let next_page_token = page.cut(&mut rows, |row| row.name().as_str());
+    Ok(response(&rows, next_page_token))
+}
+
+async fn generations(services: &Services, name: &CheckpointName, page: &Page) -> Result<ListCheckpointsResponse> {
+    let before = page.before()?.map(i64::cast_unsigned);
+    let mut rows = services.bus().generations(name, before, page.size + 1).await?;
+    let more = rows.len() > page.size;
+    rows.truncate(page.size);
+    let next_page_token = match rows.last() {
+        Some(last) if more => token(&last.generation().cast_signed().to_string()),
+        _ => String::new(),
+    };
+    Ok(response(&rows, next_page_token))
+}
+
+fn response(rows: &[CheckpointRow], next_page_token: String) -> ListCheckpointsResponse {
+    ListCheckpointsResponse {
+        checkpoints: rows.iter().map(convert::listed_checkpoint).collect(),
+        next_page_token,
+    }
+}
+
+pub(super) async fn delete(
+    services: &Services,
+    request: Request<DeleteCheckpointRequest>,
+) -> Result<Response<DeleteCheckpointResponse>, Status> {
+    let (metadata, _, request) = request.into_parts();
+    let deleted = bounded(&metadata, services.limits().publish_timeout, async {
+        let delete = convert::delete_checkpoint(request, ANONYMOUS)?;
+        services.bus().delete_checkpoint(delete).await
+    });
+    deleted.await.map(|()| Response::new(DeleteCheckpointResponse {}))
+}

@@ -1,0 +1,84 @@
+//! ReplayService: starting, stopping and looking at replays.
+
+use tonic::{Request, Response, Status};
+
+use super::{
+    Services,
+    asked::{self, ANONYMOUS},
+    convert,
+    deadline::bounded,
+    page::Page,
+};
+use crate::{
+    bus::StopReplay,
+    name::Group,
+    proto::tidings::v1::{
+        GetReplayRequest, GetReplayResponse, ListReplaysRequest, ListReplaysResponse, StartReplayRequest,
+        StartReplayResponse, StopReplayRequest, StopReplayResponse, replay_service_server::ReplayService,
+    },
+};
+
+#[tonic::async_trait]
+impl ReplayService for Services {
+    async fn start_replay(
+        &self,
+        request: Request<StartReplayRequest>,
+    ) -> Result<Response<StartReplayResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let started = bounded(&metadata, self.limits().publish_timeout, async {
+            self.bus()
+                .start_replay(convert::start_replay(request, ANONYMOUS)?)
+                .await
+        });
+        let replay = Some(convert::replay(&started.await?));
+        Ok(Response::new(StartReplayResponse { replay }))
+    }
+
+    async fn get_replay(&self, request: Request<GetReplayRequest>) -> Result<Response<GetReplayResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let found = bounded(&metadata, self.limits().publish_timeout, async {
+            self.bus().replay(&request.replay_id).await
+        });
+        let replay = Some(convert::replay(&found.await?));
+        Ok(Response::new(GetReplayResponse { replay }))
+    }
+
+    async fn list_replays(
+        &self,
+        request: Request<ListReplaysRequest>,
+    ) -> Result<Response<ListReplaysResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let listed = bounded(&metadata, self.limits().publish_timeout, async {
+            let page = Page::new(request.page_size, &request.page_token)?;
+            let group = (!request.group.is_empty())
+                .then(|| Group::new(&request.group))
+                .transpose()?;
+            let mut replays = self
+                .bus()
+                .replays(group.as_ref(), page.after.as_deref(), page.size + 1)
+                .await?;
+            let next_page_token = page.cut(&mut replays, |replay| &replay.row.id);
+            Ok((replays, next_page_token))
+        });
+        let (replays, next_page_token) = listed.await?;
+        Ok(Response::new(ListReplaysResponse {
+            replays: replays.iter().map(convert::listed_replay).collect(),
+            next_page_token,
+        }))
+    }
+
+    async fn stop_replay(&self, request: Request<StopReplayRequest>) -> Result<Response<StopReplayResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let stopped = bounded(&metadata, self.limits().publish_timeout, async {
+            asked::request_id(request.request_id)?;
+            let stop = StopReplay {
+                replay_id: request.replay_id,
+                reason: asked::reason(request.reason)?,
+                by: ANONYMOUS.to_owned(),
+            };
+            self.bus().stop_replay(stop).await
+        });
+        let replay = Some(convert::replay(&stopped.await?));
+        Ok(Response::new(StopReplayResponse { replay }))
+    }
+}
