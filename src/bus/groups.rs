@@ -3,8 +3,9 @@
 mod active;
 mod deleting;
 mod foreign;
-mod losses;
+mod lately;
 mod listing;
+mod losses;
 mod record;
 mod view;
 
@@ -18,7 +19,7 @@ pub use self::deleting::{DeleteGroup, OpenStreams};
 pub use self::view::{GroupInfo, GroupKind, GroupPartition, GroupStream, Served};
 pub(super) use self::{
     active::Active,
-    listing::LogAnswers,
+    lately::LogAnswers,
     losses::Losses,
     record::{ActiveReset, GroupRecord},
 };

@@ -71,9 +71,10 @@ impl Inner {
         }
     }
 
-    /// The offset that was kept of a group.
-    pub(super) fn kept_offset(&self, group: &Group, partition: &TopicPartition) -> Option<i64> {
-        Some(self.stands.known(&key(group, partition))?.offset)
+    /// The offset that was kept of a group, and when.
+    pub(super) fn kept_offset(&self, group: &Group, id: u64, partition: &TopicPartition) -> Option<(i64, LogTime)> {
+        let (stand, time) = self.stands.known_since(&key(group, partition))?;
+        (stand.id == id).then_some((stand.offset, time))
     }
 
     pub(super) async fn keep(&self, group: &Group, stands: impl Iterator<Item = Stand>) -> Result<()> {

@@ -1,6 +1,6 @@
 //! What lies beside the log: the object store of snapshots and checkpoints, and room for what does not fit into memory.
 
-use super::Inner;
+use super::{Bus, Inner};
 use crate::{
     error::{Error, Reason, Result},
     objects::Objects,
@@ -23,6 +23,13 @@ impl Stores {
     /// Temporary files.
     pub(super) fn scratch(&self) -> &Scratch {
         &self.scratch
+    }
+}
+
+impl Bus {
+    /// Whether snapshots and checkpoints can be kept.
+    pub fn has_store(&self) -> bool {
+        self.0.stores.objects.is_some()
     }
 }
 

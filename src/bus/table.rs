@@ -78,15 +78,20 @@ impl<R: Row> Table<R> {
     }
 
     pub(super) fn known(&self, key: &str) -> Option<Arc<R>> {
-        self.lock().get(key).map(|kept| Arc::clone(&kept.row))
+        self.known_since(key).map(|(row, _)| row)
+    }
+
+    /// With when it was written, by the log's clock.
+    pub(super) fn known_since(&self, key: &str) -> Option<(Arc<R>, LogTime)> {
+        self.lock().get(key).map(|kept| (Arc::clone(&kept.row), kept.time))
     }
 
     /// `None` only if no replica has written it.
     pub(super) async fn find(&self, key: &str) -> Result<Option<Arc<R>>> {
-        if let Some(row) = self.known(key) {
-            return Ok(Some(row));
+        match self.known(key) {
+            None => self.newest(key).await,
+            known => Ok(known),
         }
-        self.newest(key).await
     }
 
     /// As everything is that was written before this call.
@@ -97,16 +102,13 @@ impl<R: Row> Table<R> {
 
     /// All that is known now; ask `catch_up` first.
     pub(super) fn all(&self) -> Vec<(String, Arc<R>)> {
-        let rows = self.lock();
-        rows.iter()
-            .map(|(key, kept)| (key.clone(), Arc::clone(&kept.row)))
-            .collect()
+        self.list(None, |_| true, usize::MAX)
     }
 
     /// The rows whose keys begin so, each with when it was written by the log's clock.
     pub(super) fn under(&self, prefix: &str) -> Vec<(String, Arc<R>, LogTime)> {
-        let rows = self.lock();
-        let under = rows.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        let (rows, from) = (self.lock(), Bound::Included(prefix));
+        let under = rows.range::<str, _>((from, Bound::Unbounded));
         let under = under.take_while(|(key, _)| key.starts_with(prefix));
         let row = |(key, kept): (&String, &Kept<R>)| (key.clone(), Arc::clone(&kept.row), kept.time);
         under.map(row).collect()

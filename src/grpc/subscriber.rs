@@ -13,6 +13,7 @@ use super::{
     size::{DEFAULT_LIMIT, Sizes},
     status::status,
     subscribe_stream::{self, Outbound},
+    system::features,
 };
 use crate::{
     error::{Error, Reason, Result},
@@ -47,6 +48,7 @@ impl SubscriberService for Services {
             sizes: Sizes::new(self.bus(), max_frame_bytes),
             replica_id: self.bus().replica_id().to_owned(),
             max_credit: self.bus().settings().max_credit,
+            features: features(self.bus()),
         };
         let outbound = Outbound::new(subscription.frames, parts);
         self.0

@@ -3,7 +3,28 @@
 use tonic::{Request, Response, Status};
 
 use super::{Services, convert};
-use crate::proto::tidings::v1::{GetInfoRequest, GetInfoResponse, Limits, system_service_server::SystemService};
+use crate::{
+    bus::Bus,
+    proto::tidings::v1::{GetInfoRequest, GetInfoResponse, Limits, system_service_server::SystemService},
+};
+
+/// What there is beyond publishing, subscribing and reading, by name.
+const FEATURES: [&str; 7] = [
+    "commands",
+    "dead-letters",
+    "filters",
+    "patterns",
+    "replays",
+    "resets",
+    "restore",
+];
+/// What there is where an object store is configured.
+const WITH_STORE: [&str; 2] = ["checkpoints", "snapshots"];
+
+pub(super) fn features(bus: &Bus) -> Vec<String> {
+    let with_store = bus.has_store().then_some(WITH_STORE).into_iter().flatten();
+    FEATURES.into_iter().chain(with_store).map(str::to_owned).collect()
+}
 
 #[tonic::async_trait]
 impl SystemService for Services {
@@ -14,7 +35,7 @@ impl SystemService for Services {
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             replica_id: bus.replica_id().to_owned(),
             log_backend: self.0.log_backend.to_owned(),
-            features: Vec::new(),
+            features: features(bus),
             limits: Some(Limits {
                 max_event_bytes: number(bus.settings().max_event_bytes),
                 max_request_bytes: number(limits.max_request_bytes),

@@ -1,61 +1,86 @@
-//! A page of groups, looked at for little: what groups share is asked for once, what owners tell is not asked for again.
+//! A page of groups, looked at for little: what groups share is asked for once, what is known is not asked for again.
 //!
 //! | | from |
 //! |---|---|
 //! | where partitions begin and end | the log, once for all groups of the page |
 //! | where a group stands that is served | its owners, who told it within 5 s |
-//! | where another stands | the log; on a shared one at most every 30 s, as that takes a connection for each group |
+//! | where another stands | what the log said last, or what was kept when the group was left; the log is asked again meanwhile |
 //! | how old the next event is | the owner, or the record, read at most every 30 s however many groups stand there |
 
-use std::{
-    hash::Hash,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     GroupRecord,
-    view::{GroupPartition, Served, served},
+    lately::{Stale, Stood},
+    view::{GroupInfo, GroupPartition, Served, served},
 };
 use crate::{
-    bus::{Inner, age, seen::Sight},
+    bus::{
+        Inner, age,
+        seen::{Others, Sight},
+    },
     error::Result,
     log::{Bounds, LogTime, TopicPartition},
     name::Group,
 };
 
 /// What the log is asked at the same time.
-pub(super) const AT_ONCE: usize = 32;
-/// For so long an answer of the log is not asked for again.
-const FRESH: Duration = Duration::from_secs(30);
-/// At more answers than this, some 30 MB, all are forgotten.
-const MOST: usize = 200_000;
+const AT_ONCE: usize = 32;
 
-pub(super) type AllBounds = FxHashMap<TopicPartition, Bounds>;
-
-/// Answers of the log.
-#[derive(Default)]
-pub(in crate::bus) struct LogAnswers {
-    committed: Fresh<Standing, Option<i64>>,
-    times: Fresh<(TopicPartition, i64), LogTime>,
-}
+type AllBounds = FxHashMap<TopicPartition, Bounds>;
 
 /// A group of a page.
-pub(super) struct Listed {
-    pub(super) name: Group,
-    pub(super) record: Arc<GroupRecord>,
+struct Listed {
+    name: Group,
+    record: Arc<GroupRecord>,
+    /// Those that exist.
     partitions: Vec<TopicPartition>,
 }
 
-/// By the group and its record's version, and by what was kept of it, which changes when it was served since.
-type Standing = (u64, u64, TopicPartition, Option<i64>);
+/// The same, looked at.
+struct Seen {
+    group: Listed,
+    sights: Vec<Sight>,
+    rows: Vec<GroupPartition>,
+    /// Partitions of which the log should be asked again.
+    stale: Vec<TopicPartition>,
+}
 
 impl Inner {
+    /// These groups, and where they stand.
+    pub(super) async fn page(self: &Arc<Self>, listed: Vec<(Group, Arc<GroupRecord>)>) -> Result<Vec<GroupInfo>> {
+        let (listed, bounds) = self.with_bounds(listed).await?;
+        let (bounds, others) = (&bounds, &self.others());
+        let seen = stream::iter(listed).map(|group| self.see(group, others, bounds));
+        let seen: Vec<Seen> = seen.buffered(AT_ONCE).try_collect().await?;
+        let times = self.times_of(&seen).await;
+        let (mut page, mut stale) = (Vec::with_capacity(seen.len()), Vec::new());
+        for mut seen in seen {
+            let Listed { name, record, .. } = seen.group;
+            for row in &mut seen.rows {
+                row.lag_time = Next::of(row).time(&times).map_or(Duration::ZERO, age);
+                self.losses.warn(&name, row);
+            }
+            if !seen.stale.is_empty() {
+                stale.push(Stale {
+                    group: name.clone(),
+                    record: Arc::clone(&record),
+                    partitions: seen.stale,
+                });
+            }
+            page.push(self.group_info(name, (record, seen.rows), &seen.sights));
+        }
+        if !stale.is_empty() {
+            self.ask_again(stale);
+        }
+        Ok(page)
+    }
+
     /// Groups, each with its partitions that exist, and the bounds of all of these.
-    pub(super) async fn page(&self, listed: Vec<(Group, Arc<GroupRecord>)>) -> Result<(Vec<Listed>, AllBounds)> {
+    async fn with_bounds(&self, listed: Vec<(Group, Arc<GroupRecord>)>) -> Result<(Vec<Listed>, AllBounds)> {
         let (mut page, mut all) = (Vec::with_capacity(listed.len()), FxHashSet::default());
         for (name, record) in listed {
             let partitions = self.existing_partitions(&record.settings.topics).await?;
@@ -71,90 +96,94 @@ impl Inner {
         Ok((page, all.into_iter().zip(bounds).collect()))
     }
 
-    pub(super) async fn listed_partitions(
-        &self,
-        group: &Listed,
-        sights: &[Sight],
-        bounds: &AllBounds,
-    ) -> Result<Vec<GroupPartition>> {
-        let mut served = served(sights);
-        let mut committed = self.committed_lately(group, &served).await?;
+    async fn see(&self, group: Listed, others: &Others, bounds: &AllBounds) -> Result<Seen> {
+        let sights = self.sights(&group.name, others).await;
+        let mut served = served(&sights);
+        let (mut stands, stale) = self.standing(&group, &served, bounds).await?;
         let mut rows = Vec::with_capacity(group.partitions.len());
         for partition in &group.partitions {
             let Some(bounds) = bounds.get(partition).copied() else {
                 continue;
             };
-            let served = served.remove(partition);
-            let asked = committed.remove(partition).flatten();
+            let (served, stood) = (served.remove(partition), stands.remove(partition));
+            let committed = served.as_ref().map(|served| served.row.committed);
             rows.push(GroupPartition {
-                committed: served.as_ref().map(|served| served.row.committed).or(asked),
+                committed: committed.or(stood.and_then(|stood| stood.offset)),
                 partition: partition.clone(),
                 bounds,
                 lag_time: Duration::ZERO,
                 time_to_loss: None,
+                observed: served
+                    .as_ref()
+                    .map(|served| served.at)
+                    .or(stood.and_then(|stood| stood.at)),
                 served,
             });
         }
-        let next: Vec<Next> = rows.iter().map(Next::of).collect();
-        let ages = stream::iter(next).map(|next| self.age_of(next)).buffered(AT_ONCE);
-        let ages: Vec<Duration> = ages.collect().await;
-        for (row, age) in rows.iter_mut().zip(ages) {
-            row.lag_time = age;
-            self.losses.warn(&group.name, row);
-        }
-        Ok(rows)
+        Ok(Seen {
+            group,
+            sights,
+            rows,
+            stale,
+        })
     }
 
-    /// What the log has as committed in partitions that nobody serves, or had a moment ago: a group stands still there.
-    async fn committed_lately(
+    /// Where the group stands in partitions that nobody serves: on a log that takes a connection for each group to say so, as it
+    /// was lately; with those that should be asked again.
+    async fn standing(
         &self,
-        Listed {
-            name,
-            record,
-            partitions,
-        }: &Listed,
+        group: &Listed,
         served: &FxHashMap<TopicPartition, Served>,
-    ) -> Result<FxHashMap<TopicPartition, Option<i64>>> {
-        let known = self.log.is_shared().then_some(&self.answers.committed);
-        let key = |partition: &TopicPartition| {
-            let kept = self.kept_offset(name, partition);
-            (record.id, record.version, partition.clone(), kept)
-        };
-        let (mut committed, mut unknown) = (FxHashMap::default(), Vec::new());
-        for partition in partitions.iter().filter(|partition| !served.contains_key(*partition)) {
-            match known.and_then(|known| known.get(&key(partition))) {
-                Some(offset) => drop(committed.insert(partition.clone(), offset)),
-                None => unknown.push(partition.clone()),
+        bounds: &AllBounds,
+    ) -> Result<(FxHashMap<TopicPartition, Stood>, Vec<TopicPartition>)> {
+        let of = (&group.name, &*group.record);
+        let (mut stands, mut stale, mut unknown) = (FxHashMap::default(), Vec::new(), Vec::new());
+        for partition in group
+            .partitions
+            .iter()
+            .filter(|partition| !served.contains_key(*partition))
+        {
+            let end = bounds.get(partition).map_or(0, |bounds| bounds.end);
+            let lately = self.log.is_shared().then(|| self.stood_lately(of, partition, end));
+            let Some((stood, is_stale)) = lately.flatten() else {
+                unknown.push(partition.clone());
+                continue;
+            };
+            stands.insert(partition.clone(), stood);
+            if is_stale {
+                stale.push(partition.clone());
             }
         }
-        let asked = self.log.committed(name, &unknown).await?;
-        for (partition, asked) in unknown.into_iter().zip(asked) {
-            let offset = asked.map(|committed| committed.offset);
-            if let Some(known) = known {
-                known.learn(key(&partition), offset);
-            }
-            committed.insert(partition, offset);
+        if !unknown.is_empty() {
+            let now = self.stands_now(of, &unknown).await?;
+            stands.extend(unknown.into_iter().zip(now));
         }
-        Ok(committed)
+        Ok((stands, stale))
     }
 
-    async fn age_of(&self, next: Next) -> Duration {
-        let time = match next {
-            Next::Nothing => None,
-            Next::Written(time) => Some(time),
-            Next::At(partition, offset) => self.time_lately(partition, offset).await,
-        };
-        time.map_or(Duration::ZERO, age)
+    /// When the next events of all groups were written; each record is read once.
+    async fn times_of(&self, seen: &[Seen]) -> FxHashMap<(TopicPartition, i64), LogTime> {
+        let nexts = seen.iter().flat_map(|seen| &seen.rows).map(Next::of);
+        let asked: FxHashSet<(TopicPartition, i64)> = nexts.filter_map(Next::at).collect();
+        let times = stream::iter(asked).map(|at| async {
+            let time = self.time_lately(&at).await?;
+            Some((at, time))
+        });
+        times
+            .buffer_unordered(AT_ONCE)
+            .filter_map(std::future::ready)
+            .collect()
+            .await
     }
 
     /// When the record at an offset was written.
-    async fn time_lately(&self, partition: TopicPartition, offset: i64) -> Option<LogTime> {
-        let (known, key) = (&self.answers.times, (partition, offset));
-        if let Some(time) = known.get(&key) {
+    async fn time_lately(&self, at: &(TopicPartition, i64)) -> Option<LogTime> {
+        let known = &self.answers.times;
+        if let Some(time) = known.get(at) {
             return Some(time);
         }
-        let time = self.time_at(&key.0, offset).await?;
-        known.learn(key, time);
+        let time = self.time_at(&at.0, at.1).await?;
+        known.learn(at.clone(), time);
         Some(time)
     }
 }
@@ -178,33 +207,19 @@ impl Next {
             None => Self::At(row.partition.clone(), next),
         }
     }
-}
 
-/// Answers that are not older than `FRESH`, and not more than `MOST`.
-struct Fresh<K, V>(Mutex<FxHashMap<K, (V, Instant)>>);
-
-impl<K, V> Default for Fresh<K, V> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<K: Hash + Eq, V: Copy> Fresh<K, V> {
-    fn get(&self, key: &K) -> Option<V> {
-        let (answer, at) = *self.lock().get(key)?;
-        (at.elapsed() < FRESH).then_some(answer)
-    }
-
-    fn learn(&self, key: K, answer: V) {
-        let mut known = self.lock();
-        if known.len() >= MOST {
-            known.clear();
+    fn at(self) -> Option<(TopicPartition, i64)> {
+        match self {
+            Self::At(partition, offset) => Some((partition, offset)),
+            Self::Nothing | Self::Written(_) => None,
         }
-        known.insert(key, (answer, Instant::now()));
     }
 
-    /// Nothing panics while it holds this lock, so a poisoned one is whole.
-    fn lock(&self) -> MutexGuard<'_, FxHashMap<K, (V, Instant)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn time(self, times: &FxHashMap<(TopicPartition, i64), LogTime>) -> Option<LogTime> {
+        match self {
+            Self::Nothing => None,
+            Self::Written(time) => Some(time),
+            Self::At(partition, offset) => times.get(&(partition, offset)).copied(),
+        }
     }
 }

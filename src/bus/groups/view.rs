@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::StreamExt as _;
 use rustc_hash::FxHashMap;
 
-use super::{GroupRecord, listing::AT_ONCE};
+use super::GroupRecord;
 use crate::{
     bus::{
         Bus, Inner, age,
@@ -63,6 +63,8 @@ pub struct GroupPartition {
     pub lag_time: Duration,
     /// Until retention may delete the next event; `None` = nothing foreseen, or not asked.
     pub time_to_loss: Option<Duration>,
+    /// When that was so, if it was not asked now.
+    pub observed: Option<LogTime>,
     /// What the replica sees that serves the partition, if one does.
     pub served: Option<Served>,
 }
@@ -128,16 +130,8 @@ impl Bus {
 
     /// Groups by name, those after `after`, at most `count`; without `time_to_loss`, and foreign ones without partitions.
     pub async fn groups(&self, after: Option<&Group>, count: usize) -> Result<Vec<GroupInfo>> {
-        let (bus, others) = (&*self.0, &self.0.others());
-        let listed = bus.groups.list(after, count).await?;
-        let (listed, bounds) = bus.page(listed).await?;
-        let bounds = &bounds;
-        let infos = listed.into_iter().map(|group| async move {
-            let sights = bus.sights(&group.name, others).await;
-            let partitions = bus.listed_partitions(&group, &sights, bounds).await?;
-            Ok::<_, Error>(bus.group_info(group.name, (group.record, partitions), &sights))
-        });
-        let mut groups: Vec<GroupInfo> = stream::iter(infos).buffered(AT_ONCE).try_collect().await?;
+        let listed = self.0.groups.list(after, count).await?;
+        let mut groups = self.0.page(listed).await?;
         let foreign = self.0.foreign_groups(after).await?.into_iter().take(count);
         groups.extend(foreign.map(|(group, members)| self.0.foreign_info(group, members)));
         groups.sort_by(|a, b| a.name.cmp(&b.name));
@@ -150,7 +144,7 @@ impl Bus {
 type Asked = ((TopicPartition, Bounds), Option<Committed>);
 
 impl Inner {
-    fn group_info(
+    pub(super) fn group_info(
         &self,
         name: Group,
         (record, partitions): (Arc<GroupRecord>, Vec<GroupPartition>),
@@ -199,8 +193,10 @@ impl Inner {
             let committed = committed.map(|committed| committed.offset);
             let from = committed.unwrap_or(bounds.start).max(bounds.start);
             let lag_time = self.age_at(&partition, from, bounds).await;
+            let served = served.remove(&partition);
             let row = GroupPartition {
-                served: served.remove(&partition),
+                observed: served.as_ref().map(|served| served.at),
+                served,
                 partition,
                 bounds,
                 committed,

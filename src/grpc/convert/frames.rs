@@ -36,6 +36,7 @@ pub(in crate::grpc) struct FrameParts {
     pub(in crate::grpc) sizes: Sizes,
     pub(in crate::grpc) replica_id: String,
     pub(in crate::grpc) max_credit: Credit,
+    pub(in crate::grpc) features: Vec<String>,
 }
 
 /// One message for one frame; deliveries may be many.
@@ -194,6 +195,7 @@ fn opened(opened: Opened, parts: &FrameParts) -> wire::Opened {
             CreditMode::OnSettle => wire::CreditMode::OnSettle,
         }
         .into(),
+        features: parts.features.clone(),
         server_version: env!("CARGO_PKG_VERSION").into(),
         partitions: opened.partitions.iter().map(progress).collect(),
         ..Default::default()

@@ -1,6 +1,6 @@
 //! Groups for the wire.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::{failing, frames, invalid, position, timestamp};
 use crate::{
@@ -68,6 +68,7 @@ pub(in crate::grpc) fn listed_group(info: &GroupInfo) -> wire::Group {
         )),
         create_time: is_ours.then(|| timestamp(info.created)),
         last_commit_time: info.last_commit.map(timestamp),
+        observe_time: info.partitions.iter().map(observed).min().map(timestamp),
         ..Default::default()
     }
 }
@@ -96,11 +97,13 @@ fn group_partition(row: &GroupPartition) -> wire::GroupPartition {
         owner_replica_id: served.map_or_else(String::new, |served| served.replica_id.to_string()),
         time_to_loss: row.time_to_loss.map(crate::grpc::duration),
         lost_events: row.lost_events(),
-        observe_time: Some(served.map_or_else(
-            || crate::grpc::timestamp(SystemTime::now()),
-            |served| timestamp(served.at),
-        )),
+        observe_time: Some(timestamp(observed(row))),
     }
+}
+
+/// When it was so.
+fn observed(row: &GroupPartition) -> LogTime {
+    row.observed.unwrap_or_else(LogTime::now)
 }
 
 fn oldest(served: &Served) -> Option<wire::OldestUnacked> {

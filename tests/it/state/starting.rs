@@ -1,10 +1,13 @@
 //! Starting at a snapshot by its name: reads, groups that are created, and resets.
 
-use tidings::proto::tidings::v1::{Cleanup, Open, ReadRequest, RestoreRequest, Start, start::At, target::To};
+use tidings::proto::tidings::v1::{
+    Cleanup, GetInfoRequest, Open, ReadRequest, RestoreRequest, Start, start::At, target::To,
+};
 use tonic::Code;
 
 use super::{Store, create_topic, event, orders, publish_to, snapshot};
 use crate::{
+    LOG,
     harness::{
         Server,
         clients::{ORDERS, ids, open, order},
@@ -131,4 +134,21 @@ async fn a_snapshot_that_is_none_of_the_topics_meant_is_refused() {
         Code::NotFound,
         "SNAPSHOT_NOT_FOUND",
     );
+}
+
+#[tokio::test]
+async fn a_server_says_what_it_can_do_with_an_object_store_and_without() {
+    let store = Store::new();
+    // By default the embedded log has one.
+    let is_embedded = LOG.name() == "embedded";
+    for (server, more) in [(store.serve().await, true), (Server::start().await, is_embedded)] {
+        let info = server.system().get_info(GetInfoRequest {}).await;
+        let features = info.expect("info").into_inner().features;
+        let has = |name: &str| features.iter().any(|feature| feature == name);
+        assert!(has("resets") && has("restore"), "{features:?}");
+        assert_eq!((has("snapshots"), has("checkpoints")), (more, more), "{features:?}");
+        create_topic(&server, 1, Cleanup::Delete).await;
+        let stream = server.subscribe(open("group")).await;
+        assert_eq!(stream.opened.features, features);
+    }
 }

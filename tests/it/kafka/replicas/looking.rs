@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use tidings::{
-    log::{Log as _, TopicPartition},
+    log::{Log as _, LogTime, TopicPartition},
     name::Topic,
     proto::tidings::v1::{GetGroupRequest, Group, ListGroupsRequest, Open, State},
 };
@@ -39,6 +39,11 @@ async fn stream(server: &Server, client_id: &str) -> Subscription {
         ..open("group")
     };
     server.subscribe(open).await
+}
+
+fn millis(time: Option<prost_types::Timestamp>) -> i64 {
+    let time = time.expect("a time");
+    time.seconds * 1_000 + i64::from(time.nanos) / 1_000_000
 }
 
 fn outstanding(group: &Group) -> i64 {
@@ -94,6 +99,30 @@ async fn any_replica_answers_for_all_and_those_that_stop_or_die_are_forgotten() 
         (is_empty && (seen.state(), seen.members, seen.streams) == (State::Empty, 0, 0)).then_some(())
     })
     .await;
+}
+
+/// What was kept of the group is older than what it had committed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_says_since_when_it_is_so_and_knows_soon_what_a_replica_that_died_had_committed() {
+    let mut one = Server::start_with(CONFIG).await;
+    let two = one.replica().await;
+    one.publish((0..10).map(|n| order(&n.to_string(), &n.to_string())).collect())
+        .await;
+    let mut stream = stream(&one, "").await;
+    let got = stream.deliveries(10).await;
+    stream.ack(&got);
+    eventually(SOON, "the commit", || async {
+        (group(&two).await.lag_events == 0).then_some(())
+    })
+    .await;
+    one.kill().await;
+    let before = LogTime::now();
+    let caught_up = eventually(BELIEVED + SOON, "a group that nobody serves", || async {
+        let seen = listed(&two).await;
+        (seen.state() == State::Empty && seen.lag_events == 0).then_some(seen)
+    })
+    .await;
+    assert!(millis(caught_up.observe_time) >= before.0, "asked since: {caught_up:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
