@@ -18,6 +18,7 @@ mod health;
 mod asked;
 mod deadline;
 mod page;
+mod panics;
 mod size;
 mod convert;
 mod foreign;
@@ -34,6 +35,7 @@ use tonic::{codec::CompressionEncoding, service::Routes};
 pub use deadline::DeadlineLayer;
 pub use foreign::in_our_words;
 pub use health::Health;
+pub use panics::PanicLayer;
 
 use crate::{
     bus::Bus,

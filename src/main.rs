@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IsTerminal as _},
+    panic,
     path::Path,
     process::ExitCode,
 };
@@ -54,6 +55,7 @@ fn run(arguments: Arguments) -> Result<()> {
 fn serve(command: Serve) -> Result<()> {
     let config = load(command.sources)?;
     log_to_stderr(&config.telemetry);
+    panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     runtime()?.block_on(async {
         let stop = stop::on_signal()?;
         let served = server::run(config, stop.cancelled_owned()).await;

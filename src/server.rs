@@ -19,7 +19,7 @@ use crate::{
     bus::Bus,
     config::Config,
     error::{Error, Reason, Result},
-    grpc::{DeadlineLayer, Health, Services, in_our_words},
+    grpc::{DeadlineLayer, Health, PanicLayer, Services, in_our_words},
     log::embedded,
     telemetry::Metrics,
 };
@@ -105,6 +105,8 @@ async fn serve(listener: Door, routes: Routes, config: &Config, stop: Cancellati
         .layer(DeadlineLayer)
         // What tonic refuses before them gets a reason too.
         .layer(MapResponseLayer::new(in_our_words))
+        // Innermost: a fault of ours ends one call, not the connection with all that is on it.
+        .layer(PanicLayer)
         .service(routes.prepare());
     connections::serve(listener, service, config.limits.streams_per_connection, stop).await;
 }

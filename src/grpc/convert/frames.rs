@@ -73,14 +73,16 @@ pub(in crate::grpc) fn subscribe_response(frame: Frame, parts: &FrameParts) -> M
     Box::new(iter::once(Ok(wire::SubscribeResponse { frame: Some(frame) }.into())))
 }
 
-/// The most events in a message: a client works on the first ones while the next are written.
-const AT_ONCE: usize = 64;
+/// So many events of those that are there make a message: a client works on the first ones while the next are written.
+fn at_once(there: usize) -> usize {
+    (there / 4).clamp(16, 64)
+}
 
 fn deliveries_messages(deliveries: Vec<Delivery>, bytes: Size) -> Messages<SubscribeResponse, Oversized> {
-    let mut written = 0;
+    let (mut written, most) = (0, at_once(deliveries.len()));
     Box::new(iter::from_fn(move || {
         let left = &deliveries[written..];
-        let part = first_part(&left[..left.len().min(AT_ONCE)], bytes, delivery_size)?;
+        let part = first_part(&left[..left.len().min(most)], bytes, delivery_size)?;
         written += part.len();
         Some(deliveries_message(part, bytes.limit))
     }))
