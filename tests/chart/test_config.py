@@ -25,6 +25,10 @@ def check(text, **variables):
         return None if told.returncode == 0 else told.stderr.replace(str(file), "FILE")
 
 
+def told_by(*command):
+    return subprocess.run([binary(), *command], capture_output=True, text=True, check=True).stdout
+
+
 def binary():
     return Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target")) / "debug" / "tidings"
 
@@ -51,8 +55,7 @@ class TheServer(unittest.TestCase):
 
     def test_finds_every_default_as_it_was_after_a_trip_through_values(self):
         """All keys, with their types: what `tidings config show` prints, as values, and back."""
-        shown = subprocess.run([binary(), "config", "show"], capture_output=True, text=True, check=True).stdout
-        values = tomllib.loads(shown)
+        values = tomllib.loads(told_by("config", "show"))
         for path in ("server.listen", "server.ops", "server.insecure", "log.backend", "log.embedded.directory"):
             drop(values, path.split("."))
         drop(values, ["log", "kafka", "bootstrap_servers"])
