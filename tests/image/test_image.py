@@ -182,6 +182,17 @@ class Recipe(unittest.TestCase):
         self.assertIn(f"USER {USER}:{USER}\n", recipe)
         self.assertNotIn("HEALTHCHECK", recipe)
 
+    def test_all_that_is_built_in_has_a_license_with_its_text(self):
+        told = subprocess.run([sys.executable, CHECKOUT / "scripts" / "third-party"], capture_output=True, text=True)
+        self.assertEqual(told.returncode, 0, told.stderr)
+        listed, texts = told.stdout.split("\n" + "=" * 80, 1)
+        crates = [line.split(":")[0] for line in listed.splitlines()[2:]]
+        self.assertGreater(len(crates), 100)
+        said = "\n".join(re.findall(r"(?s)=\n(.*?)\n-{80}\n", "=\n" + texts))
+        # Of these the package has none, nor a license whose text is ours.
+        without = [crate for crate in crates if crate not in said]
+        self.assertLessEqual({crate.split()[0] for crate in without}, {"tonic-prost"})
+
     def test_what_it_copies_is_let_through_by_dockerignore(self):
         lines = (CHECKOUT / ".dockerignore").read_text().splitlines()
         let_through = [line[1:] for line in lines if line.startswith("!")]
