@@ -13,7 +13,8 @@ class Refusals(unittest.TestCase):
         for values, told in [
             ({}, "nothing keeps strangers out"),
             (tls, "nothing keeps strangers out"),
-            ({"config": {"auth": {"x": 1}}}, "nothing keeps strangers out"),
+            ({"config": {"auth": {"tokens": [{"name": "a"}]}}}, "nothing keeps strangers out"),
+            (tls | {"config": {"auth": {"certificates": False}}}, "nothing keeps strangers out"),
             (tls | {"tls": tls["tls"] | {"clientCA": {"secretName": "c", "auth": "optional"}}}, "nothing keeps strangers out"),
             (OPEN | {"tls": {"enabled": True}}, "tls.enabled needs"),
             (OPEN | {"tls": {"secretName": "certificate"}}, "need tls.enabled"),
@@ -42,7 +43,8 @@ class Refusals(unittest.TestCase):
                 self.assertIn(told, str(refused.exception))
 
     def test_authentication_with_tls_is_a_door(self):
-        template({"tls": {"enabled": True, "secretName": "c"}, "config": {"auth": {"tokens": [{"name": "a"}]}}})
+        for auth in ({"tokens": [{"name": "a"}]}, {"issuers": [{"name": "a"}]}, {"file": "/etc/tidings/auth/auth.toml"}):
+            template({"tls": {"enabled": True, "secretName": "c"}, "config": {"auth": auth}})
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@
 {{- $encrypted := or .Values.tls.enabled $tls.certificate -}}
 {{- $ca := .Values.tls.clientCA -}}
 {{- $certificates := or (and $ca.secretName (eq $ca.auth "required")) (and $tls.client_ca (ne (toString $tls.client_auth) "optional")) -}}
-{{- $known := or $certificates .Values.config.auth -}}
+{{- $auth := default dict .Values.config.auth -}}
+{{- $known := or $certificates $auth.tokens $auth.issuers $auth.file $auth.certificates -}}
 {{- if not (or .Values.insecure (and $encrypted $known)) -}}
 {{- fail "nothing keeps strangers out of the bus. Set tls.enabled and, for who may come in, tls.clientCA.secretName or config.auth; or, where something else keeps them out or it is only tried, insecure=true" -}}
 {{- end -}}
