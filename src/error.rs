@@ -54,6 +54,12 @@ pub enum Reason {
     PrecedingFailed,
     /// Whoever asked, or the bus itself, may not do it.
     PermissionDenied,
+    /// Nobody is known by the token, or there is none.
+    TokenInvalid,
+    /// The token was good, and its time is over.
+    TokenExpired,
+    /// Who calls cannot be told now: the keys of an issuer cannot be had.
+    IdentityUnavailable,
     /// The position is not on the log (any more).
     PositionGone,
     /// The disk is full.
@@ -93,7 +99,12 @@ impl Reason {
     pub fn is_retryable(self) -> bool {
         matches!(
             self,
-            Self::LogUnavailable | Self::StoreUnavailable | Self::Draining | Self::LogFull | Self::Limit
+            Self::LogUnavailable
+                | Self::StoreUnavailable
+                | Self::IdentityUnavailable
+                | Self::Draining
+                | Self::LogFull
+                | Self::Limit
         )
     }
 }

@@ -16,6 +16,8 @@ mod replays;
 mod system;
 mod health;
 mod asked;
+mod authenticate;
+mod caller;
 mod deadline;
 mod page;
 mod size;
@@ -31,6 +33,7 @@ use std::{
 use tokio_util::task::TaskTracker;
 use tonic::{codec::CompressionEncoding, service::Routes};
 
+pub use authenticate::{AuthenticateLayer, Peer};
 pub use deadline::DeadlineLayer;
 pub use foreign::in_our_words;
 pub use health::Health;

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream, stream::BoxStream};
+use futures_util::{StreamExt as _, future::BoxFuture, stream, stream::BoxStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     Services,
-    asked::ANONYMOUS,
+    caller::Caller,
     convert::{self, unexpected},
     deadline::{self, bounded},
     foreign,
@@ -38,6 +38,9 @@ struct Frames {
     frames: Streaming<PutCheckpointRequest>,
     max_bytes: usize,
     draining: CancellationToken,
+    caller: Caller,
+    /// The caller is not known any more.
+    over: BoxFuture<'static, Error>,
 }
 
 pub(super) async fn put(
@@ -45,7 +48,10 @@ pub(super) async fn put(
     request: Request<Streaming<PutCheckpointRequest>>,
 ) -> Result<Response<PutCheckpointResponse>, Status> {
     let end_at = deadline::end_of_stream(request.metadata());
+    let caller = Caller::of(request.extensions())?;
     let frames = Frames {
+        over: caller.lifetime().0.over(),
+        caller,
         frames: request.into_inner(),
         max_bytes: services.limits().max_request_bytes,
         draining: services.bus().draining(),
@@ -72,7 +78,7 @@ async fn put_frames(services: &Services, mut frames: Frames) -> Result<Checkpoin
 impl Frames {
     async fn header(&mut self) -> Result<NewCheckpoint> {
         match self.next().await? {
-            Some(Frame::Header(header)) => convert::new_checkpoint(header, ANONYMOUS),
+            Some(Frame::Header(header)) => convert::new_checkpoint(header, self.caller.name()),
             Some(Frame::Data(_) | Frame::Finish(())) => Err(unexpected("the first frame is header, before any data")),
             None => Err(unexpected("the first frame is header, and none came")),
         }
@@ -104,6 +110,7 @@ impl Frames {
         let silent = |_| unexpected("the next frame, or the end, comes within a minute");
         let next = tokio::select! {
             () = self.draining.cancelled() => return Err(draining()),
+            error = &mut self.over => return Err(error),
             next = timeout(SILENCE, self.frames.message()) => next.map_err(silent)?,
         };
         match next {
@@ -125,6 +132,7 @@ pub(super) async fn get(
     request: Request<GetCheckpointRequest>,
 ) -> Result<Response<Bytestream>, Status> {
     let end_at = deadline::end_of_stream(request.metadata());
+    let (lifetime, _) = Caller::of(request.extensions())?.lifetime();
     let request = request.into_inner();
     let begin = deadline::before(end_at, async {
         let wanted = convert::checkpoint_ref(&request.name, request.generation);
@@ -132,7 +140,7 @@ pub(super) async fn get(
         let download = services.bus().read_checkpoint(&wanted).await;
         download.map_err(|error| status(&error))
     });
-    Ok(Response::new(deadline::cut(frames(begin.await?), end_at)))
+    Ok(Response::new(deadline::cut(lifetime.cut(frames(begin.await?)), end_at)))
 }
 
 fn frames(download: Download) -> Bytestream {
@@ -200,9 +208,10 @@ pub(super) async fn delete(
     services: &Services,
     request: Request<DeleteCheckpointRequest>,
 ) -> Result<Response<DeleteCheckpointResponse>, Status> {
-    let (metadata, _, request) = request.into_parts();
+    let (metadata, extensions, request) = request.into_parts();
+    let caller = Caller::of(&extensions)?;
     let deleted = bounded(&metadata, services.limits().publish_timeout, async {
-        let delete = convert::delete_checkpoint(request, ANONYMOUS)?;
+        let delete = convert::delete_checkpoint(request, caller.name())?;
         services.bus().delete_checkpoint(delete).await
     });
     deleted.await.map(|()| Response::new(DeleteCheckpointResponse {}))

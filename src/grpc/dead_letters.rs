@@ -4,6 +4,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Services, asked,
+    caller::Caller,
     convert::{self, Shown, dead_letter},
     deadline::bounded,
     page::{Page, token},
@@ -61,11 +62,12 @@ impl DeadLetterService for Services {
         &self,
         request: Request<RedriveDeadLettersRequest>,
     ) -> Result<Response<RedriveDeadLettersResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = Caller::of(&extensions)?;
         let redriven = bounded(&metadata, self.limits().publish_timeout, async {
             let group = Group::new(&request.group)?;
             let selection = convert::selection(&request.ids, request.matching)?;
-            let asked = asked(request.request_id, request.reason)?;
+            let asked = asked(request.request_id, request.reason, &caller)?;
             if request.validate_only {
                 let (moved, sample) = self.bus().try_move_letters(&group, Verb::Redrive, &selection).await?;
                 return Ok(redriven(String::new(), &moved, letters(&group, &sample)));
@@ -81,14 +83,15 @@ impl DeadLetterService for Services {
         &self,
         request: Request<DiscardDeadLettersRequest>,
     ) -> Result<Response<DiscardDeadLettersResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = Caller::of(&extensions)?;
         let discarded = bounded(&metadata, self.limits().publish_timeout, async {
             let group = Group::new(&request.group)?;
             let selection = convert::selection(&request.ids, request.matching)?;
             if request.reason.trim().is_empty() && !request.validate_only {
                 return Err(convert::invalid("reason", "is empty: say why these are given up"));
             }
-            let asked = asked(request.request_id, request.reason)?;
+            let asked = asked(request.request_id, request.reason, &caller)?;
             if request.validate_only {
                 let (moved, sample) = self.bus().try_move_letters(&group, Verb::Discard, &selection).await?;
                 return Ok(discarded(&moved, letters(&group, &sample)));
@@ -101,10 +104,10 @@ impl DeadLetterService for Services {
 }
 
 /// The request as it is kept.
-fn asked(id: String, reason: String) -> Result<Asked> {
+fn asked(id: String, reason: String, caller: &Caller) -> Result<Asked> {
     Ok(Asked {
         id: asked::request_id(id)?,
-        by: asked::ANONYMOUS.to_owned(),
+        by: caller.name().to_owned(),
         reason: asked::reason(reason)?,
     })
 }

@@ -2,13 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{
-    Services,
-    asked::{self, ANONYMOUS},
-    convert,
-    deadline::bounded,
-    page::Page,
-};
+use super::{Services, asked, caller::Caller, convert, deadline::bounded, page::Page};
 use crate::{
     bus::{ApplyReset, UndoReset},
     name::Group,
@@ -51,10 +45,11 @@ impl OffsetService for Services {
         &self,
         request: Request<DeleteGroupRequest>,
     ) -> Result<Response<DeleteGroupResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = Caller::of(&extensions)?;
         let deleted = bounded(&metadata, self.limits().publish_timeout, async {
             self.bus()
-                .delete_group(convert::delete_group(request, ANONYMOUS)?)
+                .delete_group(convert::delete_group(request, caller.name())?)
                 .await
         });
         let dead_letters = i64::try_from(deleted.await?).unwrap_or(i64::MAX);
@@ -62,10 +57,11 @@ impl OffsetService for Services {
     }
 
     async fn plan_reset(&self, request: Request<PlanResetRequest>) -> Result<Response<PlanResetResponse>, Status> {
-        let (metadata, _, mut request) = request.into_parts();
+        let (metadata, extensions, mut request) = request.into_parts();
+        let caller = Caller::of(&extensions)?;
         let planned = bounded(&metadata, self.limits().publish_timeout, async {
             let reason = asked::reason(std::mem::take(&mut request.reason))?;
-            let asked = convert::plan_reset(request, reason, ANONYMOUS)?;
+            let asked = convert::plan_reset(request, reason, caller.name())?;
             self.bus().plan_reset(asked).await
         });
         let plan = Some(convert::reset_plan(&planned.await?));
@@ -85,14 +81,15 @@ impl OffsetService for Services {
     }
 
     async fn apply_reset(&self, request: Request<ApplyResetRequest>) -> Result<Response<ApplyResetResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = Caller::of(&extensions)?;
         let applied = bounded(&metadata, self.limits().publish_timeout, async {
             let apply = ApplyReset {
                 plan_id: request.plan_id,
                 hash: request.hash.to_vec(),
                 reason: asked::reason(request.reason)?,
                 request_id: asked::request_id(request.request_id)?,
-                by: ANONYMOUS.to_owned(),
+                by: caller.name().to_owned(),
             };
             self.bus().apply_reset(apply).await
         });
@@ -101,13 +98,14 @@ impl OffsetService for Services {
     }
 
     async fn undo_reset(&self, request: Request<UndoResetRequest>) -> Result<Response<UndoResetResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = Caller::of(&extensions)?;
         let undone = bounded(&metadata, self.limits().publish_timeout, async {
             let undo = UndoReset {
                 reset_id: request.reset_id,
                 reason: asked::reason(request.reason)?,
                 request_id: asked::request_id(request.request_id)?,
-                by: ANONYMOUS.to_owned(),
+                by: caller.name().to_owned(),
             };
             if request.validate_only {
                 return Ok((self.bus().plan_undo(&undo).await?, None));

@@ -16,7 +16,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use super::{
-    Services, convert, deadline, foreign,
+    Services,
+    caller::Lifetime,
+    convert, deadline, foreign,
     publisher::{new_events, response},
     status::{Room, publish_rpc_status, status},
 };
@@ -41,6 +43,8 @@ pub(super) struct PublishSession {
     /// Of requests that are not answered.
     bytes: usize,
     draining: CancellationToken,
+    /// The caller is not known any more.
+    over: BoxFuture<'static, Error>,
     /// No more requests are taken; `Some` is how the stream ends.
     ending: Option<Result<(), Error>>,
 }
@@ -59,9 +63,10 @@ struct Waiting {
 }
 
 impl PublishSession {
-    pub(super) fn new(services: Services, requests: Streaming<PublishStreamRequest>) -> Self {
+    pub(super) fn new(services: Services, lifetime: Lifetime, requests: Streaming<PublishStreamRequest>) -> Self {
         Self {
             draining: services.bus().draining(),
+            over: lifetime.over(),
             services,
             requests,
             last_sequence: None,
@@ -101,6 +106,7 @@ impl PublishSession {
                 (handing, handed) = hand(&mut self.handing), if self.handing.is_some() => self.handed(handing, handed),
                 // What the client has sent and nobody has read is not written: it sends it again.
                 () = self.draining.cancelled(), if self.ending.is_none() => self.ending = Some(Err(bus::draining())),
+                error = &mut self.over, if self.ending.is_none() => self.ending = Some(Err(error)),
                 request = self.requests.message(), if may_read => self.take(request),
             }
         }

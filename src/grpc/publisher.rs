@@ -5,7 +5,9 @@ use prost::Message as _;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Limits, Services, convert, deadline,
+    Limits, Services,
+    caller::Caller,
+    convert, deadline,
     publish_stream::PublishSession,
     status::{publish_status, status},
 };
@@ -41,7 +43,8 @@ impl PublisherService for Services {
         request: Request<Streaming<PublishStreamRequest>>,
     ) -> Result<Response<Self::PublishStreamStream>, Status> {
         let end_at = deadline::end_of_stream(request.metadata());
-        let session = PublishSession::new(self.clone(), request.into_inner());
+        let (lifetime, _) = Caller::of(request.extensions())?.lifetime();
+        let session = PublishSession::new(self.clone(), lifetime, request.into_inner());
         Ok(Response::new(deadline::cut(session.answers(), end_at)))
     }
 }

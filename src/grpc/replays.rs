@@ -2,13 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{
-    Services,
-    asked::{self, ANONYMOUS},
-    convert,
-    deadline::bounded,
-    page::Page,
-};
+use super::{Services, asked, caller::Caller, convert, deadline::bounded, page::Page};
 use crate::{
     bus::StopReplay,
     name::Group,
@@ -24,10 +18,11 @@ impl ReplayService for Services {
         &self,
         request: Request<StartReplayRequest>,
     ) -> Result<Response<StartReplayResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = Caller::of(&extensions)?;
         let started = bounded(&metadata, self.limits().publish_timeout, async {
             self.bus()
-                .start_replay(convert::start_replay(request, ANONYMOUS)?)
+                .start_replay(convert::start_replay(request, caller.name())?)
                 .await
         });
         let replay = Some(convert::replay(&started.await?));
@@ -68,13 +63,14 @@ impl ReplayService for Services {
     }
 
     async fn stop_replay(&self, request: Request<StopReplayRequest>) -> Result<Response<StopReplayResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = Caller::of(&extensions)?;
         let stopped = bounded(&metadata, self.limits().publish_timeout, async {
             asked::request_id(request.request_id)?;
             let stop = StopReplay {
                 replay_id: request.replay_id,
                 reason: asked::reason(request.reason)?,
-                by: ANONYMOUS.to_owned(),
+                by: caller.name().to_owned(),
             };
             self.bus().stop_replay(stop).await
         });

@@ -6,7 +6,9 @@ use futures_util::stream::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Services, asked, checkpoints, convert,
+    Services, asked,
+    caller::Caller,
+    checkpoints, convert,
     deadline::{self, bounded},
     page::{Page, token},
     restore_stream,
@@ -37,25 +39,27 @@ impl StateService for Services {
 
     async fn restore(&self, request: Request<RestoreRequest>) -> Result<Response<Self::RestoreStream>, Status> {
         let end_at = deadline::end_of_stream(request.metadata());
+        let (lifetime, _) = Caller::of(request.extensions())?.lifetime();
         let starting = deadline::before(end_at, async {
             let options = convert::restore_options(request.into_inner()).map_err(|error| status(&error))?;
             self.bus().restore(options).await.map_err(|error| status(&error))
         });
         let session = starting.await?;
         let messages = restore_stream::messages(session, Sizes::new(self.bus(), DEFAULT_LIMIT));
-        Ok(Response::new(deadline::cut(messages, end_at)))
+        Ok(Response::new(deadline::cut(lifetime.cut(messages), end_at)))
     }
 
     async fn create_snapshot(
         &self,
         request: Request<CreateSnapshotRequest>,
     ) -> Result<Response<CreateSnapshotResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = Caller::of(&extensions)?;
         let taken = bounded(&metadata, SNAPSHOT_TIMEOUT, async {
             let new = NewSnapshot {
                 topic: convert::topic(&request.topic, "topic")?,
                 reason: asked::reason(request.reason)?,
-                by: asked::ANONYMOUS.to_owned(),
+                by: caller.name().to_owned(),
                 request_id: asked::request_id(request.request_id)?,
             };
             self.bus().create_snapshot(new).await
@@ -108,7 +112,8 @@ impl StateService for Services {
         &self,
         request: Request<DeleteSnapshotRequest>,
     ) -> Result<Response<DeleteSnapshotResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = Caller::of(&extensions)?;
         let deleted = bounded(&metadata, self.limits().publish_timeout, async {
             let name = convert::snapshot_name(&request.name, "name")?;
             let id = name
@@ -121,7 +126,7 @@ impl StateService for Services {
                 topic: name.topic,
                 id,
                 reason: asked::reason(request.reason)?,
-                by: asked::ANONYMOUS.to_owned(),
+                by: caller.name().to_owned(),
                 request_id: asked::request_id(request.request_id)?,
             };
             self.bus().delete_snapshot(&asked).await

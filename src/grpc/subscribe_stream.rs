@@ -11,6 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, Streaming};
 
 use super::{
+    caller::{Lifetime, Renewal},
     convert::{self, FrameParts, Messages, Oversized},
     foreign,
     status::status,
@@ -31,7 +32,17 @@ pub(super) struct Outbound {
     /// What is left of the last frame.
     messages: Messages<SubscribeResponse, Oversized>,
     ended: CancellationToken,
+    /// Nothing more is sent but how the stream ends.
+    over: CancellationToken,
     _ended_on_drop: DropGuard,
+}
+
+/// What the two directions tell each other.
+pub(super) struct Ends {
+    /// The call has ended.
+    ended: CancellationToken,
+    /// The client may have nothing more.
+    over: CancellationToken,
 }
 
 impl Outbound {
@@ -43,13 +54,16 @@ impl Outbound {
             parts,
             messages: Box::new(iter::empty()),
             ended,
+            over: CancellationToken::new(),
             _ended_on_drop,
         }
     }
 
-    /// Set when the call has ended.
-    pub(super) fn ended(&self) -> CancellationToken {
-        self.ended.clone()
+    pub(super) fn ends(&self) -> Ends {
+        Ends {
+            ended: self.ended.clone(),
+            over: self.over.clone(),
+        }
     }
 }
 
@@ -58,6 +72,9 @@ impl Stream for Outbound {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
+            if self.over.is_cancelled() {
+                self.messages = Box::new(iter::empty());
+            }
             match self.messages.next() {
                 Some(Ok(message)) => return Poll::Ready(Some(Ok(message))),
                 Some(Err(oversized)) => {
@@ -89,32 +106,47 @@ impl Outbound {
     }
 }
 
-/// Takes the client's frames to the group until the client has said everything or the call has ended.
-pub(super) async fn steer(mut inbound: Streaming<SubscribeRequest>, control: Control, ended: CancellationToken) {
-    loop {
-        let message = tokio::select! {
-            () = ended.cancelled() => return,
-            message = async {
-                control.until_read().await;
-                inbound.message().await
-            } => message,
-        };
-        let result = match message {
-            Ok(Some(request)) => take(request, &control).await,
-            Ok(None) => return control.half_close().await,
-            Err(broken) => match foreign::unreadable(&broken, Reason::FrameUnexpected) {
-                Some(error) => Err(error),
-                // The client is gone; the outbound side is dropped with the call, and leaves.
-                None => return,
-            },
-        };
-        if let Err(error) = result {
-            return control.fail(error).await;
+/// What comes from the client, and where it goes.
+pub(super) struct Inbound {
+    pub(super) frames: Streaming<SubscribeRequest>,
+    pub(super) control: Control,
+    pub(super) renewal: Renewal,
+}
+
+impl Inbound {
+    /// Takes the client's frames to the group until the client has said everything, is not known any more, or the call has
+    /// ended.
+    pub(super) async fn steer(mut self, lifetime: Lifetime, ends: Ends) {
+        let mut over = lifetime.over();
+        loop {
+            let message = tokio::select! {
+                () = ends.ended.cancelled() => return,
+                error = &mut over => {
+                    ends.over.cancel();
+                    return self.control.fail(error).await;
+                }
+                message = async {
+                    self.control.until_read().await;
+                    self.frames.message().await
+                } => message,
+            };
+            let result = match message {
+                Ok(Some(request)) => take(request, &self.control, &self.renewal).await,
+                Ok(None) => return self.control.half_close().await,
+                Err(broken) => match foreign::unreadable(&broken, Reason::FrameUnexpected) {
+                    Some(error) => Err(error),
+                    // The client is gone; the outbound side is dropped with the call, and leaves.
+                    None => return,
+                },
+            };
+            if let Err(error) = result {
+                return self.control.fail(error).await;
+            }
         }
     }
 }
 
-async fn take(request: SubscribeRequest, control: &Control) -> Result<()> {
+async fn take(request: SubscribeRequest, control: &Control, renewal: &Renewal) -> Result<()> {
     let unexpected = |rule: &str| Error::fault(Reason::FrameUnexpected, "frame", rule);
     match request.frame {
         None => return Err(unexpected("a frame is set")),
@@ -136,7 +168,7 @@ async fn take(request: SubscribeRequest, control: &Control) -> Result<()> {
             let ids = convert::id_ranges(&extend.delivery_ids, &extend.ranges);
             control.extend(ids, by, extend.sequence).await;
         }
-        Some(Frame::Authenticate(_)) => return Err(Error::not_built("authenticate")),
+        Some(Frame::Authenticate(fresh)) => renewal.renew(&fresh.token).await?,
         Some(Frame::CommandReply(reply)) => control.reply(convert::command_reply(reply)).await?,
     }
     Ok(())

@@ -8,11 +8,12 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     Services,
+    caller::Caller,
     convert::{self, FrameParts},
     deadline, foreign, read_stream,
     size::{DEFAULT_LIMIT, Sizes},
     status::status,
-    subscribe_stream::{self, Outbound},
+    subscribe_stream::{Inbound, Outbound},
 };
 use crate::{
     error::{Error, Reason, Result},
@@ -35,6 +36,8 @@ impl SubscriberService for Services {
         request: Request<Streaming<SubscribeRequest>>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let end_at = deadline::end_of_stream(request.metadata());
+        let caller = Caller::of(request.extensions())?;
+        let (lifetime, renewal) = caller.lifetime();
         let mut inbound = request.into_inner();
         let opening = deadline::before(end_at, async {
             let open = first_frame(&mut inbound).await?;
@@ -47,25 +50,28 @@ impl SubscriberService for Services {
             sizes: Sizes::new(self.bus(), max_frame_bytes),
             replica_id: self.bus().replica_id().to_owned(),
             max_credit: self.bus().settings().max_credit,
+            token_expires: caller.token_expires(),
         };
         let outbound = Outbound::new(subscription.frames, parts);
-        self.0
-            .tasks
-            .spawn(subscribe_stream::steer(inbound, subscription.control, outbound.ended()));
+        let inbound = Inbound {
+            frames: inbound,
+            control: subscription.control,
+            renewal,
+        };
+        self.0.tasks.spawn(inbound.steer(lifetime, outbound.ends()));
         Ok(Response::new(deadline::cut(outbound, end_at)))
     }
 
     async fn read(&self, request: Request<ReadRequest>) -> Result<Response<Self::ReadStream>, Status> {
         let end_at = deadline::end_of_stream(request.metadata());
+        let (lifetime, _) = Caller::of(request.extensions())?.lifetime();
         let starting = deadline::before(end_at, async {
             let options = convert::read_options(request.into_inner()).map_err(|error| status(&error))?;
             self.bus().read(options).await.map_err(|error| status(&error))
         });
         let session = starting.await?;
-        Ok(Response::new(deadline::cut(
-            read_stream::messages(session, Sizes::new(self.bus(), DEFAULT_LIMIT)),
-            end_at,
-        )))
+        let messages = read_stream::messages(session, Sizes::new(self.bus(), DEFAULT_LIMIT));
+        Ok(Response::new(deadline::cut(lifetime.cut(messages), end_at)))
     }
 }
 

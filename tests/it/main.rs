@@ -8,6 +8,7 @@ mod harness;
 const LOG: harness::Backend = harness::Backend::Embedded;
 
 mod acks;
+mod auth;
 mod bad_events;
 mod checkpoints;
 mod cli;

@@ -36,6 +36,7 @@ pub(in crate::grpc) struct FrameParts {
     pub(in crate::grpc) sizes: Sizes,
     pub(in crate::grpc) replica_id: String,
     pub(in crate::grpc) max_credit: Credit,
+    pub(in crate::grpc) token_expires: Option<SystemTime>,
 }
 
 /// One message for one frame; deliveries may be many.
@@ -195,6 +196,7 @@ fn opened(opened: Opened, parts: &FrameParts) -> wire::Opened {
         }
         .into(),
         server_version: env!("CARGO_PKG_VERSION").into(),
+        token_expire_time: parts.token_expires.map(crate::grpc::timestamp),
         partitions: opened.partitions.iter().map(progress).collect(),
         ..Default::default()
     }
