@@ -15,6 +15,7 @@ mod snapshots;
 mod checkpoints;
 mod tls;
 mod auth;
+mod policies;
 mod reader;
 mod setting;
 mod layer;
@@ -30,6 +31,7 @@ pub use delivery::{Delivery, GroupRule, Retry};
 pub use fault::{ConfigFault, Origin};
 pub use kafka::Kafka;
 pub use layer::Override;
+pub use policies::Policy;
 pub use reader::Effective;
 pub use sections::{
     AfterDeadLetter, Backend, Embedded, Fsync, Limits, Log, LogFormat, LogLevel, RouteConfig, Server, Telemetry, Topics,
@@ -185,10 +187,13 @@ fn defaults() -> Layer {
     layer::from_toml(DEFAULT, |_| Origin::Default).expect("default.toml is TOML; tested")
 }
 
-/// `routes[0]` is the first of `[[routes]]`.
+/// `routes[0]` is the first of `[[routes]]`; `auth.policies[0].claims` a table within one.
 fn header(section: &str) -> String {
     match section.split_once('[') {
-        Some((name, _)) => format!("[[{name}]]"),
+        Some((name, rest)) => match rest.split_once("].") {
+            Some((_, within)) => format!("[{name}.{within}]"),
+            None => format!("[[{name}]]"),
+        },
         None => format!("[{section}]"),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{error, fmt, time::Duration};
 
-use crate::name::{Group, Topic};
+use crate::name::{Group, Topic, Verb};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -195,6 +195,14 @@ impl Error {
 
     pub fn no_such_group(group: &Group) -> Self {
         Self::new(Reason::GroupNotFound, format!("group {group} does not exist")).resource("group", group.as_str())
+    }
+
+    /// Whoever asked may not do this with that. It says the same whether there is such a thing or not.
+    pub fn denied(verb: Verb, what: impl fmt::Display) -> Self {
+        Self::new(
+            Reason::PermissionDenied,
+            format!("the right to {verb} is missing for {what}"),
+        )
     }
 
     /// `what` is a field, frame or action that is set and that this version does not act on.

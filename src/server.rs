@@ -23,7 +23,7 @@ use crate::{
     bus::Bus,
     config::Config,
     error::{Error, Reason, Result},
-    grpc::{AuthenticateLayer, DeadlineLayer, Health, Services, in_our_words},
+    grpc::{AuthenticateLayer, DeadlineLayer, Denials, Health, Services, in_our_words},
     log::embedded,
     telemetry::Metrics,
 };
@@ -37,11 +37,12 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> Resul
     let listener = listen(&config, &tasks, &stopped).await?;
     let ops = bind(config.server.ops, "server.ops").await?;
     warn_if_open(&config);
-    let auth = auth::open(&config, &tasks, &stopped)?;
     let (log, log_name) = parts::open_log(&config).await?;
     let (routes, stores) = (parts::routes(&config)?, parts::stores(&config)?);
     let bus = Bus::start(log.clone(), routes, parts::bus_settings(&config), stores);
     let ops_address = address(&ops)?;
+    let auth = auth::open(&config, &tasks, &stopped)?;
+    let auth = auth.map(|auth| (auth, Denials::begin(&bus, &tasks, &stopped)));
     let (serving, is_serving) = watch::channel(true);
     let metrics = Arc::new(Metrics::of(&bus, log_name)?);
     let health = (bus.health(), is_serving.clone());
@@ -117,7 +118,12 @@ fn address(listener: &TcpListener) -> Result<SocketAddr> {
         .map_err(|error| Error::new(Reason::Internal, format!("tell the listener's address: {error}")))
 }
 
-async fn serve(listener: Door, (routes, auth): (Routes, Option<Auth>), config: &Config, stop: CancellationToken) {
+async fn serve(
+    listener: Door,
+    (routes, auth): (Routes, Option<(Auth, Denials)>),
+    config: &Config,
+    stop: CancellationToken,
+) {
     let service = ServiceBuilder::new()
         // Outermost: every answer, errors too, carries the caller's request id.
         .layer(tower_http::request_id::PropagateRequestIdLayer::x_request_id())

@@ -3,7 +3,9 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
+    Policy,
     layer::{self, Layer, Raw},
+    policies,
     reader::Reader,
     setting::Setting,
 };
@@ -17,6 +19,7 @@ pub struct Auth {
     pub certificates: bool,
     pub tokens: Vec<Token>,
     pub issuers: Vec<Issuer>,
+    pub policies: Vec<Policy>,
 }
 
 /// One of `[[auth.tokens]]`.
@@ -79,6 +82,7 @@ pub(super) fn read(reader: &mut Reader, shows_certificates: bool) -> Option<Auth
         certificates,
         tokens: tokens(reader, "auth.tokens"),
         issuers: issuers(reader, "auth.issuers"),
+        policies: policies::read(reader, "auth.policies"),
         file,
     };
     if let Some(path) = &auth.file {
@@ -91,10 +95,19 @@ pub(super) fn read(reader: &mut Reader, shows_certificates: bool) -> Option<Auth
         };
         auth.tokens.append(&mut tokens(&mut more, "tokens"));
         auth.issuers.append(&mut issuers(&mut more, "issuers"));
+        auth.policies.append(&mut policies::read(&mut more, "policies"));
+        // It is shown where it lies.
+        more.effective.clear();
         reader.finish_table(more);
     }
     check_names(reader, &auth);
     let is_on = auth.certificates || auth.file.is_some() || !auth.tokens.is_empty() || !auth.issuers.is_empty();
+    let has_none = auth.policies.is_empty();
+    reader.demand(
+        "auth.policies",
+        is_on || has_none,
+        "need tokens, issuers or certificates: nobody else has to say who they are",
+    );
     is_on.then_some(auth)
 }
 

@@ -12,12 +12,13 @@ use super::{
 const LATER: [&str; 1] = ["conventions"];
 
 /// Arrays of tables.
-const TABLES: [&str; 5] = [
+const TABLES: [&str; 6] = [
     "routes",
     "delivery.groups",
     "snapshots.schedule",
     "auth.tokens",
     "auth.issuers",
+    "auth.policies",
 ];
 
 /// What is in force for one key, and who said so.

@@ -1,4 +1,5 @@
-//! Around all services: who calls is told by a token or a certificate, before anything of the call is read.
+//! Around all services: who calls is told by a token or a certificate, and whether they may call at all, before anything of the
+//! call is read.
 
 use std::{
     net::SocketAddr,
@@ -11,14 +12,16 @@ use futures_util::future::{BoxFuture, Either};
 use tonic::codegen::http::{Extensions, HeaderMap, Request, Response, header::AUTHORIZATION};
 use tower::{Layer, Service};
 
-use super::{caller::Caller, status::status};
+use super::{
+    caller::Caller,
+    denials::Denials,
+    methods::{Need, need},
+    status::status,
+};
 use crate::{
     auth::{self, Auth, Principal},
-    error::Result,
+    error::{Error, Reason, Result},
 };
-
-/// Whoever keeps the process running asks without a token.
-const OPEN: &str = "/grpc.health.v1.Health/";
 
 /// The other end of a connection; an extension of each of its requests.
 #[derive(Clone, Debug)]
@@ -31,7 +34,7 @@ pub struct Peer {
 
 /// `None` = nobody has to say who they are.
 #[derive(Clone)]
-pub struct AuthenticateLayer(pub Option<Auth>);
+pub struct AuthenticateLayer(pub Option<(Auth, Denials)>);
 
 impl<S> Layer<S> for AuthenticateLayer {
     type Service = Authenticated<S>;
@@ -47,7 +50,7 @@ impl<S> Layer<S> for AuthenticateLayer {
 #[derive(Clone)]
 pub struct Authenticated<S> {
     inner: S,
-    auth: Option<Auth>,
+    auth: Option<(Auth, Denials)>,
 }
 
 impl<S, B, A> Service<Request<B>> for Authenticated<S>
@@ -66,8 +69,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let auth = match &self.auth {
-            Some(auth) if !request.uri().path().starts_with(OPEN) => auth.clone(),
+        let need = need(request.uri().path());
+        let (auth, denials) = match &self.auth {
+            Some(auth) if need != Some(Need::Nothing) => auth.clone(),
             _ => {
                 request.extensions_mut().insert(Caller::anonymous());
                 return Either::Left(self.inner.call(request));
@@ -77,15 +81,41 @@ where
         let next = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, next);
         Either::Right(Box::pin(async move {
-            match principal(&auth, request.headers(), request.extensions()).await {
-                Ok(principal) => {
-                    request.extensions_mut().insert(Caller::known(principal, auth));
+            let (path, peer) = (request.uri().path().to_owned(), peer(request.extensions()));
+            let principal = principal(&auth, request.headers(), request.extensions()).await;
+            let told = principal.as_ref().map_or("", |principal| principal.name()).to_owned();
+            let called = (path.clone(), peer.clone());
+            let caller = principal.map(|principal| Caller::known(principal, auth, &denials, called));
+            match caller.and_then(|caller| admitted(caller, need)) {
+                Ok(caller) => {
+                    request.extensions_mut().insert(caller);
                     inner.call(request).await
                 }
-                Err(error) => Ok(status(&error).into_http()),
+                Err(error) => {
+                    denials.tell((&told, &peer), &path, &error);
+                    Ok(status(&error).into_http())
+                }
             }
         }))
     }
+}
+
+/// Whoever has the verb with nothing at all learns nothing more.
+fn admitted(caller: Caller, need: Option<Need>) -> Result<Caller> {
+    match need {
+        Some(Need::Nothing | Need::Known) => Ok(caller),
+        Some(Need::Right(verb)) if caller.rights().has(verb) => Ok(caller),
+        Some(Need::Right(verb)) => Err(Error::denied(verb, "anything")),
+        None => Err(Error::new(Reason::PermissionDenied, "nobody may call this method")),
+    }
+}
+
+/// Where the call comes from.
+fn peer(extensions: &Extensions) -> String {
+    extensions
+        .get::<Peer>()
+        .map(|peer| peer.address.ip().to_string())
+        .unwrap_or_default()
 }
 
 /// A token counts before a certificate: a bad one is not made good by it.
@@ -94,13 +124,13 @@ fn principal(
     headers: &HeaderMap,
     extensions: &Extensions,
 ) -> impl Future<Output = Result<Arc<Principal>>> + Send + use<> {
-    let (identity, now) = (auth.identity(), SystemTime::now());
+    let (access, now) = (auth.now(), SystemTime::now());
     let shown = bearer(headers);
     let peer = extensions.get::<Peer>();
-    let by_certificate = peer.and_then(|peer| identity.by_certificate(&peer.uris, &peer.hosts));
+    let by_certificate = peer.and_then(|peer| access.identity.by_certificate(&peer.uris, &peer.hosts));
     async move {
         match shown? {
-            Some(token) => identity.by_token(&token, now).await,
+            Some(token) => access.identity.by_token(&token, now).await,
             None => by_certificate.map(Arc::new).ok_or_else(auth::invalid),
         }
     }

@@ -1,6 +1,6 @@
 //! Checkpoints in StateService: bytes in, bytes out, lists and deletions.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, future::BoxFuture, stream, stream::BoxStream};
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     bus::{Begun, CheckpointInfo, CheckpointRow, Download, NewCheckpoint, Upload, draining},
     error::{Error, Reason, Result},
-    name::CheckpointName,
+    name::{CheckpointName, Verb},
     proto::tidings::v1::{
         DeleteCheckpointRequest, DeleteCheckpointResponse, GetCheckpointRequest, GetCheckpointResponse,
         ListCheckpointsRequest, ListCheckpointsResponse, PutCheckpointRequest, PutCheckpointResponse,
@@ -50,7 +50,7 @@ pub(super) async fn put(
     let end_at = deadline::end_of_stream(request.metadata());
     let caller = Caller::of(request.extensions())?;
     let frames = Frames {
-        over: caller.lifetime().0.over(),
+        over: caller.lifetime(Arc::new(|_| Ok(()))).over(),
         caller,
         frames: request.into_inner(),
         max_bytes: services.limits().max_request_bytes,
@@ -66,12 +66,30 @@ pub(super) async fn put(
 
 async fn put_frames(services: &Services, mut frames: Frames) -> Result<CheckpointInfo> {
     let new = frames.header().await?;
+    check_new(&frames.caller, &new)?;
     match services.bus().put_checkpoint(new).await? {
         Begun::Stored(info) => Ok(info),
         Begun::Upload(mut upload) => {
             frames.pass_to(&mut upload).await?;
             upload.finish().await
         }
+    }
+}
+
+/// A checkpoint may start readers of its topics, and counts as an ack of its group.
+fn check_new(caller: &Caller, new: &NewCheckpoint) -> Result<()> {
+    caller.on_checkpoint(Verb::State, &new.name)?;
+    if let Some((group, _)) = &new.group {
+        caller.on_group(Verb::Subscribe, group)?;
+    }
+    let scope = caller.rights().topics(Verb::State);
+    match new
+        .positions
+        .iter()
+        .find(|(partition, _)| !scope.allows(&partition.topic))
+    {
+        None => Ok(()),
+        Some((partition, _)) => caller.denied(Verb::State, format!("topic {}", partition.topic)),
     }
 }
 
@@ -132,15 +150,25 @@ pub(super) async fn get(
     request: Request<GetCheckpointRequest>,
 ) -> Result<Response<Bytestream>, Status> {
     let end_at = deadline::end_of_stream(request.metadata());
-    let (lifetime, _) = Caller::of(request.extensions())?.lifetime();
+    let caller = Caller::of(request.extensions())?;
     let request = request.into_inner();
     let begin = deadline::before(end_at, async {
         let wanted = convert::checkpoint_ref(&request.name, request.generation);
         let wanted = wanted.map_err(|error| status(&error))?;
+        let name = wanted.name.clone();
+        caller
+            .on_checkpoint(Verb::State, &name)
+            .map_err(|error| status(&error))?;
         let download = services.bus().read_checkpoint(&wanted).await;
-        download.map_err(|error| status(&error))
+        let download = download.map_err(|error| status(&error))?;
+        Ok((download, name))
     });
-    Ok(Response::new(deadline::cut(lifetime.cut(frames(begin.await?)), end_at)))
+    let (download, name) = begin.await?;
+    let lifetime = caller.lifetime(Arc::new(move |rights| match rights.on_checkpoint(Verb::State, &name) {
+        true => Ok(()),
+        false => Err(Error::denied(Verb::State, format!("checkpoint {name}"))),
+    }));
+    Ok(Response::new(deadline::cut(lifetime.cut(frames(download)), end_at)))
 }
 
 fn frames(download: Download) -> Bytestream {
@@ -161,25 +189,32 @@ pub(super) async fn list(
     services: &Services,
     request: Request<ListCheckpointsRequest>,
 ) -> Result<Response<ListCheckpointsResponse>, Status> {
-    let (metadata, _, request) = request.into_parts();
+    let (metadata, extensions, request) = request.into_parts();
+    let caller = Caller::of(&extensions)?;
     let listed = bounded(&metadata, services.limits().publish_timeout, async {
         let page = Page::new(request.page_size, &request.page_token)?;
         match request.name.as_str() {
-            "" => newest_of_each(services, &page).await,
-            name => generations(services, &CheckpointName::new(name, "name")?, &page).await,
+            "" => newest_of_each(services, &caller, &page).await,
+            name => {
+                let name = CheckpointName::new(name, "name")?;
+                caller.on_checkpoint(Verb::State, &name)?;
+                generations(services, &name, &page).await
+            }
         }
     });
     listed.await.map(Response::new)
 }
 
-async fn newest_of_each(services: &Services, page: &Page) -> Result<ListCheckpointsResponse> {
+async fn newest_of_each(services: &Services, caller: &Caller, page: &Page) -> Result<ListCheckpointsResponse> {
+    let rights = caller.rights();
+    let may = |name: &CheckpointName| rights.on_checkpoint(Verb::State, name);
     let after = page
         .after
         .as_deref()
         .map(|name| CheckpointName::new(name, "page_token"));
     let mut rows = services
         .bus()
-        .checkpoints(after.transpose()?.as_ref(), page.size + 1)
+        .checkpoints(after.transpose()?.as_ref(), page.size + 1, may)
         .await?;
     let next_page_token = page.cut(&mut rows, |row| row.name().as_str());
     Ok(response(&rows, next_page_token))
@@ -212,6 +247,7 @@ pub(super) async fn delete(
     let caller = Caller::of(&extensions)?;
     let deleted = bounded(&metadata, services.limits().publish_timeout, async {
         let delete = convert::delete_checkpoint(request, caller.name())?;
+        caller.on_checkpoint(Verb::State, &delete.name)?;
         services.bus().delete_checkpoint(delete).await
     });
     deleted.await.map(|()| Response::new(DeleteCheckpointResponse {}))

@@ -1,5 +1,7 @@
 //! CommandService: commands to instances, and what becomes of them.
 
+use std::sync::Arc;
+
 use futures_util::{
     Stream,
     stream::{self, BoxStream},
@@ -9,7 +11,9 @@ use tonic::{Request, Response, Status};
 
 use super::{Services, asked, caller::Caller, convert, deadline, status::status};
 use crate::{
-    bus::Answers,
+    bus::{Answers, CommandTarget},
+    error::Result,
+    name::Verb,
     proto::tidings::v1::{SendCommandRequest, SendCommandResponse, command_service_server::CommandService},
 };
 
@@ -29,12 +33,25 @@ impl CommandService for Services {
         let sending = deadline::before(end_at, async {
             let send = asked::reason(std::mem::take(&mut request.reason))
                 .and_then(|reason| convert::send_command(request, (reason, caller.name()), left))
+                .and_then(|send| check(&caller, &send.target).map(|()| send))
                 .map_err(|error| status(&error))?;
             self.bus().send_command(send).await.map_err(|error| status(&error))
         });
-        let (lifetime, _) = caller.lifetime();
+        let lifetime = caller.lifetime(Arc::new(|_| Ok(())));
         let answers = lifetime.cut(answers(sending.await?));
         Ok(Response::new(deadline::cut(answers, end_at)))
+    }
+}
+
+/// Whose instance an id is, is not known before: it needs the right for every group.
+fn check(caller: &Caller, target: &CommandTarget) -> Result<()> {
+    match target {
+        CommandTarget::Group(group) => caller.on_group(Verb::Command, group),
+        CommandTarget::Instance(_) if caller.rights().on_every_group(Verb::Command) => Ok(()),
+        CommandTarget::Instance(id) => caller.denied(
+            Verb::Command,
+            format!("instance {id}, which needs it for all groups (**)"),
+        ),
     }
 }
 

@@ -14,10 +14,11 @@ use super::{
     caller::{Lifetime, Renewal},
     convert::{self, FrameParts, Messages, Oversized},
     foreign,
+    guard::Guard,
     status::status,
 };
 use crate::{
-    bus::{Control, Frames},
+    bus::{self, Control, Frames},
     error::{Error, Reason, Result},
     proto::{
         lean::SubscribeResponse,
@@ -29,6 +30,7 @@ use crate::{
 pub(super) struct Outbound {
     frames: Option<Frames>,
     parts: FrameParts,
+    guard: Guard,
     /// What is left of the last frame.
     messages: Messages<SubscribeResponse, Oversized>,
     ended: CancellationToken,
@@ -46,12 +48,13 @@ pub(super) struct Ends {
 }
 
 impl Outbound {
-    pub(super) fn new(frames: Frames, parts: FrameParts) -> Self {
+    pub(super) fn new(frames: Frames, parts: FrameParts, guard: Guard) -> Self {
         let ended = CancellationToken::new();
         let _ended_on_drop = ended.clone().drop_guard();
         Self {
             frames: Some(frames),
             parts,
+            guard,
             messages: Box::new(iter::empty()),
             ended,
             over: CancellationToken::new(),
@@ -91,7 +94,10 @@ impl Stream for Outbound {
                 return Poll::Ready(None);
             };
             match ready!(Pin::new(frames).poll_next(context)) {
-                Some(Ok(frame)) => self.messages = convert::subscribe_response(frame, &self.parts),
+                Some(Ok(frame)) => match self.check(&frame) {
+                    Ok(()) => self.messages = convert::subscribe_response(frame, &self.parts),
+                    Err(error) => return self.end(Some(&error)),
+                },
                 Some(Err(error)) => return self.end(Some(&error)),
                 None => return self.end(None),
             }
@@ -100,6 +106,15 @@ impl Stream for Outbound {
 }
 
 impl Outbound {
+    /// What comes later is of the topics that these frames tell of.
+    fn check(&self, frame: &bus::Frame) -> Result<()> {
+        match frame {
+            bus::Frame::Opened(opened) => self.guard.has(&opened.settings.topics),
+            bus::Frame::GroupChanged { settings, .. } => self.guard.has(&settings.topics),
+            _ => Ok(()),
+        }
+    }
+
     fn end(&mut self, error: Option<&Error>) -> Poll<Option<Result<SubscribeResponse, Status>>> {
         (self.frames, self.messages) = (None, Box::new(iter::empty()));
         Poll::Ready(error.map(|error| Err(status(error))))

@@ -8,15 +8,19 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     Services,
-    caller::Caller,
+    caller::{Caller, Right},
     convert::{self, FrameParts},
-    deadline, foreign, read_stream,
+    deadline, foreign,
+    guard::{self, Guard},
+    read_stream,
     size::{DEFAULT_LIMIT, Sizes},
     status::status,
     subscribe_stream::{Inbound, Outbound},
 };
 use crate::{
+    bus::ReadOptions,
     error::{Error, Reason, Result},
+    name::Verb,
     proto::{
         lean::{ReadResponse, SubscribeResponse, SubscriberService},
         tidings::v1::{Open, ReadRequest, SubscribeRequest, subscribe_request::Frame},
@@ -37,22 +41,26 @@ impl SubscriberService for Services {
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let end_at = deadline::end_of_stream(request.metadata());
         let caller = Caller::of(request.extensions())?;
-        let (lifetime, renewal) = caller.lifetime();
         let mut inbound = request.into_inner();
         let opening = deadline::before(end_at, async {
             let open = first_frame(&mut inbound).await?;
-            let (options, max_frame_bytes) = convert::open(open).map_err(|error| status(&error))?;
-            let subscription = self.bus().subscribe(options).await.map_err(|error| status(&error))?;
-            Ok((subscription, max_frame_bytes))
+            let (mut options, max_frame_bytes) = convert::open(open).map_err(|error| status(&error))?;
+            let guard = Guard::of(&caller, &mut options).map_err(|error| status(&error))?;
+            let opened = self.bus().subscribe(options).await;
+            let subscription = opened
+                .inspect_err(|error| caller.note(error))
+                .map_err(|error| status(&error))?;
+            Ok((subscription, max_frame_bytes, guard))
         });
-        let (subscription, max_frame_bytes) = opening.await?;
+        let (subscription, max_frame_bytes, guard) = opening.await?;
+        let (lifetime, renewal) = caller.renewable(guard.right());
         let parts = FrameParts {
             sizes: Sizes::new(self.bus(), max_frame_bytes),
             replica_id: self.bus().replica_id().to_owned(),
             max_credit: self.bus().settings().max_credit,
             token_expires: caller.token_expires(),
         };
-        let outbound = Outbound::new(subscription.frames, parts);
+        let outbound = Outbound::new(subscription.frames, parts, guard);
         let inbound = Inbound {
             frames: inbound,
             control: subscription.control,
@@ -64,15 +72,26 @@ impl SubscriberService for Services {
 
     async fn read(&self, request: Request<ReadRequest>) -> Result<Response<Self::ReadStream>, Status> {
         let end_at = deadline::end_of_stream(request.metadata());
-        let (lifetime, _) = Caller::of(request.extensions())?.lifetime();
+        let caller = Caller::of(request.extensions())?;
         let starting = deadline::before(end_at, async {
-            let options = convert::read_options(request.into_inner()).map_err(|error| status(&error))?;
-            self.bus().read(options).await.map_err(|error| status(&error))
+            let (options, right) = permitted(&caller, request.into_inner()).map_err(|error| status(&error))?;
+            let session = self.bus().read(options).await.map_err(|error| status(&error))?;
+            Ok((session, right))
         });
-        let session = starting.await?;
+        let (session, right) = starting.await?;
+        let lifetime = caller.lifetime(right);
         let messages = read_stream::messages(session, Sizes::new(self.bus(), DEFAULT_LIMIT));
         Ok(Response::new(deadline::cut(lifetime.cut(messages), end_at)))
     }
+}
+
+/// What may be read, and what must stay so.
+fn permitted(caller: &Caller, request: ReadRequest) -> Result<(ReadOptions, Right)> {
+    let mut options = convert::read_options(request)?;
+    let scope = caller.rights().topics(Verb::Read);
+    options.topics = caller.on_topics(Verb::Read, &scope, options.topics)?;
+    caller.on_start(Verb::Read, &scope, Some(&options.start))?;
+    Ok((options.clone(), guard::topics_stay(Verb::Read, options.topics)))
 }
 
 async fn first_frame(inbound: &mut Streaming<SubscribeRequest>) -> Result<Open, Status> {

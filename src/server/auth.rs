@@ -1,4 +1,4 @@
-//! Who calls, as configured: built at the start, and again when its files change or SIGHUP asks for it.
+//! Who calls and what they may, as configured: built at the start, and again when its files change or SIGHUP asks for it.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use tokio_util::{
 
 use super::keys;
 use crate::{
-    auth::{self, Auth, Digest, Identity, IssuerRules, KeyRing, Tokens},
+    auth::{self, Access, Auth, Digest, Identity, IssuerRules, KeyRing, Policies, Policy, Tokens, Wildcard},
     config::{self, Config},
     error::{Error, Reason, Result},
 };
@@ -36,7 +36,7 @@ pub(super) fn open(config: &Config, tasks: &TaskTracker, stop: &CancellationToke
         tasks.spawn(ignore(hangup, stop.clone()));
         return Ok(None);
     };
-    let (told, current) = watch::channel(Arc::new(issuers.identity(settings)?));
+    let (told, current) = watch::channel(Arc::new(issuers.access(settings)?));
     let following = Following {
         contents: contents(&config.files_of_auth()),
         config: config.clone(),
@@ -68,7 +68,7 @@ struct Following {
     config: Config,
     contents: Vec<Option<Vec<u8>>>,
     issuers: Issuers,
-    told: watch::Sender<Arc<Identity>>,
+    told: watch::Sender<Arc<Access>>,
     wakes: (Interval, Signal),
 }
 
@@ -88,7 +88,7 @@ impl Following {
             // Also what is no good is told once.
             self.contents = found;
             match self.reload() {
-                Ok(()) => tracing::info!("who may call is as the configuration says now"),
+                Ok(()) => tracing::info!("who may call, and what, is as the configuration says now"),
                 Err(error) => {
                     tracing::error!(%error, "the configuration of who may call is no good; what was before stays in force");
                 }
@@ -105,8 +105,8 @@ impl Following {
             let text = "[auth] asks nobody who they are any more: that takes a new start";
             Error::new(Reason::RequestInvalid, text)
         };
-        let identity = self.issuers.identity(config.auth.as_ref().ok_or_else(none)?)?;
-        self.told.send_replace(Arc::new(identity));
+        let access = self.issuers.access(config.auth.as_ref().ok_or_else(none)?)?;
+        self.told.send_replace(Arc::new(access));
         self.contents = contents(&config.files_of_auth());
         self.config = config;
         Ok(())
@@ -131,6 +131,13 @@ struct Open {
 }
 
 impl Issuers {
+    fn access(&mut self, settings: &config::Auth) -> Result<Access> {
+        Ok(Access {
+            identity: self.identity(settings)?,
+            policies: Policies::new(settings.policies.iter().map(policy)),
+        })
+    }
+
     fn identity(&mut self, settings: &config::Auth) -> Result<Identity> {
         let mut open = Vec::new();
         for settings in &settings.issuers {
@@ -159,6 +166,18 @@ impl Issuers {
             settings: settings.clone(),
             _ended_on_drop: end.drop_guard(),
         })
+    }
+}
+
+fn policy(settings: &config::Policy) -> Policy {
+    let claim = |(path, wanted): &(String, String)| (path.clone(), Wildcard::new(wanted));
+    Policy {
+        principals: settings.principals.iter().map(|text| Wildcard::new(text)).collect(),
+        claims: settings.claims.iter().map(claim).collect(),
+        verbs: settings.verbs.clone(),
+        topics: settings.topics.clone(),
+        groups: settings.groups.clone(),
+        checkpoints: settings.checkpoints.clone(),
     }
 }
 

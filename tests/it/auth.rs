@@ -62,6 +62,11 @@ pub(crate) fn token_of(name: &str, token: &str) -> String {
     format!("[[auth.tokens]]\nname = \"{name}\"\nsha256 = \"{digest}\"\n")
 }
 
+/// Who is known may everything.
+pub(crate) const EVERYTHING: &str = "[[auth.policies]]\nprincipals = [\"*\"]\n\
+                                     verbs = [\"publish\", \"subscribe\", \"read\", \"reset\", \"state\"]\n\
+                                     topics = [\"**\"]\ngroups = [\"**\"]\n";
+
 pub(crate) async fn info(channel: Shown) -> Result<GetInfoResponse, Status> {
     let mut client = SystemServiceClient::new(channel);
     let answer = within("an answer", client.get_info(GetInfoRequest {})).await?;
@@ -209,7 +214,7 @@ async fn a_certificate_says_who_it_is_where_that_is_asked_for() {
 
 #[tokio::test]
 async fn who_acted_is_written_down() {
-    let server = Server::start_with(&token_of("ops", "secret")).await;
+    let server = Server::start_with(&format!("{}{EVERYTHING}", token_of("ops", "secret"))).await;
     let channel = Token::new("secret").on(server.channel());
     within(
         "a publish",

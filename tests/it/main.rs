@@ -32,6 +32,7 @@ mod groups;
 mod harness_works;
 mod heartbeats;
 mod patterns;
+mod policies;
 mod portal;
 mod publish;
 mod publish_stream;

@@ -127,9 +127,14 @@ impl Bus {
     }
 
     /// Groups by name, those after `after`, at most `count`; without `time_to_loss`, and foreign ones without partitions.
-    pub async fn groups(&self, after: Option<&Group>, count: usize) -> Result<Vec<GroupInfo>> {
+    pub async fn groups(
+        &self,
+        after: Option<&Group>,
+        count: usize,
+        may: impl Fn(&Group) -> bool,
+    ) -> Result<Vec<GroupInfo>> {
         let (bus, others) = (&*self.0, &self.0.others());
-        let listed = bus.groups.list(after, count).await?;
+        let listed = bus.groups.list(after, (count, &may)).await?;
         let (listed, bounds) = bus.page(listed).await?;
         let bounds = &bounds;
         let infos = listed.into_iter().map(|group| async move {
@@ -138,7 +143,8 @@ impl Bus {
             Ok::<_, Error>(bus.group_info(group.name, (group.record, partitions), &sights))
         });
         let mut groups: Vec<GroupInfo> = stream::iter(infos).buffered(AT_ONCE).try_collect().await?;
-        let foreign = self.0.foreign_groups(after).await?.into_iter().take(count);
+        let foreign = self.0.foreign_groups(after).await?.into_iter();
+        let foreign = foreign.filter(|(group, _)| may(group)).take(count);
         groups.extend(foreign.map(|(group, members)| self.0.foreign_info(group, members)));
         groups.sort_by(|a, b| a.name.cmp(&b.name));
         groups.truncate(count);

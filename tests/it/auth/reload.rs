@@ -50,7 +50,9 @@ async fn a_broken_file_changes_nothing_and_is_told() {
 async fn sighup_has_it_read_again_and_ends_nobody() {
     let server = Server::start_with(&token_of("a", "first")).await;
     server.signal(Signal::SIGHUP);
-    server.logged("who may call is as the configuration says now").await;
+    server
+        .logged("who may call, and what, is as the configuration says now")
+        .await;
     info(Token::new("first").on(server.channel()))
         .await
         .expect("still known");

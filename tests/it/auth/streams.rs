@@ -12,7 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
 use super::{
-    Shown, Token,
+    EVERYTHING, Shown, Token,
     issuers::{Signer, from_file, keys},
     token_of,
 };
@@ -32,7 +32,11 @@ const SHORT: Duration = Duration::from_secs(4);
 
 /// A server that knows a signer's tokens, with one topic.
 async fn server(authority: &Authority, signer: &Signer) -> Server {
-    let server = Server::start_with(&from_file(&authority.written("keys.json", &keys(&[signer])))).await;
+    let server = Server::start_with(&format!(
+        "{}{EVERYTHING}",
+        from_file(&authority.written("keys.json", &keys(&[signer])))
+    ))
+    .await;
     let channel = Token::new(&signer.token("alice", HOUR)).on(server.channel());
     PublisherServiceClient::new(channel)
         .publish(request([order("a", "1")]))
@@ -176,7 +180,7 @@ async fn streams_end_when_their_token_is_taken_back() {
     let authority = Authority::new();
     let write = |tokens: String| authority.written("auth.toml", &tokens.replace("auth.tokens", "tokens"));
     let file = write(format!("{}{}", token_of("a", "first"), token_of("b", "second")));
-    let server = Server::start_with(&format!("[auth]\nfile = \"{}\"\n", file.display())).await;
+    let server = Server::start_with(&format!("[auth]\nfile = \"{}\"\n{EVERYTHING}", file.display())).await;
     let stream = async |token: &str, group: &str| {
         let channel = Token::new(token).on(server.channel());
         let (sender, sent) = frames(beating(group));
