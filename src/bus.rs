@@ -46,6 +46,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use audit::Denial;
 pub use checkpoints::{
     Begun, CheckpointInfo, CheckpointRow, CheckpointRules, DeleteCheckpoint, Download, NewCheckpoint, Tie, Upload,
 };
@@ -65,9 +66,12 @@ pub use groups::{
 pub use observe::{Count, Fill, HeldUp, Levels, Observed, ObservedGroup, Tally};
 pub use publish::{HandedOver, NewEvents, PublishError, Run, RunState, Written};
 pub use read::{ReadEvents, ReadFrame, ReadOptions, ReadSession};
-pub use replays::{Ended, How, ReplayInfo, ReplayPartition, ReplayRange, ReplayRow, StartReplay, StopReplay};
+pub use replays::{
+    Ended, How, ReplayInfo, ReplayPartition, ReplayRange, ReplayRow, StartReplay, StopReplay, no_such_replay,
+};
 pub use resets::{
     Applied, ApplyReset, PartitionMove, PlanReset, ResetInfo, ResetPlan, ResetState, Target, UndoReset, Whose,
+    no_such_reset,
 };
 pub use rules::{DeliveryRule, DeliveryRules, RetryOverride};
 pub use settings::{AfterDeadLetter, Settings};

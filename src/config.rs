@@ -14,20 +14,24 @@ mod kafka;
 mod snapshots;
 mod checkpoints;
 mod tls;
+mod auth;
+mod policies;
 mod reader;
 mod setting;
 mod layer;
 mod fault;
 pub mod units;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+pub use auth::{Algorithm, Auth, Issuer, Keys, Token};
 pub use checkpoints::Checkpoints;
 pub use commands::Commands;
 pub use delivery::{Delivery, GroupRule, Retry};
 pub use fault::{ConfigFault, Origin};
 pub use kafka::Kafka;
 pub use layer::Override;
+pub use policies::Policy;
 pub use reader::Effective;
 pub use sections::{
     AfterDeadLetter, Backend, Embedded, Fsync, Limits, Log, LogFormat, LogLevel, RouteConfig, Server, Telemetry, Topics,
@@ -45,6 +49,8 @@ pub const DEFAULT: &str = include_str!("config/default.toml");
 pub struct Config {
     pub server: Server,
     pub tls: Option<Tls>,
+    /// `None` = nobody has to say who they are.
+    pub auth: Option<Auth>,
     pub log: Log,
     pub routes: Vec<RouteConfig>,
     pub topics: Topics,
@@ -55,6 +61,14 @@ pub struct Config {
     pub limits: Limits,
     pub telemetry: Telemetry,
     effective: Vec<Effective>,
+    sources: Sources,
+}
+
+/// Where a configuration was read from: a file, and what lies over it.
+#[derive(Clone, Debug, Default)]
+struct Sources {
+    file: Option<PathBuf>,
+    over: Layer,
 }
 
 impl Config {
@@ -64,16 +78,38 @@ impl Config {
         environment: impl Iterator<Item = (String, String)>,
         overrides: impl IntoIterator<Item = Override>,
     ) -> Result<Self, Vec<ConfigFault>> {
-        let (mut given, faults) = match file.map(layer::from_file) {
+        let mut over = layer::from_environment(environment);
+        over.extend(layer::from_overrides(overrides));
+        Self::from(Sources {
+            file: file.map(Path::to_owned),
+            over,
+        })
+    }
+
+    /// Reads the same layers again, as they are now; of the environment and the flags, what they were.
+    pub fn again(&self) -> Result<Self, Vec<ConfigFault>> {
+        Self::from(self.sources.clone())
+    }
+
+    /// The files that say who may call: a change there is taken up while the server runs.
+    pub fn files_of_auth(&self) -> Vec<PathBuf> {
+        let more = self.auth.as_ref().and_then(|auth| auth.file.clone());
+        self.sources.file.iter().cloned().chain(more).collect()
+    }
+
+    fn from(sources: Sources) -> Result<Self, Vec<ConfigFault>> {
+        let (mut given, faults) = match sources.file.as_deref().map(layer::from_file) {
             None => (Layer::new(), Vec::new()),
             Some(Ok(layer)) => (layer, Vec::new()),
             Some(Err(faults)) => (Layer::new(), faults),
         };
-        given.extend(layer::from_environment(environment));
-        given.extend(layer::from_overrides(overrides));
+        given.extend(sources.over.clone());
         let mut reader = Reader::new(defaults(), given);
         reader.faults = faults;
-        Self::read(reader)
+        Ok(Self {
+            sources,
+            ..Self::read(reader)?
+        })
     }
 
     /// What is in force, as TOML, with the place that set each value; secrets are not shown.
@@ -100,13 +136,16 @@ impl Config {
     fn read(mut reader: Reader) -> Result<Self, Vec<ConfigFault>> {
         let server = sections::server(&mut reader);
         let tls = tls::read(&mut reader);
-        sections::doors(&mut reader, &server, tls.as_ref().is_some_and(Tls::knows_clients));
+        let auth = auth::read(&mut reader, tls.as_ref().is_some_and(|tls| tls.client.is_some()));
+        let is_closed = |tls: &Tls| auth.is_some() || tls.knows_clients();
+        sections::doors(&mut reader, &server, tls.as_ref().is_some_and(is_closed));
         let log = sections::log(&mut reader);
         let mut config = Self {
             routes: sections::routes(&mut reader),
             topics: sections::topics(&mut reader, log.backend),
             server,
             tls,
+            auth,
             log,
             delivery: delivery::read(&mut reader),
             snapshots: snapshots::read(&mut reader),
@@ -115,6 +154,7 @@ impl Config {
             limits: sections::limits(&mut reader),
             telemetry: sections::telemetry(&mut reader),
             effective: Vec::new(),
+            sources: Sources::default(),
         };
         sections::capacities(&mut reader, &config.limits, &config.log);
         reader.refuse_the_rest();
@@ -147,15 +187,22 @@ fn defaults() -> Layer {
     layer::from_toml(DEFAULT, |_| Origin::Default).expect("default.toml is TOML; tested")
 }
 
-/// `routes[0]` is the first of `[[routes]]`.
+/// `routes[0]` is the first of `[[routes]]`; `auth.policies[0].claims` a table within one.
 fn header(section: &str) -> String {
     match section.split_once('[') {
-        Some((name, _)) => format!("[[{name}]]"),
+        Some((name, rest)) => match rest.split_once("].") {
+            Some((_, within)) => format!("[{name}.{within}]"),
+            None => format!("[[{name}]]"),
+        },
         None => format!("[{section}]"),
     }
 }
 
 fn is_secret(key: &str) -> bool {
+    // Who has a token is none; a digest hides itself.
+    if key.starts_with("auth.tokens[") || key.starts_with("tokens[") {
+        return false;
+    }
     ["password", "secret", "token", "pem", "oauthbearer.config"]
         .iter()
         .any(|word| key.contains(word))

@@ -2,7 +2,7 @@
 
 use std::{error, fmt, time::Duration};
 
-use crate::name::{Group, Topic};
+use crate::name::{Group, Topic, Verb};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -54,6 +54,12 @@ pub enum Reason {
     PrecedingFailed,
     /// Whoever asked, or the bus itself, may not do it.
     PermissionDenied,
+    /// Nobody is known by the token, or there is none.
+    TokenInvalid,
+    /// The token was good, and its time is over.
+    TokenExpired,
+    /// Who calls cannot be told now: the keys of an issuer cannot be had.
+    IdentityUnavailable,
     /// The position is not on the log (any more).
     PositionGone,
     /// The disk is full.
@@ -93,7 +99,12 @@ impl Reason {
     pub fn is_retryable(self) -> bool {
         matches!(
             self,
-            Self::LogUnavailable | Self::StoreUnavailable | Self::Draining | Self::LogFull | Self::Limit
+            Self::LogUnavailable
+                | Self::StoreUnavailable
+                | Self::IdentityUnavailable
+                | Self::Draining
+                | Self::LogFull
+                | Self::Limit
         )
     }
 }
@@ -184,6 +195,14 @@ impl Error {
 
     pub fn no_such_group(group: &Group) -> Self {
         Self::new(Reason::GroupNotFound, format!("group {group} does not exist")).resource("group", group.as_str())
+    }
+
+    /// Whoever asked may not do this with that. It says the same whether there is such a thing or not.
+    pub fn denied(verb: Verb, what: impl fmt::Display) -> Self {
+        Self::new(
+            Reason::PermissionDenied,
+            format!("the right to {verb} is missing for {what}"),
+        )
     }
 
     /// `what` is a field, frame or action that is set and that this version does not act on.

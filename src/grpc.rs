@@ -14,9 +14,14 @@ mod checkpoints;
 mod commands;
 mod replays;
 mod system;
+mod guard;
 mod health;
 mod asked;
+mod authenticate;
+mod caller;
 mod deadline;
+mod denials;
+mod methods;
 mod page;
 mod panics;
 mod size;
@@ -32,7 +37,9 @@ use std::{
 use tokio_util::task::TaskTracker;
 use tonic::{codec::CompressionEncoding, service::Routes};
 
+pub use authenticate::{AuthenticateLayer, Peer};
 pub use deadline::DeadlineLayer;
+pub use denials::Denials;
 pub use foreign::in_our_words;
 pub use health::Health;
 pub use panics::PanicLayer;

@@ -5,6 +5,7 @@
 pub mod cli;
 pub mod server;
 pub mod grpc;
+pub mod auth;
 pub mod telemetry;
 pub mod bus;
 pub mod convention;

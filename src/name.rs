@@ -2,12 +2,16 @@
 
 mod checkpoint;
 pub mod pattern;
+mod scope;
 mod selector;
 pub mod template;
+mod verb;
 
 pub use checkpoint::{CheckpointName, CheckpointRef};
 pub use pattern::Pattern;
+pub use scope::Scope;
 pub use selector::{Selector, Selectors};
+pub use verb::Verb;
 
 use std::{fmt, sync::Arc};
 

@@ -3,7 +3,10 @@
 //! Stopping, in this order: health says not serving → no new calls, no new deliveries → acks stay possible until nothing is
 //! outstanding or `server.drain_timeout` is over → commit → end the streams → close the log.
 
+mod auth;
+mod keys;
 mod connections;
+mod peer;
 mod ops;
 mod parts;
 mod tls;
@@ -16,10 +19,11 @@ use tonic::service::Routes;
 use tower::{ServiceBuilder, util::MapResponseLayer};
 
 use crate::{
+    auth::Auth,
     bus::Bus,
     config::Config,
     error::{Error, Reason, Result},
-    grpc::{DeadlineLayer, Health, PanicLayer, Services, in_our_words},
+    grpc::{AuthenticateLayer, DeadlineLayer, Denials, Health, PanicLayer, Services, in_our_words},
     log::embedded,
     telemetry::Metrics,
 };
@@ -32,10 +36,13 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> Resul
     let (tasks, stopping, stopped) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
     let listener = listen(&config, &tasks, &stopped).await?;
     let ops = bind(config.server.ops, "server.ops").await?;
+    warn_if_open(&config);
     let (log, log_name) = parts::open_log(&config).await?;
     let (routes, stores) = (parts::routes(&config)?, parts::stores(&config)?);
     let bus = Bus::start(log.clone(), routes, parts::bus_settings(&config), stores);
     let ops_address = address(&ops)?;
+    let auth = auth::open(&config, &tasks, &stopped)?;
+    let auth = auth.map(|auth| (auth, Denials::begin(&bus, &tasks, &stopped)));
     let (serving, is_serving) = watch::channel(true);
     let metrics = Arc::new(Metrics::of(&bus, log_name)?);
     let health = (bus.health(), is_serving.clone());
@@ -44,7 +51,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> Resul
     let services = Services::new(bus.clone(), parts::request_limits(&config), log_name, tasks.clone());
     let routes = services.routes(Health::new(is_serving))?;
     tracing::info!(address = %address(&listener.0)?, ops = %ops_address, "listening");
-    let serve = serve(listener, routes, &config, stopping.clone());
+    let serve = serve(listener, (routes, auth), &config, stopping.clone());
     tokio::pin!(serve);
     tokio::select! {
         () = &mut serve => {}
@@ -69,6 +76,20 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> Resul
 /// What lies in an embedded log's directory, and what is damaged there. The directory must not be in use.
 pub fn verify_log(directory: &Path) -> Result<embedded::Report> {
     embedded::verify(directory)
+}
+
+/// Whoever allowed it once is told each time.
+fn warn_if_open(config: &Config) {
+    let server = &config.server;
+    for (key, address) in [("server.listen", server.listen), ("server.ops", server.ops)] {
+        if server.insecure && !address.ip().is_loopback() {
+            tracing::warn!(
+                key,
+                %address,
+                "server.insecure is set: other machines reach this listener whatever protects it"
+            );
+        }
+    }
 }
 
 type Door = (TcpListener, Option<tls::Acceptor>);
@@ -97,12 +118,19 @@ fn address(listener: &TcpListener) -> Result<SocketAddr> {
         .map_err(|error| Error::new(Reason::Internal, format!("tell the listener's address: {error}")))
 }
 
-async fn serve(listener: Door, routes: Routes, config: &Config, stop: CancellationToken) {
+async fn serve(
+    listener: Door,
+    (routes, auth): (Routes, Option<(Auth, Denials)>),
+    config: &Config,
+    stop: CancellationToken,
+) {
     let service = ServiceBuilder::new()
         // Outermost: every answer, errors too, carries the caller's request id.
         .layer(tower_http::request_id::PropagateRequestIdLayer::x_request_id())
         // Around the services: a call whose request does not come whole ends too.
         .layer(DeadlineLayer)
+        // Nothing of a call is read before it is known who calls.
+        .layer(AuthenticateLayer(auth))
         // What tonic refuses before them gets a reason too.
         .layer(MapResponseLayer::new(in_our_words))
         // Innermost: a fault of ours ends one call, not the connection with all that is on it.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Inner;
+use super::{Bus, Inner};
 use crate::{
     convention,
     error::{Error, Reason, Result},
@@ -28,10 +28,46 @@ pub(super) struct Act<'a, T> {
     pub(super) details: &'a T,
 }
 
+/// An attempt that was denied.
+#[derive(Clone, Debug, Serialize)]
+pub struct Denial {
+    /// Who tried; empty = nobody who is known.
+    #[serde(skip)]
+    pub principal: String,
+    /// The address that it came from.
+    pub peer: String,
+    /// The path of the method that was called.
+    #[serde(skip)]
+    pub method: String,
+    /// What the caller was told.
+    #[serde(skip)]
+    pub text: String,
+    /// How many before it are not written down.
+    pub untold: u64,
+}
+
+impl Bus {
+    /// Writes down that something was denied.
+    pub async fn audit_denial(&self, denial: &Denial) -> Result<()> {
+        let act = Act {
+            id: &uuid::Uuid::now_v7().simple().to_string(),
+            ty: "tidings.access.denied",
+            subject: &denial.method,
+            by: match denial.principal.as_str() {
+                "" => "unknown",
+                known => known,
+            },
+            reason: &denial.text,
+            details: denial,
+        };
+        self.0.audit(&act).await
+    }
+}
+
 impl Inner {
     /// Writes it down, durably. It may stand there twice if the caller tries again.
     pub(super) async fn audit<T: Serialize>(&self, act: &Act<'_, T>) -> Result<()> {
-        tracing::info!(target: "audit", act = act.ty, subject = act.subject, by = act.by, reason = act.reason, "done");
+        tracing::info!(target: "audit", act = act.ty, subject = act.subject, by = act.by, reason = act.reason, "audited");
         let topic = Topic::new(TOPIC)?;
         self.ensure_audit_topic(&topic).await?;
         let record = self.audit_record(topic, act)?;

@@ -112,13 +112,23 @@ impl Groups {
     }
 
     /// By name, those after `after`, at most `count`.
-    pub(super) async fn list(&self, after: Option<&Group>, count: usize) -> Result<Vec<(Group, Arc<GroupRecord>)>> {
+    pub(super) async fn list(
+        &self,
+        after: Option<&Group>,
+        (count, may): (usize, impl Fn(&Group) -> bool),
+    ) -> Result<Vec<(Group, Arc<GroupRecord>)>> {
         self.table.catch_up().await?;
         let is_there = |record: &GroupRecord| !record.is_deleted();
-        let rows = self.table.list(after.map(Group::as_str), is_there, count);
-        rows.into_iter()
-            .map(|(name, record)| Ok((Group::new(&name)?, record)))
-            .collect()
+        let rows = self
+            .table
+            .list(after.map(Group::as_str), is_there, usize::MAX)
+            .into_iter();
+        let rows = rows.map(|(name, record)| Ok((Group::new(&name)?, record)));
+        let is_shown = |row: &Result<(Group, _)>| match row {
+            Ok((group, _)) => may(group),
+            Err(_) => true,
+        };
+        rows.filter(is_shown).take(count).collect()
     }
 
     /// Writes a record, durably. Returns the one that holds then: another replica's if that was first. Call it only while

@@ -18,7 +18,7 @@ use crate::{
     error::{Error, Fault, Reason, Result},
     event::Event,
     log::{NewRecord, Receipt},
-    name::Topic,
+    name::{Scope, Topic, Verb},
 };
 
 /// Events of one call.
@@ -28,6 +28,8 @@ pub struct NewEvents {
     pub topic: Option<Topic>,
     /// For all of them; `None` = by route, `partitionkey` or `subject`.
     pub key: Option<Bytes>,
+    /// Where they may go.
+    pub scope: Scope,
 }
 
 /// Events that the log has; their outcome is to come.
@@ -92,6 +94,9 @@ impl HandedOver {
 
 impl Inner {
     fn records(&self, new: &NewEvents) -> Result<(Vec<NewRecord>, usize)> {
+        if let Some(topic) = new.topic.as_ref().filter(|topic| !new.scope.allows(topic)) {
+            return Err(Error::denied(Verb::Publish, format!("topic {topic}")));
+        }
         if let Some(topic) = new.topic.as_ref().filter(|topic| topic.is_internal()) {
             let rule =
                 format!("{topic} belongs to the bus; names that start with tidings. or __ are not for publishing");
@@ -115,7 +120,7 @@ impl Inner {
             }
         }
         match faults.is_empty() {
-            true => Ok((records, bytes)),
+            true => check_scope(new, &records).map(|()| (records, bytes)),
             false if too_large => Err(Error::faults(Reason::EventTooLarge, faults)),
             false => Err(Error::faults(Reason::EventInvalid, faults)),
         }
@@ -183,4 +188,19 @@ impl Inner {
         let room = Arc::clone(&self.permits.publish_bytes).acquire_many_owned(bytes).await;
         room.map_err(|_| super::draining())
     }
+}
+
+/// Events of a call that names no topic go where their types lead them.
+fn check_scope(new: &NewEvents, records: &[NewRecord]) -> Result<()> {
+    let mut allowed: Option<&Topic> = new.topic.as_ref();
+    for record in records {
+        if allowed == Some(&record.topic) {
+            continue;
+        }
+        if !new.scope.allows(&record.topic) {
+            return Err(Error::denied(Verb::Publish, format!("topic {}", record.topic)));
+        }
+        allowed = Some(&record.topic);
+    }
+    Ok(())
 }

@@ -26,7 +26,7 @@ use rustc_hash::FxHashMap;
 
 pub use self::{
     ending::StopReplay,
-    row::{Ended, How, ReplayRange, ReplayRow},
+    row::{Ended, How, ReplayRange, ReplayRow, no_such_replay},
     start::StartReplay,
     view::{ReplayInfo, ReplayPartition},
 };

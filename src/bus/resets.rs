@@ -28,7 +28,7 @@ pub use self::{
     row::{Applied, ResetState},
     target::Target,
     undo::UndoReset,
-    view::ResetInfo,
+    view::{ResetInfo, no_such_reset},
 };
 pub(super) use self::{
     moved::{Again, Moved, MovesTable, key, keys_of},

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     error::{Error, Reason, Result},
     filter::Filter,
-    name::{Group, Selectors},
+    name::{Group, Scope, Selectors},
 };
 
 /// What a client opens a stream with.
@@ -46,6 +46,8 @@ pub struct OpenOptions {
     pub heartbeat_interval: Duration,
     /// The largest command that the stream takes; `None` = it takes none.
     pub commands: Option<usize>,
+    /// What the group may have, or the stream is not opened.
+    pub scope: Scope,
 }
 
 /// How often a stream that opens just when its group's task ends has it started again.

@@ -1,6 +1,10 @@
 //! Topics: create, change, list, delete; and creating them on first use where that is allowed.
 
-use super::{Bus, Inner, partitions::partitions};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Bus, Inner, audit::Act, partitions::partitions};
 use crate::{
     error::{Error, Reason, Result},
     log::{Bounds, Cleanup, TopicInfo, TopicSettings},
@@ -11,33 +15,39 @@ const MAX_PARTITIONS: i32 = 1_000;
 
 impl Bus {
     /// Creates a topic; unset settings are the defaults.
-    pub async fn create_topic(&self, topic: &Topic, settings: TopicSettings) -> Result<TopicInfo> {
+    pub async fn create_topic(&self, topic: &Topic, settings: TopicSettings, by: &str) -> Result<TopicInfo> {
         check(topic, &settings)?;
-        self.0.log.create_topic(topic, settings).await?;
+        self.0.log.create_topic(topic, settings.clone()).await?;
         tracing::info!(%topic, "created topic");
+        self.0
+            .audit_topic("tidings.topics.created", topic, (by, Some(settings)))
+            .await?;
         self.0.must_exist(topic).await
     }
 
-    pub async fn update_topic(&self, topic: &Topic, settings: TopicSettings) -> Result<TopicInfo> {
+    pub async fn update_topic(&self, topic: &Topic, settings: TopicSettings, by: &str) -> Result<TopicInfo> {
         check(topic, &settings)?;
         let before = self.0.must_exist(topic).await?;
         if settings.partitions < before.settings.partitions {
             let rule = format!("partitions can only grow; the topic has {}", before.settings.partitions);
             return Err(Error::fault(Reason::TopicInvalid, "settings.partitions", rule));
         }
-        self.0.log.alter_topic(topic, settings).await?;
+        self.0.log.alter_topic(topic, settings.clone()).await?;
         tracing::info!(%topic, "changed topic");
+        self.0
+            .audit_topic("tidings.topics.changed", topic, (by, Some(settings)))
+            .await?;
         self.0.must_exist(topic).await
     }
 
-    pub async fn delete_topic(&self, topic: &Topic) -> Result<()> {
+    pub async fn delete_topic(&self, topic: &Topic, by: &str) -> Result<()> {
         if topic.is_internal() {
             let rule = format!("{topic} belongs to the bus and cannot be deleted");
             return Err(Error::fault(Reason::TopicInvalid, "name", rule));
         }
         self.0.log.delete_topic(topic).await?;
         tracing::info!(%topic, "deleted topic");
-        Ok(())
+        self.0.audit_topic("tidings.topics.deleted", topic, (by, None)).await
     }
 
     /// One topic with the bounds of its partitions.
@@ -59,7 +69,42 @@ impl Bus {
     }
 }
 
+/// A topic as it is from now on.
+#[derive(Serialize)]
+struct Details {
+    partitions: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention_bytes: Option<u64>,
+    is_compacted: bool,
+}
+
 impl Inner {
+    async fn audit_topic(
+        &self,
+        ty: &'static str,
+        topic: &Topic,
+        (by, settings): (&str, Option<TopicSettings>),
+    ) -> Result<()> {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let details = settings.map(|settings| Details {
+            partitions: settings.partitions,
+            retention_ms: settings.retention.map(millis),
+            retention_bytes: settings.retention_bytes,
+            is_compacted: settings.cleanup == Cleanup::Compact,
+        });
+        let act = Act {
+            id: &uuid::Uuid::now_v7().simple().to_string(),
+            ty,
+            subject: topic.as_str(),
+            by,
+            reason: "",
+            details: &details,
+        };
+        self.audit(&act).await
+    }
+
     pub(super) fn default_topic_settings(&self) -> TopicSettings {
         TopicSettings {
             partitions: self.settings.default_partitions,

@@ -27,6 +27,7 @@ fn text(info: &GetInfoResponse) -> String {
             words::or_dash((!info.features.is_empty()).then(|| info.features.join(" "))),
         ),
         ("started", words::time(info.start_time.as_ref())),
+        ("you are", info.principal.clone()),
         ("largest event", words::size_or(limits.max_event_bytes, "-")),
         ("largest request", words::size_or(limits.max_request_bytes, "-")),
         ("events per request", limits.max_request_events.to_string()),

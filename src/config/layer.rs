@@ -29,7 +29,9 @@ pub(super) enum Raw {
     Integer(i64),
     Float(f64),
     Boolean(bool),
-    /// An array of tables.
+    /// An array of texts.
+    List(Vec<String>),
+    /// An array of tables; also what has nothing in it.
     Tables(Vec<Layer>),
     /// A table with nothing in it.
     EmptyTable,
@@ -141,11 +143,17 @@ fn raw(value: &Spanned<DeValue<'_>>, place: &dyn Fn(usize) -> Origin) -> Raw {
             Ok(number) => Raw::Integer(number),
             Err(_) => Raw::Other("an integer of more than 64 bits"),
         },
-        DeValue::Array(items) => tables(items.iter(), place).map_or(Raw::Other("an array"), Raw::Tables),
+        DeValue::Array(items) => (tables(items.iter(), place).map(Raw::Tables))
+            .or_else(|| texts(items.iter()).map(Raw::List))
+            .unwrap_or(Raw::Other("an array")),
         DeValue::Table(_) => Raw::EmptyTable,
         DeValue::Float(digits) => digits.as_str().parse().map_or(Raw::Other("a float"), Raw::Float),
         DeValue::Datetime(_) => Raw::Other("a date"),
     }
+}
+
+fn texts<'v, 'i: 'v>(items: impl Iterator<Item = &'v Spanned<DeValue<'i>>>) -> Option<Vec<String>> {
+    items.map(|item| Some(item.get_ref().as_str()?.to_owned())).collect()
 }
 
 fn tables<'v, 'i: 'v>(

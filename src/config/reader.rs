@@ -9,7 +9,17 @@ use super::{
 };
 
 /// Key prefixes that are fixed for later versions.
-const LATER: [&str; 2] = ["auth", "conventions"];
+const LATER: [&str; 1] = ["conventions"];
+
+/// Arrays of tables.
+const TABLES: [&str; 6] = [
+    "routes",
+    "delivery.groups",
+    "snapshots.schedule",
+    "auth.tokens",
+    "auth.issuers",
+    "auth.policies",
+];
 
 /// What is in force for one key, and who said so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,12 +187,8 @@ impl Reader {
         let full = format!("{}{key}", self.prefix);
         if LATER.iter().any(|later| full == *later || lies_in(&full, later)) {
             "not supported by this version".to_owned()
-        } else if lies_in(key, "routes") {
-            "routes come from the file only".to_owned()
-        } else if lies_in(key, "delivery.groups") {
-            "delivery.groups come from the file only".to_owned()
-        } else if lies_in(key, "snapshots.schedule") {
-            "snapshots.schedule comes from the file only".to_owned()
+        } else if let Some(tables) = TABLES.iter().find(|tables| lies_in(key, tables)) {
+            format!("{tables} come from the file only")
         } else if self.taken.iter().any(|taken| lies_in(taken, key)) {
             "is a section, not a value".to_owned()
         } else {

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
-    AfterDeadLetter, Backend, ClientAuth, Fsync, LogFormat, LogLevel,
+    AfterDeadLetter, Algorithm, Backend, ClientAuth, Fsync, LogFormat, LogLevel,
     layer::Raw,
     units::{ByteSize, parse_duration, show_duration},
 };
@@ -26,6 +26,20 @@ impl Word for LogFormat {
 
 impl Word for ClientAuth {
     const WORDS: &'static [(&'static str, Self)] = &[("required", Self::Required), ("optional", Self::Optional)];
+}
+
+impl Word for Algorithm {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("RS256", Self::Rs256),
+        ("RS384", Self::Rs384),
+        ("RS512", Self::Rs512),
+        ("PS256", Self::Ps256),
+        ("PS384", Self::Ps384),
+        ("PS512", Self::Ps512),
+        ("ES256", Self::Es256),
+        ("ES384", Self::Es384),
+        ("EdDSA", Self::EdDsa),
+    ];
 }
 
 impl Word for LogLevel {
@@ -237,6 +251,24 @@ impl Setting for Topic {
     }
 }
 
+impl<S: Setting> Setting for Vec<S> {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        match raw {
+            Raw::Tables(tables) if tables.is_empty() => Ok(Self::new()),
+            Raw::List(texts) => texts.iter().map(|text| S::read(&Raw::Text(text.clone()))).collect(),
+            other => Err(format!(
+                "must be an array of texts such as [\"a\", \"b\"], not {}",
+                describe(other)
+            )),
+        }
+    }
+
+    fn show(&self) -> String {
+        let shown: Vec<String> = self.iter().map(S::show).collect();
+        format!("[{}]", shown.join(", "))
+    }
+}
+
 fn text(raw: &Raw) -> Result<&str, String> {
     match raw {
         Raw::Text(text) | Raw::Bare(text) => Ok(text),
@@ -250,6 +282,7 @@ fn describe(raw: &Raw) -> String {
         Raw::Integer(number) => number.to_string(),
         Raw::Float(number) => number.to_string(),
         Raw::Boolean(value) => value.to_string(),
+        Raw::List(_) => "an array".to_owned(),
         Raw::Tables(_) => "an array of tables".to_owned(),
         Raw::EmptyTable => "a section".to_owned(),
         Raw::Other(name) => (*name).to_owned(),

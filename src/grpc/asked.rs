@@ -3,8 +3,6 @@
 use super::convert;
 use crate::error::Result;
 
-/// Who calls, as long as nobody has to say so.
-pub(super) const ANONYMOUS: &str = "anonymous";
 const LONGEST_REQUEST_ID: usize = 128;
 const LONGEST_REASON: usize = 1_000;
 

@@ -1,16 +1,16 @@
 //! Checkpoints in StateService: bytes in, bytes out, lists and deletions.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream, stream::BoxStream};
+use futures_util::{StreamExt as _, future::BoxFuture, stream, stream::BoxStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     Services,
-    asked::ANONYMOUS,
+    caller::Caller,
     convert::{self, unexpected},
     deadline::{self, bounded},
     foreign,
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     bus::{Begun, CheckpointInfo, CheckpointRow, Download, NewCheckpoint, Upload, draining},
     error::{Error, Reason, Result},
-    name::CheckpointName,
+    name::{CheckpointName, Verb},
     proto::tidings::v1::{
         DeleteCheckpointRequest, DeleteCheckpointResponse, GetCheckpointRequest, GetCheckpointResponse,
         ListCheckpointsRequest, ListCheckpointsResponse, PutCheckpointRequest, PutCheckpointResponse,
@@ -38,6 +38,9 @@ struct Frames {
     frames: Streaming<PutCheckpointRequest>,
     max_bytes: usize,
     draining: CancellationToken,
+    caller: Caller,
+    /// The caller is not known any more.
+    over: BoxFuture<'static, Error>,
 }
 
 pub(super) async fn put(
@@ -45,7 +48,10 @@ pub(super) async fn put(
     request: Request<Streaming<PutCheckpointRequest>>,
 ) -> Result<Response<PutCheckpointResponse>, Status> {
     let end_at = deadline::end_of_stream(request.metadata());
+    let caller = Caller::of(request.extensions())?;
     let frames = Frames {
+        over: caller.lifetime(Arc::new(|_| Ok(()))).over(),
+        caller,
         frames: request.into_inner(),
         max_bytes: services.limits().max_request_bytes,
         draining: services.bus().draining(),
@@ -60,6 +66,7 @@ pub(super) async fn put(
 
 async fn put_frames(services: &Services, mut frames: Frames) -> Result<CheckpointInfo> {
     let new = frames.header().await?;
+    check_new(&frames.caller, &new)?;
     match services.bus().put_checkpoint(new).await? {
         Begun::Stored(info) => Ok(*info),
         Begun::Upload(mut upload) => {
@@ -69,10 +76,27 @@ async fn put_frames(services: &Services, mut frames: Frames) -> Result<Checkpoin
     }
 }
 
+/// A checkpoint may start readers of its topics, and counts as an ack of its group.
+fn check_new(caller: &Caller, new: &NewCheckpoint) -> Result<()> {
+    caller.on_checkpoint(Verb::State, &new.name)?;
+    if let Some((group, _)) = &new.group {
+        caller.on_group(Verb::Subscribe, group)?;
+    }
+    let scope = caller.rights().topics(Verb::State);
+    match new
+        .positions
+        .iter()
+        .find(|(partition, _)| !scope.allows(&partition.topic))
+    {
+        None => Ok(()),
+        Some((partition, _)) => caller.denied(Verb::State, format!("topic {}", partition.topic)),
+    }
+}
+
 impl Frames {
     async fn header(&mut self) -> Result<NewCheckpoint> {
         match self.next().await? {
-            Some(Frame::Header(header)) => convert::new_checkpoint(header, ANONYMOUS),
+            Some(Frame::Header(header)) => convert::new_checkpoint(header, self.caller.name()),
             Some(Frame::Data(_) | Frame::Finish(())) => Err(unexpected("the first frame is header, before any data")),
             None => Err(unexpected("the first frame is header, and none came")),
         }
@@ -104,6 +128,7 @@ impl Frames {
         let silent = |_| unexpected("the next frame, or the end, comes within a minute");
         let next = tokio::select! {
             () = self.draining.cancelled() => return Err(draining()),
+            error = &mut self.over => return Err(error),
             next = timeout(SILENCE, self.frames.message()) => next.map_err(silent)?,
         };
         match next {
@@ -125,14 +150,25 @@ pub(super) async fn get(
     request: Request<GetCheckpointRequest>,
 ) -> Result<Response<Bytestream>, Status> {
     let end_at = deadline::end_of_stream(request.metadata());
+    let caller = Caller::of(request.extensions())?;
     let request = request.into_inner();
     let begin = deadline::before(end_at, async {
         let wanted = convert::checkpoint_ref(&request.name, request.generation);
         let wanted = wanted.map_err(|error| status(&error))?;
+        let name = wanted.name.clone();
+        caller
+            .on_checkpoint(Verb::State, &name)
+            .map_err(|error| status(&error))?;
         let download = services.bus().read_checkpoint(&wanted).await;
-        download.map_err(|error| status(&error))
+        let download = download.map_err(|error| status(&error))?;
+        Ok((download, name))
     });
-    Ok(Response::new(deadline::cut(frames(begin.await?), end_at)))
+    let (download, name) = begin.await?;
+    let lifetime = caller.lifetime(Arc::new(move |rights| match rights.on_checkpoint(Verb::State, &name) {
+        true => Ok(()),
+        false => Err(Error::denied(Verb::State, format!("checkpoint {name}"))),
+    }));
+    Ok(Response::new(deadline::cut(lifetime.cut(frames(download)), end_at)))
 }
 
 fn frames(download: Download) -> Bytestream {
@@ -153,25 +189,32 @@ pub(super) async fn list(
     services: &Services,
     request: Request<ListCheckpointsRequest>,
 ) -> Result<Response<ListCheckpointsResponse>, Status> {
-    let (metadata, _, request) = request.into_parts();
+    let (metadata, extensions, request) = request.into_parts();
+    let caller = Caller::of(&extensions)?;
     let listed = bounded(&metadata, services.limits().publish_timeout, async {
         let page = Page::new(request.page_size, &request.page_token)?;
         match request.name.as_str() {
-            "" => newest_of_each(services, &page).await,
-            name => generations(services, &CheckpointName::new(name, "name")?, &page).await,
+            "" => newest_of_each(services, &caller, &page).await,
+            name => {
+                let name = CheckpointName::new(name, "name")?;
+                caller.on_checkpoint(Verb::State, &name)?;
+                generations(services, &name, &page).await
+            }
         }
     });
     listed.await.map(Response::new)
 }
 
-async fn newest_of_each(services: &Services, page: &Page) -> Result<ListCheckpointsResponse> {
+async fn newest_of_each(services: &Services, caller: &Caller, page: &Page) -> Result<ListCheckpointsResponse> {
+    let rights = caller.rights();
+    let may = |name: &CheckpointName| rights.on_checkpoint(Verb::State, name);
     let after = page
         .after
         .as_deref()
         .map(|name| CheckpointName::new(name, "page_token"));
     let mut rows = services
         .bus()
-        .checkpoints(after.transpose()?.as_ref(), page.size + 1)
+        .checkpoints(after.transpose()?.as_ref(), page.size + 1, may)
         .await?;
     let next_page_token = page.cut(&mut rows, |row| row.name().as_str());
     Ok(response(&rows, next_page_token))
@@ -200,9 +243,11 @@ pub(super) async fn delete(
     services: &Services,
     request: Request<DeleteCheckpointRequest>,
 ) -> Result<Response<DeleteCheckpointResponse>, Status> {
-    let (metadata, _, request) = request.into_parts();
+    let (metadata, extensions, request) = request.into_parts();
+    let caller = Caller::of(&extensions)?;
     let deleted = bounded(&metadata, services.limits().publish_timeout, async {
-        let delete = convert::delete_checkpoint(request, ANONYMOUS)?;
+        let delete = convert::delete_checkpoint(request, caller.name())?;
+        caller.on_checkpoint(Verb::State, &delete.name)?;
         services.bus().delete_checkpoint(delete).await
     });
     deleted.await.map(|()| Response::new(DeleteCheckpointResponse {}))

@@ -4,14 +4,15 @@ use tonic::{Request, Response, Status};
 
 use super::{
     Services, asked,
+    caller::Caller,
     convert::{self, Shown, dead_letter},
     deadline::bounded,
     page::{Page, token},
 };
 use crate::{
-    bus::dead_letters::{Asked, LetterInfo, Moved, Verb},
+    bus::dead_letters::{self, Asked, LetterInfo, Moved},
     error::Result,
-    name::Group,
+    name::{Group, Verb},
     proto::tidings::v1::{
         DeadLetter, DiscardDeadLettersRequest, DiscardDeadLettersResponse, GetDeadLetterRequest, GetDeadLetterResponse,
         ListDeadLettersRequest, ListDeadLettersResponse, RedriveDeadLettersRequest, RedriveDeadLettersResponse,
@@ -25,9 +26,11 @@ impl DeadLetterService for Services {
         &self,
         request: Request<ListDeadLettersRequest>,
     ) -> Result<Response<ListDeadLettersResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = Caller::of(&extensions)?;
         let listed = bounded(&metadata, self.limits().publish_timeout, async {
             let group = Group::new(&request.group)?;
+            caller.on_group(Verb::DeadLetter, &group)?;
             let page = Page::new(request.page_size, &request.page_token)?;
             let (filter, before) = (convert::letter_filter(request.matching)?, page.before()?);
             let listed = self.bus().dead_letters(&group, &filter, before, page.size).await?;
@@ -43,13 +46,15 @@ impl DeadLetterService for Services {
         &self,
         request: Request<GetDeadLetterRequest>,
     ) -> Result<Response<GetDeadLetterResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = Caller::of(&extensions)?;
         let shown = match request.include_event {
             true => Shown::WithEvent,
             false => Shown::WithoutEvent,
         };
         let found = bounded(&metadata, self.limits().publish_timeout, async {
             let (group, id) = (Group::new(&request.group)?, convert::letter_id(&request.id, "id")?);
+            caller.on_group(Verb::DeadLetter, &group)?;
             let info = self.bus().dead_letter(&group, id).await?;
             Ok(dead_letter(&group, &info, shown))
         });
@@ -61,17 +66,25 @@ impl DeadLetterService for Services {
         &self,
         request: Request<RedriveDeadLettersRequest>,
     ) -> Result<Response<RedriveDeadLettersResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = Caller::of(&extensions)?;
         let redriven = bounded(&metadata, self.limits().publish_timeout, async {
             let group = Group::new(&request.group)?;
+            caller.on_group(Verb::DeadLetter, &group)?;
             let selection = convert::selection(&request.ids, request.matching)?;
-            let asked = asked(request.request_id, request.reason)?;
+            let asked = asked(request.request_id, request.reason, &caller)?;
             if request.validate_only {
-                let (moved, sample) = self.bus().try_move_letters(&group, Verb::Redrive, &selection).await?;
+                let (moved, sample) = self
+                    .bus()
+                    .try_move_letters(&group, dead_letters::Verb::Redrive, &selection)
+                    .await?;
                 return Ok(redriven(String::new(), &moved, letters(&group, &sample)));
             }
             let redrive_id = asked.id.clone();
-            let moved = self.bus().move_letters(&group, Verb::Redrive, selection, asked).await?;
+            let moved = self
+                .bus()
+                .move_letters(&group, dead_letters::Verb::Redrive, selection, asked)
+                .await?;
             Ok(redriven(redrive_id, &moved, Vec::new()))
         });
         redriven.await.map(Response::new)
@@ -81,19 +94,27 @@ impl DeadLetterService for Services {
         &self,
         request: Request<DiscardDeadLettersRequest>,
     ) -> Result<Response<DiscardDeadLettersResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = Caller::of(&extensions)?;
         let discarded = bounded(&metadata, self.limits().publish_timeout, async {
             let group = Group::new(&request.group)?;
+            caller.on_group(Verb::DeadLetter, &group)?;
             let selection = convert::selection(&request.ids, request.matching)?;
             if request.reason.trim().is_empty() && !request.validate_only {
                 return Err(convert::invalid("reason", "is empty: say why these are given up"));
             }
-            let asked = asked(request.request_id, request.reason)?;
+            let asked = asked(request.request_id, request.reason, &caller)?;
             if request.validate_only {
-                let (moved, sample) = self.bus().try_move_letters(&group, Verb::Discard, &selection).await?;
+                let (moved, sample) = self
+                    .bus()
+                    .try_move_letters(&group, dead_letters::Verb::Discard, &selection)
+                    .await?;
                 return Ok(discarded(&moved, letters(&group, &sample)));
             }
-            let moved = self.bus().move_letters(&group, Verb::Discard, selection, asked).await?;
+            let moved = self
+                .bus()
+                .move_letters(&group, dead_letters::Verb::Discard, selection, asked)
+                .await?;
             Ok(discarded(&moved, Vec::new()))
         });
         discarded.await.map(Response::new)
@@ -101,10 +122,10 @@ impl DeadLetterService for Services {
 }
 
 /// The request as it is kept.
-fn asked(id: String, reason: String) -> Result<Asked> {
+fn asked(id: String, reason: String, caller: &Caller) -> Result<Asked> {
     Ok(Asked {
         id: asked::request_id(id)?,
-        by: asked::ANONYMOUS.to_owned(),
+        by: caller.name().to_owned(),
         reason: asked::reason(reason)?,
     })
 }

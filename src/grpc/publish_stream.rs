@@ -7,7 +7,7 @@
 //! Requests are read only while few enough bytes wait for their outcome. After a write failure nothing more is handed over;
 //! what the log already has is told, then the stream ends.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use futures_util::{Stream, future::BoxFuture, stream};
 use prost::Message as _;
@@ -16,13 +16,17 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use super::{
-    Services, convert, deadline, foreign,
+    Services,
+    caller::Caller,
+    convert, deadline, foreign,
     publisher::{new_events, response},
     status::{Room, publish_rpc_status, status},
 };
 use crate::{
+    auth::Rights,
     bus::{self, HandedOver, PublishError, Written},
     error::{Error, Reason, Result},
+    name::Verb,
     proto::{
         lean::PublishStreamRequest,
         tidings::v1::{PublishStreamResponse, publish_stream_response},
@@ -41,6 +45,9 @@ pub(super) struct PublishSession {
     /// Of requests that are not answered.
     bytes: usize,
     draining: CancellationToken,
+    caller: Caller,
+    /// The caller is not known any more, or may publish nothing.
+    over: BoxFuture<'static, Error>,
     /// No more requests are taken; `Some` is how the stream ends.
     ending: Option<Result<(), Error>>,
 }
@@ -59,9 +66,11 @@ struct Waiting {
 }
 
 impl PublishSession {
-    pub(super) fn new(services: Services, requests: Streaming<PublishStreamRequest>) -> Self {
+    pub(super) fn new(services: Services, caller: Caller, requests: Streaming<PublishStreamRequest>) -> Self {
         Self {
             draining: services.bus().draining(),
+            over: caller.lifetime(Arc::new(may_publish)).over(),
+            caller,
             services,
             requests,
             last_sequence: None,
@@ -101,6 +110,7 @@ impl PublishSession {
                 (handing, handed) = hand(&mut self.handing), if self.handing.is_some() => self.handed(handing, handed),
                 // What the client has sent and nobody has read is not written: it sends it again.
                 () = self.draining.cancelled(), if self.ending.is_none() => self.ending = Some(Err(bus::draining())),
+                error = &mut self.over, if self.ending.is_none() => self.ending = Some(Err(error)),
                 request = self.requests.message(), if may_read => self.take(request),
             }
         }
@@ -150,7 +160,10 @@ impl PublishSession {
             Some(timeout) => deadline::less_margin(timeout),
         };
         let publish = request.publish.ok_or_else(|| convert::invalid("publish", "is set"))?;
-        Ok((new_events(publish, bytes, self.services.limits())?, timeout))
+        Ok((
+            new_events(publish, bytes, (self.services.limits(), &self.caller))?,
+            timeout,
+        ))
     }
 
     fn handed(&mut self, handing: Handing, handed: Result<HandedOver>) {
@@ -175,6 +188,7 @@ impl PublishSession {
 
     /// Refused before writing: it fails alone.
     fn refuse(&mut self, sequence: u64, bytes: usize, error: Error) {
+        self.caller.note(&error);
         let outcome = Box::pin(std::future::ready(Err(PublishError::refused(error))));
         self.waiting.push_back(Waiting {
             sequence,
@@ -212,6 +226,13 @@ impl PublishSession {
             self.refuse(sequence, bytes, error());
         }
         self.ending = Some(Err(error()));
+    }
+}
+
+fn may_publish(rights: &Rights) -> Result<()> {
+    match rights.has(Verb::Publish) {
+        true => Ok(()),
+        false => Err(Error::denied(Verb::Publish, "anything")),
     }
 }
 

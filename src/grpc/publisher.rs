@@ -5,7 +5,9 @@ use prost::Message as _;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Limits, Services, convert, deadline,
+    Limits, Services,
+    caller::Caller,
+    convert, deadline,
     publish_stream::PublishSession,
     status::{publish_status, status},
 };
@@ -13,6 +15,7 @@ use crate::{
     bus::{NewEvents, Written},
     error::{Error, Fault, Reason, Result},
     event::Event,
+    name::Verb,
     proto::{
         lean::{PublishRequest, PublishStreamRequest, PublisherService},
         tidings::v1::{PublishResponse, PublishResult, PublishStreamResponse},
@@ -25,14 +28,14 @@ impl PublisherService for Services {
 
     async fn publish(&self, request: Request<PublishRequest>) -> Result<Response<PublishResponse>, Status> {
         let answer_by = deadline::answer_by(request.metadata(), self.limits().publish_timeout);
+        let caller = Caller::of(request.extensions())?;
         let request = request.into_inner();
         let bytes = request.encoded_len();
-        let new = new_events(request, bytes, self.limits()).map_err(|error| status(&error))?;
-        let written = self
-            .bus()
-            .publish(new, answer_by)
-            .await
-            .map_err(|failure| publish_status(&failure))?;
+        let new = new_events(request, bytes, (self.limits(), &caller)).map_err(|error| status(&error))?;
+        let written = self.bus().publish(new, answer_by).await.map_err(|failure| {
+            caller.note(&failure.error);
+            publish_status(&failure)
+        })?;
         Ok(Response::new(response(written)))
     }
 
@@ -41,13 +44,18 @@ impl PublisherService for Services {
         request: Request<Streaming<PublishStreamRequest>>,
     ) -> Result<Response<Self::PublishStreamStream>, Status> {
         let end_at = deadline::end_of_stream(request.metadata());
-        let session = PublishSession::new(self.clone(), request.into_inner());
+        let caller = Caller::of(request.extensions())?;
+        let session = PublishSession::new(self.clone(), caller, request.into_inner());
         Ok(Response::new(deadline::cut(session.answers(), end_at)))
     }
 }
 
 /// Everything about a request of so many bytes that can be checked without the bus.
-pub(super) fn new_events(request: PublishRequest, bytes: usize, limits: &Limits) -> Result<NewEvents> {
+pub(super) fn new_events(
+    request: PublishRequest,
+    bytes: usize,
+    (limits, caller): (&Limits, &Caller),
+) -> Result<NewEvents> {
     if request.atomic {
         return Err(Error::not_built("atomic"));
     }
@@ -76,6 +84,7 @@ pub(super) fn new_events(request: PublishRequest, bytes: usize, limits: &Limits)
         events,
         topic,
         key: request.key,
+        scope: caller.rights().topics(Verb::Publish),
     })
 }
 

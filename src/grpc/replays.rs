@@ -2,16 +2,11 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{
-    Services,
-    asked::{self, ANONYMOUS},
-    convert,
-    deadline::bounded,
-    page::Page,
-};
+use super::{Services, asked, caller::Caller, convert, deadline::bounded, page::Page};
 use crate::{
-    bus::StopReplay,
-    name::Group,
+    bus::{ReplayInfo, StopReplay, no_such_replay},
+    error::Result,
+    name::{Group, Verb},
     proto::tidings::v1::{
         GetReplayRequest, GetReplayResponse, ListReplaysRequest, ListReplaysResponse, StartReplayRequest,
         StartReplayResponse, StopReplayRequest, StopReplayResponse, replay_service_server::ReplayService,
@@ -24,20 +19,24 @@ impl ReplayService for Services {
         &self,
         request: Request<StartReplayRequest>,
     ) -> Result<Response<StartReplayResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = Caller::of(&extensions)?;
         let started = bounded(&metadata, self.limits().publish_timeout, async {
-            self.bus()
-                .start_replay(convert::start_replay(request, ANONYMOUS)?)
-                .await
+            let start = convert::start_replay(request, caller.name())?;
+            caller.on_group(Verb::Reset, &start.group)?;
+            let scope = caller.rights().topics_of(Verb::Reset, &start.group);
+            caller.on_start(Verb::Reset, &scope, Some(&start.start))?;
+            self.bus().start_replay(start).await
         });
         let replay = Some(convert::replay(&started.await?));
         Ok(Response::new(StartReplayResponse { replay }))
     }
 
     async fn get_replay(&self, request: Request<GetReplayRequest>) -> Result<Response<GetReplayResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = Caller::of(&extensions)?;
         let found = bounded(&metadata, self.limits().publish_timeout, async {
-            self.bus().replay(&request.replay_id).await
+            self.replay_of(&caller, &request.replay_id).await
         });
         let replay = Some(convert::replay(&found.await?));
         Ok(Response::new(GetReplayResponse { replay }))
@@ -47,16 +46,15 @@ impl ReplayService for Services {
         &self,
         request: Request<ListReplaysRequest>,
     ) -> Result<Response<ListReplaysResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = Caller::of(&extensions)?;
         let listed = bounded(&metadata, self.limits().publish_timeout, async {
             let page = Page::new(request.page_size, &request.page_token)?;
             let group = (!request.group.is_empty())
                 .then(|| Group::new(&request.group))
                 .transpose()?;
-            let mut replays = self
-                .bus()
-                .replays(group.as_ref(), page.after.as_deref(), page.size + 1)
-                .await?;
+            let may = caller.may_list(Verb::Reset, group)?;
+            let mut replays = self.bus().replays(may, page.after.as_deref(), page.size + 1).await?;
             let next_page_token = page.cut(&mut replays, |replay| &replay.row.id);
             Ok((replays, next_page_token))
         });
@@ -68,17 +66,30 @@ impl ReplayService for Services {
     }
 
     async fn stop_replay(&self, request: Request<StopReplayRequest>) -> Result<Response<StopReplayResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = Caller::of(&extensions)?;
         let stopped = bounded(&metadata, self.limits().publish_timeout, async {
             asked::request_id(request.request_id)?;
             let stop = StopReplay {
                 replay_id: request.replay_id,
                 reason: asked::reason(request.reason)?,
-                by: ANONYMOUS.to_owned(),
+                by: caller.name().to_owned(),
             };
+            self.replay_of(&caller, &stop.replay_id).await?;
             self.bus().stop_replay(stop).await
         });
         let replay = Some(convert::replay(&stopped.await?));
         Ok(Response::new(StopReplayResponse { replay }))
+    }
+}
+
+impl Services {
+    /// Of a group that the caller has no right for, it is as if it were not there.
+    async fn replay_of(&self, caller: &Caller, id: &str) -> Result<ReplayInfo> {
+        let found = self.bus().replay(id).await?;
+        match caller.on_group(Verb::Reset, &found.row.group) {
+            Ok(()) => Ok(found),
+            Err(_) => Err(no_such_replay(id)),
+        }
     }
 }

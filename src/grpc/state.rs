@@ -6,16 +6,20 @@ use futures_util::stream::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Services, asked, checkpoints, convert,
+    Services, asked,
+    caller::{Caller, Right},
+    checkpoints, convert,
     deadline::{self, bounded},
+    guard::topics_stay,
     page::{Page, token},
     restore_stream,
     size::{DEFAULT_LIMIT, Sizes},
     status::status,
 };
 use crate::{
-    bus::{DeleteSnapshot, NewSnapshot, SnapshotInfo},
+    bus::{DeleteSnapshot, NewSnapshot, RestoreOptions, SnapshotInfo},
     error::Result,
+    name::Verb,
     proto::{
         lean::{RestoreResponse, StateService},
         tidings::v1::{
@@ -37,25 +41,31 @@ impl StateService for Services {
 
     async fn restore(&self, request: Request<RestoreRequest>) -> Result<Response<Self::RestoreStream>, Status> {
         let end_at = deadline::end_of_stream(request.metadata());
+        let caller = Caller::of(request.extensions())?;
         let starting = deadline::before(end_at, async {
-            let options = convert::restore_options(request.into_inner()).map_err(|error| status(&error))?;
-            self.bus().restore(options).await.map_err(|error| status(&error))
+            let (options, right) = permitted(&caller, request.into_inner()).map_err(|error| status(&error))?;
+            let session = self.bus().restore(options).await.map_err(|error| status(&error))?;
+            Ok((session, right))
         });
-        let session = starting.await?;
+        let (session, right) = starting.await?;
+        let lifetime = caller.lifetime(right);
         let messages = restore_stream::messages(session, Sizes::new(self.bus(), DEFAULT_LIMIT));
-        Ok(Response::new(deadline::cut(messages, end_at)))
+        Ok(Response::new(deadline::cut(lifetime.cut(messages), end_at)))
     }
 
     async fn create_snapshot(
         &self,
         request: Request<CreateSnapshotRequest>,
     ) -> Result<Response<CreateSnapshotResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = Caller::of(&extensions)?;
         let taken = bounded(&metadata, SNAPSHOT_TIMEOUT, async {
+            let topic = convert::topic(&request.topic, "topic")?;
+            caller.on_topic(Verb::State, &topic)?;
             let new = NewSnapshot {
-                topic: convert::topic(&request.topic, "topic")?,
+                topic,
                 reason: asked::reason(request.reason)?,
-                by: asked::ANONYMOUS.to_owned(),
+                by: caller.name().to_owned(),
                 request_id: asked::request_id(request.request_id)?,
             };
             self.bus().create_snapshot(new).await
@@ -68,9 +78,11 @@ impl StateService for Services {
         &self,
         request: Request<GetSnapshotRequest>,
     ) -> Result<Response<GetSnapshotResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = Caller::of(&extensions)?;
         let found = bounded(&metadata, self.limits().publish_timeout, async {
             let name = convert::snapshot_name(&request.name, "name")?;
+            caller.on_topic(Verb::State, &name.topic)?;
             self.bus().snapshot(&name).await
         });
         let snapshot = Some(convert::snapshot(&found.await?));
@@ -81,17 +93,26 @@ impl StateService for Services {
         &self,
         request: Request<ListSnapshotsRequest>,
     ) -> Result<Response<ListSnapshotsResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = Caller::of(&extensions)?;
         let listed = bounded(&metadata, self.limits().publish_timeout, async {
             let topic = match request.topic.as_str() {
                 "" => None,
                 topic => Some(convert::topic(topic, "topic")?),
             };
+            if let Some(topic) = &topic {
+                caller.on_topic(Verb::State, topic)?;
+            }
+            let scope = caller.rights().topics(Verb::State);
             let page = Page::new(request.page_size, &request.page_token)?;
             let after = page.after_snapshot()?;
             let mut infos = self
                 .bus()
-                .snapshots(topic.as_ref(), after.as_ref(), page.size + 1)
+                .snapshots(
+                    (topic.as_ref(), |topic| scope.allows(topic)),
+                    after.as_ref(),
+                    page.size + 1,
+                )
                 .await?;
             let has_more = infos.len() > page.size;
             infos.truncate(page.size);
@@ -108,9 +129,11 @@ impl StateService for Services {
         &self,
         request: Request<DeleteSnapshotRequest>,
     ) -> Result<Response<DeleteSnapshotResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = Caller::of(&extensions)?;
         let deleted = bounded(&metadata, self.limits().publish_timeout, async {
             let name = convert::snapshot_name(&request.name, "name")?;
+            caller.on_topic(Verb::State, &name.topic)?;
             let id = name
                 .id
                 .ok_or_else(|| convert::invalid("name", "names one snapshot: a topic, @ and 32 hexadecimal digits"))?;
@@ -121,7 +144,7 @@ impl StateService for Services {
                 topic: name.topic,
                 id,
                 reason: asked::reason(request.reason)?,
-                by: asked::ANONYMOUS.to_owned(),
+                by: caller.name().to_owned(),
                 request_id: asked::request_id(request.request_id)?,
             };
             self.bus().delete_snapshot(&asked).await
@@ -157,6 +180,15 @@ impl StateService for Services {
     ) -> Result<Response<DeleteCheckpointResponse>, Status> {
         checkpoints::delete(self, request).await
     }
+}
+
+/// What may be restored, and what must stay so.
+fn permitted(caller: &Caller, request: RestoreRequest) -> Result<(RestoreOptions, Right)> {
+    let mut options = convert::restore_options(request)?;
+    let scope = caller.rights().topics(Verb::State);
+    options.topics = caller.on_topics(Verb::State, &scope, options.topics)?;
+    caller.on_start(Verb::State, &scope, options.since.as_ref())?;
+    Ok((options.clone(), topics_stay(Verb::State, options.topics)))
 }
 
 fn in_list(info: &SnapshotInfo) -> Snapshot {

@@ -45,7 +45,6 @@ pub(crate) fn row(reason: Reason) -> (&'static str, Code) {
         Reason::ReplayActive => ("REPLAY_ACTIVE", Code::FailedPrecondition),
         Reason::PlanStale => ("PLAN_STALE", Code::Aborted),
         Reason::PrecedingFailed => ("PRECEDING_FAILED", Code::Aborted),
-        Reason::PermissionDenied => ("PERMISSION_DENIED", Code::PermissionDenied),
         Reason::PositionGone => ("POSITION_GONE", Code::OutOfRange),
         Reason::LogFull => ("LOG_FULL", Code::ResourceExhausted),
         Reason::Limit => ("LIMIT", Code::ResourceExhausted),
@@ -55,6 +54,17 @@ pub(crate) fn row(reason: Reason) -> (&'static str, Code) {
         Reason::NotBuilt => ("NOT_SUPPORTED", Code::Unimplemented),
         Reason::LogDamaged => ("LOG_DAMAGED", Code::DataLoss),
         Reason::Internal => ("INTERNAL", Code::Internal),
+        reason => caller_row(reason),
+    }
+}
+
+/// The same of what has to do with who calls.
+fn caller_row(reason: Reason) -> (&'static str, Code) {
+    match reason {
+        Reason::TokenInvalid => ("TOKEN_INVALID", Code::Unauthenticated),
+        Reason::TokenExpired => ("TOKEN_EXPIRED", Code::Unauthenticated),
+        Reason::IdentityUnavailable => ("IDENTITY_UNAVAILABLE", Code::Unavailable),
+        Reason::PermissionDenied => ("PERMISSION_DENIED", Code::PermissionDenied),
         reason => store_row(reason),
     }
 }

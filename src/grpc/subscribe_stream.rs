@@ -11,12 +11,14 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::{Status, Streaming};
 
 use super::{
+    caller::{Lifetime, Renewal},
     convert::{self, FrameParts, Messages, Oversized},
     foreign,
+    guard::Guard,
     status::status,
 };
 use crate::{
-    bus::{Control, Frames},
+    bus::{self, Control, Frames},
     error::{Error, Reason, Result},
     proto::{
         lean::SubscribeResponse,
@@ -28,28 +30,43 @@ use crate::{
 pub(super) struct Outbound {
     frames: Option<Frames>,
     parts: FrameParts,
+    guard: Guard,
     /// What is left of the last frame.
     messages: Messages<SubscribeResponse, Oversized>,
     ended: CancellationToken,
+    /// Nothing more is sent but how the stream ends.
+    over: CancellationToken,
     _ended_on_drop: DropGuard,
 }
 
+/// What the two directions tell each other.
+pub(super) struct Ends {
+    /// The call has ended.
+    ended: CancellationToken,
+    /// The client may have nothing more.
+    over: CancellationToken,
+}
+
 impl Outbound {
-    pub(super) fn new(frames: Frames, parts: FrameParts) -> Self {
+    pub(super) fn new(frames: Frames, parts: FrameParts, guard: Guard) -> Self {
         let ended = CancellationToken::new();
         let _ended_on_drop = ended.clone().drop_guard();
         Self {
             frames: Some(frames),
             parts,
+            guard,
             messages: Box::new(iter::empty()),
             ended,
+            over: CancellationToken::new(),
             _ended_on_drop,
         }
     }
 
-    /// Set when the call has ended.
-    pub(super) fn ended(&self) -> CancellationToken {
-        self.ended.clone()
+    pub(super) fn ends(&self) -> Ends {
+        Ends {
+            ended: self.ended.clone(),
+            over: self.over.clone(),
+        }
     }
 }
 
@@ -58,6 +75,9 @@ impl Stream for Outbound {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
+            if self.over.is_cancelled() {
+                self.messages = Box::new(iter::empty());
+            }
             match self.messages.next() {
                 Some(Ok(message)) => return Poll::Ready(Some(Ok(message))),
                 Some(Err(oversized)) => {
@@ -74,7 +94,10 @@ impl Stream for Outbound {
                 return Poll::Ready(None);
             };
             match ready!(Pin::new(frames).poll_next(context)) {
-                Some(Ok(frame)) => self.messages = convert::subscribe_response(frame, &self.parts),
+                Some(Ok(frame)) => match self.check(&frame) {
+                    Ok(()) => self.messages = convert::subscribe_response(frame, &self.parts),
+                    Err(error) => return self.end(Some(&error)),
+                },
                 Some(Err(error)) => return self.end(Some(&error)),
                 None => return self.end(None),
             }
@@ -83,38 +106,62 @@ impl Stream for Outbound {
 }
 
 impl Outbound {
+    /// What comes later is of the topics that these frames tell of.
+    fn check(&self, frame: &bus::Frame) -> Result<()> {
+        match frame {
+            bus::Frame::Opened(opened) => self.guard.has(&opened.settings.topics),
+            bus::Frame::GroupChanged { settings, .. } => self.guard.has(&settings.topics),
+            _ => Ok(()),
+        }
+    }
+
     fn end(&mut self, error: Option<&Error>) -> Poll<Option<Result<SubscribeResponse, Status>>> {
         (self.frames, self.messages) = (None, Box::new(iter::empty()));
         Poll::Ready(error.map(|error| Err(status(error))))
     }
 }
 
-/// Takes the client's frames to the group until the client has said everything or the call has ended.
-pub(super) async fn steer(mut inbound: Streaming<SubscribeRequest>, control: Control, ended: CancellationToken) {
-    loop {
-        let message = tokio::select! {
-            () = ended.cancelled() => return,
-            message = async {
-                control.until_read().await;
-                inbound.message().await
-            } => message,
-        };
-        let result = match message {
-            Ok(Some(request)) => take(request, &control).await,
-            Ok(None) => return control.half_close().await,
-            Err(broken) => match foreign::unreadable(&broken, Reason::FrameUnexpected) {
-                Some(error) => Err(error),
-                // The client is gone; the outbound side is dropped with the call, and leaves.
-                None => return,
-            },
-        };
-        if let Err(error) = result {
-            return control.fail(error).await;
+/// What comes from the client, and where it goes.
+pub(super) struct Inbound {
+    pub(super) frames: Streaming<SubscribeRequest>,
+    pub(super) control: Control,
+    pub(super) renewal: Renewal,
+}
+
+impl Inbound {
+    /// Takes the client's frames to the group until the client has said everything, is not known any more, or the call has
+    /// ended.
+    pub(super) async fn steer(mut self, lifetime: Lifetime, ends: Ends) {
+        let mut over = lifetime.over();
+        loop {
+            let message = tokio::select! {
+                () = ends.ended.cancelled() => return,
+                error = &mut over => {
+                    ends.over.cancel();
+                    return self.control.fail(error).await;
+                }
+                message = async {
+                    self.control.until_read().await;
+                    self.frames.message().await
+                } => message,
+            };
+            let result = match message {
+                Ok(Some(request)) => take(request, &self.control, &self.renewal).await,
+                Ok(None) => return self.control.half_close().await,
+                Err(broken) => match foreign::unreadable(&broken, Reason::FrameUnexpected) {
+                    Some(error) => Err(error),
+                    // The client is gone; the outbound side is dropped with the call, and leaves.
+                    None => return,
+                },
+            };
+            if let Err(error) = result {
+                return self.control.fail(error).await;
+            }
         }
     }
 }
 
-async fn take(request: SubscribeRequest, control: &Control) -> Result<()> {
+async fn take(request: SubscribeRequest, control: &Control, renewal: &Renewal) -> Result<()> {
     let unexpected = |rule: &str| Error::fault(Reason::FrameUnexpected, "frame", rule);
     match request.frame {
         None => return Err(unexpected("a frame is set")),
@@ -136,7 +183,7 @@ async fn take(request: SubscribeRequest, control: &Control) -> Result<()> {
             let ids = convert::id_ranges(&extend.delivery_ids, &extend.ranges);
             control.extend(ids, by, extend.sequence).await;
         }
-        Some(Frame::Authenticate(_)) => return Err(Error::not_built("authenticate")),
+        Some(Frame::Authenticate(fresh)) => renewal.renew(&fresh.token).await?,
         Some(Frame::CommandReply(reply)) => control.reply(convert::command_reply(reply)).await?,
     }
     Ok(())

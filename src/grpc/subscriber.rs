@@ -8,15 +8,20 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     Services,
+    caller::{Caller, Right},
     convert::{self, FrameParts},
-    deadline, foreign, read_stream,
+    deadline, foreign,
+    guard::{self, Guard},
+    read_stream,
     size::{DEFAULT_LIMIT, Sizes},
     status::status,
-    subscribe_stream::{self, Outbound},
+    subscribe_stream::{Inbound, Outbound},
     system::features,
 };
 use crate::{
+    bus::ReadOptions,
     error::{Error, Reason, Result},
+    name::Verb,
     proto::{
         lean::{ReadResponse, SubscribeResponse, SubscriberService},
         tidings::v1::{Open, ReadRequest, SubscribeRequest, subscribe_request::Frame},
@@ -36,39 +41,59 @@ impl SubscriberService for Services {
         request: Request<Streaming<SubscribeRequest>>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let end_at = deadline::end_of_stream(request.metadata());
+        let caller = Caller::of(request.extensions())?;
         let mut inbound = request.into_inner();
         let opening = deadline::before(end_at, async {
             let open = first_frame(&mut inbound).await?;
-            let (options, max_frame_bytes) = convert::open(open).map_err(|error| status(&error))?;
-            let subscription = self.bus().subscribe(options).await.map_err(|error| status(&error))?;
-            Ok((subscription, max_frame_bytes))
+            let (mut options, max_frame_bytes) = convert::open(open).map_err(|error| status(&error))?;
+            let guard = Guard::of(&caller, &mut options).map_err(|error| status(&error))?;
+            let opened = self.bus().subscribe(options).await;
+            let subscription = opened
+                .inspect_err(|error| caller.note(error))
+                .map_err(|error| status(&error))?;
+            Ok((subscription, max_frame_bytes, guard))
         });
-        let (subscription, max_frame_bytes) = opening.await?;
+        let (subscription, max_frame_bytes, guard) = opening.await?;
+        let (lifetime, renewal) = caller.renewable(guard.right());
         let parts = FrameParts {
             sizes: Sizes::new(self.bus(), max_frame_bytes),
             replica_id: self.bus().replica_id().to_owned(),
             max_credit: self.bus().settings().max_credit,
             features: features(self.bus()),
+            token_expires: caller.token_expires(),
         };
-        let outbound = Outbound::new(subscription.frames, parts);
-        self.0
-            .tasks
-            .spawn(subscribe_stream::steer(inbound, subscription.control, outbound.ended()));
+        let outbound = Outbound::new(subscription.frames, parts, guard);
+        let inbound = Inbound {
+            frames: inbound,
+            control: subscription.control,
+            renewal,
+        };
+        self.0.tasks.spawn(inbound.steer(lifetime, outbound.ends()));
         Ok(Response::new(deadline::cut(outbound, end_at)))
     }
 
     async fn read(&self, request: Request<ReadRequest>) -> Result<Response<Self::ReadStream>, Status> {
         let end_at = deadline::end_of_stream(request.metadata());
+        let caller = Caller::of(request.extensions())?;
         let starting = deadline::before(end_at, async {
-            let options = convert::read_options(request.into_inner()).map_err(|error| status(&error))?;
-            self.bus().read(options).await.map_err(|error| status(&error))
+            let (options, right) = permitted(&caller, request.into_inner()).map_err(|error| status(&error))?;
+            let session = self.bus().read(options).await.map_err(|error| status(&error))?;
+            Ok((session, right))
         });
-        let session = starting.await?;
-        Ok(Response::new(deadline::cut(
-            read_stream::messages(session, Sizes::new(self.bus(), DEFAULT_LIMIT)),
-            end_at,
-        )))
+        let (session, right) = starting.await?;
+        let lifetime = caller.lifetime(right);
+        let messages = read_stream::messages(session, Sizes::new(self.bus(), DEFAULT_LIMIT));
+        Ok(Response::new(deadline::cut(lifetime.cut(messages), end_at)))
     }
+}
+
+/// What may be read, and what must stay so.
+fn permitted(caller: &Caller, request: ReadRequest) -> Result<(ReadOptions, Right)> {
+    let mut options = convert::read_options(request)?;
+    let scope = caller.rights().topics(Verb::Read);
+    options.topics = caller.on_topics(Verb::Read, &scope, options.topics)?;
+    caller.on_start(Verb::Read, &scope, Some(&options.start))?;
+    Ok((options.clone(), guard::topics_stay(Verb::Read, options.topics)))
 }
 
 async fn first_frame(inbound: &mut Streaming<SubscribeRequest>) -> Result<Open, Status> {

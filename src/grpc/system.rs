@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{Services, convert};
+use super::{Services, caller::Caller, convert};
 use crate::{
     bus::Bus,
     proto::tidings::v1::{GetInfoRequest, GetInfoResponse, Limits, system_service_server::SystemService},
@@ -28,7 +28,8 @@ pub(super) fn features(bus: &Bus) -> Vec<String> {
 
 #[tonic::async_trait]
 impl SystemService for Services {
-    async fn get_info(&self, _: Request<GetInfoRequest>) -> Result<Response<GetInfoResponse>, Status> {
+    async fn get_info(&self, request: Request<GetInfoRequest>) -> Result<Response<GetInfoResponse>, Status> {
+        let caller = Caller::of(request.extensions())?;
         let (bus, limits) = (self.bus(), self.limits());
         let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         Ok(Response::new(GetInfoResponse {
@@ -44,6 +45,8 @@ impl SystemService for Services {
                 max_credit: Some(convert::wire_credit(bus.settings().max_credit)),
             }),
             start_time: Some(super::timestamp(bus.started())),
+            principal: caller.name().to_owned(),
+            token_expire_time: caller.token_expires().map(super::timestamp),
         }))
     }
 }

@@ -66,6 +66,18 @@ impl Pattern {
         }
     }
 
+    /// Whether it is sure to match whatever the other does. Of regular expressions little is sure.
+    pub fn covers(&self, other: &Self) -> bool {
+        if self.text == other.text || self.text == "**" {
+            return true;
+        }
+        match (&self.matcher, &other.matcher) {
+            (_, Matcher::Literal) => self.matches(&other.text),
+            (Matcher::Segments(wide), Matcher::Segments(narrow)) => segments_cover(wide, narrow),
+            _ => false,
+        }
+    }
+
     /// Whether it is a name, and matches nothing else.
     pub fn is_literal(&self) -> bool {
         matches!(self.matcher, Matcher::Literal)
@@ -120,6 +132,27 @@ fn anchored(expression: &str) -> Result<Regex, String> {
     build(expression)
         .and_then(|_| build(&format!(r"\A(?:{expression})\z")))
         .map_err(|error| format!("not a regular expression that can be used: {error}"))
+}
+
+/// As if the narrow pattern were a name, in which `**` is matched by `**` alone.
+fn segments_cover(wide: &[Segment], narrow: &[Segment]) -> bool {
+    // Whether what is looked at of the wide one covers the first so many of the narrow one.
+    let mut covered = vec![false; narrow.len() + 1];
+    covered[0] = true;
+    for segment in wide {
+        let before = covered.clone();
+        for count in 0..covered.len() {
+            covered[count] = match (segment, count.checked_sub(1)) {
+                (Segment::Any, last) => before[count] || last.is_some_and(|last| covered[last]),
+                (_, None) => false,
+                (Segment::One, Some(last)) => before[last] && !matches!(narrow[last], Segment::Any),
+                (Segment::Literal(text), Some(last)) => {
+                    before[last] && matches!(&narrow[last], Segment::Literal(same) if same == text)
+                }
+            };
+        }
+    }
+    covered[narrow.len()]
 }
 
 /// Matches from the left; on a mismatch the last `**` takes one segment more. Quadratic at worst.

@@ -14,23 +14,49 @@ use super::{Pattern, Topic};
 use crate::error::{Error, Reason, Result};
 
 /// Topics by name or by pattern: sorted by their text, each once.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Selectors(Arc<[Selector]>);
+#[derive(Clone, PartialEq, Eq)]
+pub struct Selectors {
+    all: Arc<[Selector]>,
+    /// What patterns mean is one of these too; `None` = whatever.
+    within: Option<Arc<[Pattern]>>,
+}
 
 impl Selectors {
     pub fn new(mut selectors: Vec<Selector>) -> Self {
         selectors.sort();
         selectors.dedup();
-        Self(selectors.into())
+        Self {
+            all: selectors.into(),
+            within: None,
+        }
+    }
+
+    /// The same, whose patterns mean only what one of these matches too.
+    #[must_use]
+    pub fn only_within(self, patterns: Arc<[Pattern]>) -> Self {
+        Self {
+            within: Some(patterns),
+            ..self
+        }
+    }
+
+    /// What patterns are bound to; `None` = nothing.
+    pub fn within(&self) -> Option<&Arc<[Pattern]>> {
+        self.within.as_ref()
+    }
+
+    /// Whether the same was asked for, whatever patterns are bound to.
+    pub fn has_same_texts(&self, other: &Self) -> bool {
+        self.all == other.all
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Selector> {
-        self.0.iter()
+        self.all.iter()
     }
 
     /// Those named one by one, in order.
     pub fn named(&self) -> impl Iterator<Item = &Topic> {
-        self.0.iter().filter_map(|selector| match selector {
+        self.all.iter().filter_map(|selector| match selector {
             Selector::Topic(topic) => Some(topic),
             Selector::Pattern(_) => None,
         })
@@ -41,19 +67,25 @@ impl Selectors {
     }
 
     pub fn has_patterns(&self) -> bool {
-        self.0.iter().any(|selector| matches!(selector, Selector::Pattern(_)))
+        self.all.iter().any(|selector| matches!(selector, Selector::Pattern(_)))
     }
 
     /// The topics that are meant, in order: those named, and those of `existing` that match.
     pub fn matching(&self, existing: &[Topic]) -> Vec<Topic> {
-        let patterns: Vec<&Pattern> = (self.0.iter())
+        let patterns: Vec<&Pattern> = (self.all.iter())
             .filter_map(|selector| match selector {
                 Selector::Pattern(pattern) => Some(pattern),
                 Selector::Topic(_) => None,
             })
             .collect();
-        let is_match =
-            |topic: &&Topic| !topic.is_internal() && patterns.iter().any(|pattern| pattern.matches(topic.as_str()));
+        let one_matches =
+            |patterns: &[&Pattern], topic: &Topic| patterns.iter().any(|pattern| pattern.matches(topic.as_str()));
+        let within: Option<Vec<&Pattern>> = self.within().map(|within| within.iter().collect());
+        let is_match = |topic: &&Topic| {
+            !topic.is_internal()
+                && one_matches(&patterns, topic)
+                && within.as_ref().is_none_or(|within| one_matches(within, topic))
+        };
         let mut topics: Vec<Topic> = self.named().chain(existing.iter().filter(is_match)).cloned().collect();
         topics.sort();
         topics.dedup();
@@ -61,9 +93,15 @@ impl Selectors {
     }
 }
 
+impl Hash for Selectors {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.all.hash(state);
+    }
+}
+
 impl fmt::Debug for Selectors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter()).finish()
+        f.debug_list().entries(self.all.iter()).finish()
     }
 }
 

@@ -3,7 +3,7 @@
 //! tonic's own server would do, if it let us say how much of an answer may wait for a slow client: hyper keeps 400 KB for
 //! each stream, and a connection has a thousand.
 
-use std::{convert::Infallible, future::Future, io, pin::pin, time::Duration};
+use std::{convert::Infallible, future::Future, io, net::SocketAddr, pin::pin, time::Duration};
 
 use hyper::{
     Request, Response,
@@ -24,8 +24,10 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::Service;
+use tower_http::add_extension::AddExtension;
 
-use super::tls::Acceptor;
+use super::{peer, tls::Acceptor};
+use crate::grpc::Peer;
 
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,14 +58,18 @@ pub(super) async fn serve<S, F>(
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            stream = accept(&listener) => {
-                let (http, service) = (http.clone(), TowerToHyperService::new(service.clone()));
+            (stream, address) = accept(&listener) => {
+                let (http, service) = (http.clone(), service.clone());
                 let (tls, stop) = (tls.as_ref().map(|tls| tls.borrow().clone()), stop.clone());
                 connections.spawn(async move {
                     match tls {
-                        None => until_ended(http.serve_connection(TokioIo::new(stream), service), stop).await,
+                        None => {
+                            let service = with_peer(service, peer::unnamed(address));
+                            until_ended(http.serve_connection(TokioIo::new(stream), service), stop).await;
+                        }
                         Some(tls) => {
                             if let Some(stream) = encrypted(&tls, stream).await {
+                                let service = with_peer(service, peer::named(address, stream.get_ref().1));
                                 until_ended(http.serve_connection(TokioIo::new(stream), service), stop).await;
                             }
                         }
@@ -92,10 +98,10 @@ fn http(max_streams: u32) -> http2::Builder<TokioExecutor> {
 }
 
 /// The next connection. Cancelled, none is lost.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
-        match listener.accept().await.and_then(|(stream, _)| prompt(stream)) {
-            Ok(stream) => return stream,
+        match listener.accept().await.and_then(prompt) {
+            Ok(accepted) => return accepted,
             // The client has gone again.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -107,9 +113,14 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 }
 
 /// Small frames are not held back for larger ones.
-fn prompt(stream: TcpStream) -> io::Result<TcpStream> {
+fn prompt((stream, address): (TcpStream, SocketAddr)) -> io::Result<(TcpStream, SocketAddr)> {
     stream.set_nodelay(true)?;
-    Ok(stream)
+    Ok((stream, address))
+}
+
+/// The service for the requests of one connection: each knows who is at its other end.
+fn with_peer<S>(service: S, peer: Peer) -> TowerToHyperService<AddExtension<S, Peer>> {
+    TowerToHyperService::new(AddExtension::new(service, peer))
 }
 
 /// `None` if the client does not come to terms in time.

@@ -183,6 +183,7 @@ fn event(id: usize) -> Event {
 
 async fn publish(bus: &Bus, ids: std::ops::Range<usize>) {
     let new = NewEvents {
+        scope: tidings::name::Scope::all(),
         events: ids.map(event).collect(),
         topic: None,
         key: None,

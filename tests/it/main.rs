@@ -8,6 +8,7 @@ mod harness;
 const LOG: harness::Backend = harness::Backend::Embedded;
 
 mod acks;
+mod auth;
 mod bad_events;
 mod checkpoints;
 mod cli;
@@ -31,6 +32,7 @@ mod groups;
 mod harness_works;
 mod heartbeats;
 mod patterns;
+mod policies;
 mod portal;
 mod publish;
 mod publish_stream;

@@ -1,8 +1,11 @@
 //! TLS between clients and the bus: who is believed, who is let in, and files that change while it runs.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
 use tempfile::TempDir;
 use tokio::{io::AsyncReadExt as _, net::TcpStream};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
@@ -15,20 +18,20 @@ use crate::harness::{
 use tidings::proto::tidings::v1::{publisher_service_client::PublisherServiceClient, subscribe_request::Frame as Sent};
 
 /// An authority, and the files of who it signs for.
-struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
     directory: TempDir,
 }
 
 /// A certificate and its key, as files.
-struct Signed {
-    certificate: PathBuf,
-    key: PathBuf,
+pub(crate) struct Signed {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -41,19 +44,32 @@ impl Authority {
         }
     }
 
-    fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.written("ca.crt", &self.pem)
     }
 
-    fn written(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn written(&self, name: &str, text: &str) -> PathBuf {
         let path = self.directory.path().join(name);
         fs::write(&path, text).expect("write a file");
         path
     }
 
-    fn sign(&self, name: &str) -> Signed {
+    pub(crate) fn sign(&self, name: &str) -> Signed {
+        self.sign_for(name, &["localhost", "127.0.0.1"])
+    }
+
+    /// For these names: hosts, or URIs, which have a scheme.
+    pub(crate) fn sign_for(&self, name: &str, names: &[&str]) -> Signed {
         let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("parameters");
+        let (uris, hosts): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| name.contains("://"));
+        let mut params =
+            CertificateParams::new(hosts.into_iter().map(str::to_owned).collect::<Vec<_>>()).expect("parameters");
+        let uris = uris.into_iter().map(|uri| SanType::URI(uri.try_into().expect("a URI")));
+        params.subject_alt_names.extend(uris);
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         Signed {
             certificate: self.written(&format!("{name}.crt"), &certificate.pem()),
@@ -62,24 +78,24 @@ impl Authority {
     }
 
     /// What a client believes that trusts this authority.
-    fn trusted(&self) -> ClientTlsConfig {
+    pub(crate) fn trusted(&self) -> ClientTlsConfig {
         ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&self.pem))
     }
 }
 
 impl Signed {
-    fn config(&self) -> String {
+    pub(crate) fn config(&self) -> String {
         let (certificate, key) = (self.certificate.display(), self.key.display());
         format!("[tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n")
     }
 
-    fn identity(&self) -> Identity {
+    pub(crate) fn identity(&self) -> Identity {
         let read = |path| fs::read(path).expect("a file");
         Identity::from_pem(read(&self.certificate), read(&self.key))
     }
 }
 
-async fn connect(server: &Server, tls: ClientTlsConfig) -> Result<Channel, tonic::transport::Error> {
+pub(crate) async fn connect(server: &Server, tls: ClientTlsConfig) -> Result<Channel, tonic::transport::Error> {
     let endpoint = Endpoint::from_shared(format!("https://{}", server.address())).expect("an address");
     within("a connection", endpoint.tls_config(tls).expect("good files").connect()).await
 }

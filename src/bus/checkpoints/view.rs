@@ -46,10 +46,15 @@ impl CheckpointRow {
 
 impl Bus {
     /// The newest generation of each, by name, those after `after`, at most `count`.
-    pub async fn checkpoints(&self, after: Option<&CheckpointName>, count: usize) -> Result<Vec<CheckpointRow>> {
+    pub async fn checkpoints(
+        &self,
+        after: Option<&CheckpointName>,
+        count: usize,
+        may: impl Fn(&CheckpointName) -> bool,
+    ) -> Result<Vec<CheckpointRow>> {
         let objects = self.0.objects()?;
         let folders = objects.folders(&ObjectPath::new(ROOT)).await?;
-        let is_meant = |name: &CheckpointName| after.is_none_or(|after| name > after);
+        let is_meant = |name: &CheckpointName| after.is_none_or(|after| name > after) && may(name);
         let mut names = Vec::new();
         for folder in folders {
             // Whatever else lies there is no checkpoint.

@@ -1,6 +1,8 @@
 //! Redriving and discarding dead letters: what was asked for is written to the topic, and its order says what came of it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
+
+use serde::Serialize;
 
 use super::{
     index::{Index, Row, State},
@@ -10,7 +12,7 @@ use super::{
     view::{LetterInfo, describe},
 };
 use crate::{
-    bus::{Bus, draining},
+    bus::{Bus, Inner, audit::Act, draining},
     error::{Error, Reason, Result},
     name::Group,
 };
@@ -86,14 +88,43 @@ impl Bus {
         if self.0.draining.is_cancelled() {
             return Err(draining());
         }
-        let (group, count) = (group.clone(), selection.named().len());
+        let (group, count, bus) = (group.clone(), selection.named().len(), Arc::clone(&self.0));
         let moving = self.0.tasks.spawn(async move {
             let moved = move_parked(&store, verb, &selection, &asked).await?;
+            if moved.count > 0 {
+                bus.audit_letters(&group, verb, (&asked, &moved)).await?;
+            }
             tracing::info!(%group, ?verb, request = asked.id, named = count, letters = moved.count, "moved dead letters");
             Ok(moved)
         });
         let failed = |error| Error::new(Reason::Internal, "move dead letters").caused_by(error);
         moving.await.map_err(failed)?
+    }
+}
+
+#[derive(Serialize)]
+struct Details {
+    letters: usize,
+    freed: usize,
+}
+
+impl Inner {
+    async fn audit_letters(&self, group: &Group, verb: Verb, (asked, moved): (&Asked, &Moved)) -> Result<()> {
+        let act = Act {
+            id: &asked.id,
+            ty: match verb {
+                Verb::Redrive => "tidings.dead-letters.redriven",
+                Verb::Discard => "tidings.dead-letters.discarded",
+            },
+            subject: group.as_str(),
+            by: &asked.by,
+            reason: &asked.reason,
+            details: &Details {
+                letters: moved.count,
+                freed: moved.freed,
+            },
+        };
+        self.audit(&act).await
     }
 }
 

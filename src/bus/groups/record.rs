@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Reason, Result},
     filter::{Filter, FilterSpec},
     log::{LogTime, TopicPartition},
-    name::{Selector, Selectors, Topic},
+    name::{Pattern, Selector, Selectors, Topic},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +110,9 @@ struct Stored {
     #[serde(default)]
     epoch: u64,
     topics: Vec<String>,
+    /// What their patterns are bound to, by the rights of who named them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    within: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     filter: Option<FilterSpec>,
     #[serde(default)]
@@ -159,6 +162,8 @@ impl Row for GroupRecord {
             revision: self.revision,
             epoch: self.epoch,
             topics: self.settings.topics.iter().map(Selector::to_string).collect(),
+            within: (self.settings.topics.within())
+                .map(|within| within.iter().map(|pattern| pattern.as_str().to_owned()).collect()),
             filter: self.settings.filter.as_ref().map(|filter| filter.spec().clone()),
             on_gap: self.settings.on_gap,
             undecodable: self.settings.undecodable,
@@ -179,13 +184,21 @@ impl Row for GroupRecord {
         let stored: Stored = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
         let filter = stored.filter.map(|spec| Filter::compile(spec, "filter"));
         let topics = stored.topics.iter().map(|text| Selector::new(text));
+        let topics = Selectors::new(topics.collect::<Result<_>>()?);
+        let within = stored
+            .within
+            .map(|texts| texts.iter().map(|text| Pattern::new(text)).collect());
+        let within: Option<Vec<Pattern>> = within.transpose().map_err(damaged)?;
         Ok(Self {
             offset,
             version: stored.version.max(stored.revision),
             revision: stored.revision,
             epoch: stored.epoch,
             settings: GroupSettings {
-                topics: Selectors::new(topics.collect::<Result<_>>()?),
+                topics: match within {
+                    Some(within) => topics.only_within(within.into()),
+                    None => topics,
+                },
                 filter: filter.transpose()?,
                 on_gap: stored.on_gap,
                 undecodable: stored.undecodable,

@@ -129,10 +129,16 @@ impl Bus {
     }
 
     /// Groups by name, those after `after`, at most `count`; without `time_to_loss`, and foreign ones without partitions.
-    pub async fn groups(&self, after: Option<&Group>, count: usize) -> Result<Vec<GroupInfo>> {
-        let listed = self.0.groups.list(after, count).await?;
+    pub async fn groups(
+        &self,
+        after: Option<&Group>,
+        count: usize,
+        may: impl Fn(&Group) -> bool,
+    ) -> Result<Vec<GroupInfo>> {
+        let listed = self.0.groups.list(after, (count, &may)).await?;
         let mut groups = self.0.page(listed).await?;
-        let foreign = self.0.foreign_groups(after).await?.into_iter().take(count);
+        let foreign = self.0.foreign_groups(after).await?.into_iter();
+        let foreign = foreign.filter(|(group, _)| may(group)).take(count);
         groups.extend(foreign.map(|(group, members)| self.0.foreign_info(group, members)));
         groups.sort_by(|a, b| a.name.cmp(&b.name));
         groups.truncate(count);

@@ -99,7 +99,8 @@ impl Inner {
     }
 }
 
-pub(super) fn no_such_replay(id: &str) -> Error {
+/// There is none, or none for whoever asks.
+pub fn no_such_replay(id: &str) -> Error {
     Error::new(Reason::ReplayNotFound, format!("there is no replay {id}")).resource("replay", id)
 }
 

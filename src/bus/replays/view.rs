@@ -38,15 +38,18 @@ impl Bus {
         Ok(bus.replay_info(&row))
     }
 
-    /// Newest first: those of a group or of all, before the one of this id, at most `count`.
-    pub async fn replays(&self, group: Option<&Group>, before: Option<&str>, count: usize) -> Result<Vec<ReplayInfo>> {
+    /// Newest first: those of some groups, before the one of this id, at most `count`.
+    pub async fn replays(
+        &self,
+        may: impl Fn(&Group) -> bool,
+        before: Option<&str>,
+        count: usize,
+    ) -> Result<Vec<ReplayInfo>> {
         let bus = &self.0;
         bus.groups.catch_up().await?;
         bus.replays.progress.catch_up().await?;
         let is_meant = |row: &Arc<ReplayRow>| {
-            group.is_none_or(|group| row.group == *group)
-                && before.is_none_or(|before| row.id.as_str() < before)
-                && bus.is_accepted(row)
+            may(&row.group) && before.is_none_or(|before| row.id.as_str() < before) && bus.is_accepted(row)
         };
         // Ids rise with time.
         let rows = bus.replays.rows.all().into_iter().rev().map(|(_, row)| row);

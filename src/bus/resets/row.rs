@@ -89,15 +89,16 @@ impl Inner {
     /// A plan or reset, also if another replica has just written it.
     pub(super) async fn reset_row(&self, id: &str, missing: Reason) -> Result<Arc<ResetRow>> {
         let row = self.resets.newest(&ResetRow::key(id)).await?;
-        row.ok_or_else(|| {
-            let what = if missing == Reason::PlanNotFound {
-                "plan"
-            } else {
-                "reset"
-            };
-            Error::new(missing, format!("there is no {what} {id}")).resource(what, id)
-        })
+        row.ok_or_else(|| no_such(missing, id))
     }
+}
+
+pub(super) fn no_such(missing: Reason, id: &str) -> Error {
+    let what = match missing {
+        Reason::PlanNotFound => "plan",
+        _ => "reset",
+    };
+    Error::new(missing, format!("there is no {what} {id}")).resource(what, id)
 }
 
 impl Row for ResetRow {

@@ -40,18 +40,26 @@ impl Bus {
         self.0.reset_info(id).await
     }
 
-    /// Newest first: those of a group or of all, before the one of this id, at most `count`.
-    pub async fn resets(&self, group: Option<&Group>, before: Option<&str>, count: usize) -> Result<Vec<ResetInfo>> {
+    /// Newest first: those of some groups, before the one of this id, at most `count`.
+    pub async fn resets(
+        &self,
+        may: impl Fn(&Group) -> bool,
+        before: Option<&str>,
+        count: usize,
+    ) -> Result<Vec<ResetInfo>> {
         self.0.resets.catch_up().await?;
-        let is_meant = |row: &Arc<ResetRow>| {
-            group.is_none_or(|group| row.plan.group == *group)
-                && before.is_none_or(|before| row.plan.id.as_str() < before)
-        };
+        let is_meant =
+            |row: &Arc<ResetRow>| may(&row.plan.group) && before.is_none_or(|before| row.plan.id.as_str() < before);
         // Ids rise with time.
         let rows = self.0.resets.all().into_iter().rev().map(|(_, row)| row);
         let resets = rows.filter(is_meant).filter_map(|row| ResetInfo::of(&row));
         Ok(resets.take(count).collect())
     }
+}
+
+/// There is none, or none for whoever asks; `missing` is what it would be.
+pub fn no_such_reset(missing: Reason, id: &str) -> Error {
+    super::row::no_such(missing, id)
 }
 
 impl Inner {

@@ -40,7 +40,7 @@ impl Bus {
     /// Of one topic or of all, behind `after`, at most `count`.
     pub async fn snapshots(
         &self,
-        topic: Option<&Topic>,
+        (topic, may): (Option<&Topic>, impl Fn(&Topic) -> bool),
         after: Option<&SnapshotName>,
         count: usize,
     ) -> Result<Vec<SnapshotInfo>> {
@@ -48,7 +48,7 @@ impl Bus {
         self.0.snapshots.catch_up().await?;
         let mut infos = Vec::new();
         for topic in self.0.topics_with_snapshots(objects, topic).await? {
-            if after.is_some_and(|after| topic < after.topic) {
+            if after.is_some_and(|after| topic < after.topic) || !may(&topic) {
                 continue;
             }
             let after = after.filter(|after| after.topic == topic);

@@ -15,7 +15,7 @@ use crate::{
     },
     error::{Error, Reason, Result},
     log::{Bounds, Commit, Committed, TopicPartition},
-    name::{Group, Selector, Selectors, Topic},
+    name::{Group, Selector, Selectors, Topic, Verb},
 };
 
 /// How often another replica may be first before a change is given up.
@@ -46,10 +46,13 @@ impl Inner {
                 return Err(found.deletion_error(&options.group));
             }
             let wanted = self.wanted(options, &found);
+            check_scope(options, &wanted.topics)?;
             if wanted == found.settings {
                 return Ok(found);
             }
             if options.on_conflict == OnConflict::Refuse {
+                // Who may not have what the group has is not told what that is.
+                check_scope(options, &found.settings.topics)?;
                 return Err(conflict(&options.group, &found.settings, &wanted));
             }
             self.ensure_topics(wanted.topics.named()).await?;
@@ -78,7 +81,10 @@ impl Inner {
         );
         let is_same = retry.over(configured) == has.retry.over(configured);
         GroupSettings {
-            topics: topics.unwrap_or_else(|| has.topics.clone()),
+            topics: match topics {
+                Some(topics) if !is_kept(options, &topics, &has.topics) => topics,
+                _ => has.topics.clone(),
+            },
             filter: options.filter.clone().or_else(|| has.filter.clone()),
             on_gap: options.on_gap.unwrap_or(has.on_gap),
             undecodable: options.undecodable.unwrap_or(has.undecodable),
@@ -197,6 +203,21 @@ impl Inner {
         Ok(or_start
             .map(|(committed, bounds)| committed.map_or(bounds.start, |committed| committed.offset))
             .collect())
+    }
+}
+
+/// The same patterns may be bound by the rights of somebody else: if the stream may have what they mean, they stay as they are.
+fn is_kept(options: &OpenOptions, topics: &Selectors, has: &Selectors) -> bool {
+    topics.has_same_texts(has) && options.scope.outside(has).is_none()
+}
+
+fn check_scope(options: &OpenOptions, topics: &Selectors) -> Result<()> {
+    match options.scope.outside(topics) {
+        None => Ok(()),
+        Some(_) => Err(Error::denied(
+            Verb::Subscribe,
+            format!("a topic of group {}", options.group),
+        )),
     }
 }
 

@@ -37,6 +37,7 @@ pub(in crate::grpc) struct FrameParts {
     pub(in crate::grpc) replica_id: String,
     pub(in crate::grpc) max_credit: Credit,
     pub(in crate::grpc) features: Vec<String>,
+    pub(in crate::grpc) token_expires: Option<SystemTime>,
 }
 
 /// One message for one frame; deliveries may be many.
@@ -199,6 +200,7 @@ fn opened(opened: Opened, parts: &FrameParts) -> wire::Opened {
         .into(),
         features: parts.features.clone(),
         server_version: env!("CARGO_PKG_VERSION").into(),
+        token_expire_time: parts.token_expires.map(crate::grpc::timestamp),
         partitions: opened.partitions.iter().map(progress).collect(),
         ..Default::default()
     }

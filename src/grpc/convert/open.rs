@@ -9,7 +9,7 @@ use crate::{
         delivery::{Credit, CreditMode, IdRange},
     },
     error::{Error, Reason, Result},
-    name::Group,
+    name::{Group, Scope},
     proto::tidings::v1 as wire,
 };
 
@@ -56,6 +56,7 @@ pub(in crate::grpc) fn open(open: wire::Open) -> Result<(OpenOptions, usize)> {
         client_id: open.client_id,
         heartbeat_interval: heartbeat,
         commands: open.commands.then_some(frame_bytes),
+        scope: Scope::all(),
     };
     Ok((options, frame_bytes))
 }

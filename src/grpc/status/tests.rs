@@ -5,7 +5,7 @@ use tonic_types::StatusExt as _;
 use super::*;
 use crate::{bus::Run, error::Fault};
 
-const ALL: [Reason; 34] = [
+const ALL: [Reason; 38] = [
     Reason::EventInvalid,
     Reason::EventTooLarge,
     Reason::RequestInvalid,
@@ -23,6 +23,10 @@ const ALL: [Reason; 34] = [
     Reason::GroupConflict,
     Reason::GroupInUse,
     Reason::PrecedingFailed,
+    Reason::TokenInvalid,
+    Reason::TokenExpired,
+    Reason::IdentityUnavailable,
+    Reason::PermissionDenied,
     Reason::PositionGone,
     Reason::LogFull,
     Reason::Limit,

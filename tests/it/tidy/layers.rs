@@ -3,13 +3,14 @@
 use super::source::Source;
 
 /// Each layer and the layers it may name, from the top down. A module belongs to the longest layer that its path begins with.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("main", &["cli", "server", "telemetry", "config", "error"]),
     ("cli", &["proto", "event", "config", "name", "error"]),
     (
         "server",
         &[
             "grpc",
+            "auth",
             "telemetry",
             "bus",
             "convention",
@@ -26,7 +27,11 @@ const ARROWS: [(&str, &[&str]); 17] = [
         ],
     ),
     // Of `log` only its values, which the bus gives and takes: ONLY_IN in tests/it/tidy.rs keeps the trait from it.
-    ("grpc", &["bus", "proto", "filter", "event", "log", "name", "error"]),
+    (
+        "grpc",
+        &["auth", "bus", "proto", "filter", "event", "log", "name", "error"],
+    ),
+    ("auth", &["name", "error"]),
     ("telemetry", &["bus", "error"]),
     (
         "bus",

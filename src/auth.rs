@@ -1,0 +1,53 @@
+//! Who calls, and what they may. Plain values; what lies in files and on servers is handed in.
+//!
+//! ```text
+//! token ──▶ Identity ──▶ Tokens (by digest) | Issuer (signature, claims) ──▶ Principal
+//! names of a certificate ──────────────────────────────────────────────────▶ Principal ──▶ Policies ──▶ Rights
+//! ```
+
+mod principal;
+mod tokens;
+mod keys;
+mod jwt;
+mod identity;
+mod policy;
+mod wildcard;
+mod ration;
+
+pub use identity::{Identity, Known, expired, invalid};
+pub use jwt::{Algorithm, Issuer, IssuerRules};
+pub use keys::KeyRing;
+pub use policy::{Policies, Policy, Rights};
+pub use principal::{Claims, Principal};
+pub use ration::Ration;
+pub use tokens::{Digest, Tokens};
+pub use wildcard::Wildcard;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// Who is known, and what they may.
+pub struct Access {
+    pub identity: Identity,
+    pub policies: Policies,
+}
+
+/// What is in force, which changes while the server runs.
+#[derive(Clone)]
+pub struct Auth(watch::Receiver<Arc<Access>>);
+
+impl Auth {
+    pub fn new(current: watch::Receiver<Arc<Access>>) -> Self {
+        Self(current)
+    }
+
+    pub fn now(&self) -> Arc<Access> {
+        Arc::clone(&self.0.borrow())
+    }
+
+    /// Told of each change.
+    pub fn changes(&self) -> watch::Receiver<Arc<Access>> {
+        self.0.clone()
+    }
+}

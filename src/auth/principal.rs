@@ -1,0 +1,52 @@
+//! A principal: who calls, how they showed it, and for how long that holds.
+
+use std::{fmt, time::SystemTime};
+
+use super::Digest;
+
+/// What is known of a principal beside its name: the claims of its token, the names in its certificate.
+pub type Claims = serde_json::Map<String, serde_json::Value>;
+
+/// Who calls.
+pub struct Principal {
+    pub(super) name: String,
+    pub(super) claims: Claims,
+    pub(super) credential: Credential,
+    pub(super) holds_until: Option<SystemTime>,
+    pub(super) expires: Option<SystemTime>,
+}
+
+/// How it was shown.
+pub(super) enum Credential {
+    Token(Digest),
+    /// The issuer's name.
+    Issuer(String),
+    Certificate,
+}
+
+impl Principal {
+    /// `token:billing`, `certificate:spiffe://shop/billing`, `keycloak:alice`: by its source, so that none can pass for another's.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// When its token expires; `None` = never.
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.expires
+    }
+
+    /// Until when it is taken: later than it expires, by as much as clocks may be apart.
+    pub fn holds_until(&self) -> Option<SystemTime> {
+        self.holds_until
+    }
+}
+
+impl fmt::Debug for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}

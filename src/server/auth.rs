@@ -1,0 +1,207 @@
+//! Who calls and what they may, as configured: built at the start, and again when its files change or SIGHUP asks for it.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::spawn_blocking,
+    time::{Interval, interval},
+};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
+
+use super::keys;
+use crate::{
+    auth::{self, Access, Auth, Digest, Identity, IssuerRules, KeyRing, Policies, Policy, Tokens, Wildcard},
+    config::{self, Config},
+    error::{Error, Reason, Result},
+};
+
+/// Between two looks at the files.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// `None` = nobody has to say who they are. The configuration is followed until `stop`.
+pub(super) fn open(config: &Config, tasks: &TaskTracker, stop: &CancellationToken) -> Result<Option<Auth>> {
+    let hangup = signal(SignalKind::hangup())
+        .map_err(|error| Error::new(Reason::Internal, "listen for SIGHUP").caused_by(error))?;
+    let mut issuers = Issuers {
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+        open: Vec::new(),
+    };
+    let Some(settings) = &config.auth else {
+        tasks.spawn(ignore(hangup, stop.clone()));
+        return Ok(None);
+    };
+    let (told, current) = watch::channel(Arc::new(issuers.access(settings)?));
+    let following = Following {
+        contents: contents(&config.files_of_auth()),
+        config: config.clone(),
+        issuers,
+        told,
+        wakes: (interval(LOOK), hangup),
+    };
+    let stop = stop.clone();
+    tasks.spawn(async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = following.follow() => {}
+        }
+    });
+    Ok(Some(Auth::new(current)))
+}
+
+/// SIGHUP ends a process that does not listen for it.
+async fn ignore(mut hangup: Signal, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = hangup.recv() => tracing::info!("SIGHUP: nothing here is read again while the server runs"),
+        }
+    }
+}
+
+struct Following {
+    config: Config,
+    contents: Vec<Option<Vec<u8>>>,
+    issuers: Issuers,
+    told: watch::Sender<Arc<Access>>,
+    wakes: (Interval, Signal),
+}
+
+impl Following {
+    async fn follow(mut self) {
+        loop {
+            let (looks, hangup) = &mut self.wakes;
+            let is_asked = tokio::select! {
+                _ = looks.tick() => false,
+                _ = hangup.recv() => true,
+            };
+            let files = self.config.files_of_auth();
+            let found = spawn_blocking(move || contents(&files)).await.unwrap_or_default();
+            if !is_asked && found == self.contents {
+                continue;
+            }
+            // Also what is no good is told once.
+            self.contents = found;
+            match self.reload() {
+                Ok(()) => tracing::info!("who may call, and what, is as the configuration says now"),
+                Err(error) => {
+                    tracing::error!(%error, "the configuration of who may call is no good; what was before stays in force");
+                }
+            }
+        }
+    }
+
+    fn reload(&mut self) -> Result<()> {
+        let config = self.config.again().map_err(|faults| {
+            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            Error::new(Reason::RequestInvalid, faults.join("; "))
+        })?;
+        let none = || {
+            let text = "[auth] asks nobody who they are any more: that takes a new start";
+            Error::new(Reason::RequestInvalid, text)
+        };
+        let access = self.issuers.access(config.auth.as_ref().ok_or_else(none)?)?;
+        self.told.send_replace(Arc::new(access));
+        self.contents = contents(&config.files_of_auth());
+        self.config = config;
+        Ok(())
+    }
+}
+
+fn contents(files: &[PathBuf]) -> Vec<Option<Vec<u8>>> {
+    files.iter().map(|file| std::fs::read(file).ok()).collect()
+}
+
+/// Issuers whose keys are kept up to date; those that stay as they were keep what they have.
+struct Issuers {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    open: Vec<Open>,
+}
+
+struct Open {
+    settings: config::Issuer,
+    issuer: Arc<auth::Issuer>,
+    _ended_on_drop: DropGuard,
+}
+
+impl Issuers {
+    fn access(&mut self, settings: &config::Auth) -> Result<Access> {
+        Ok(Access {
+            identity: self.identity(settings)?,
+            policies: Policies::new(settings.policies.iter().map(policy)),
+        })
+    }
+
+    fn identity(&mut self, settings: &config::Auth) -> Result<Identity> {
+        let mut open = Vec::new();
+        for settings in &settings.issuers {
+            let known = self.open.iter().position(|known| known.settings == *settings);
+            open.push(match known {
+                Some(at) => self.open.swap_remove(at),
+                None => self.begin(settings)?,
+            });
+        }
+        self.open = open;
+        let tokens = settings.tokens.iter();
+        Ok(Identity {
+            tokens: Tokens::new(tokens.map(|token| (Digest(token.sha256), token.name.clone()))),
+            issuers: self.open.iter().map(|open| Arc::clone(&open.issuer)).collect(),
+            certificates: settings.certificates,
+        })
+    }
+
+    fn begin(&self, settings: &config::Issuer) -> Result<Open> {
+        let keys = Arc::new(KeyRing::new(keys::pause(&settings.keys)));
+        let source = keys::Source::new(settings)?;
+        let end = self.stop.child_token();
+        self.tasks.spawn(keys::keep(source, Arc::clone(&keys), end.clone()));
+        Ok(Open {
+            issuer: Arc::new(auth::Issuer::new(rules(settings), keys)),
+            settings: settings.clone(),
+            _ended_on_drop: end.drop_guard(),
+        })
+    }
+}
+
+fn policy(settings: &config::Policy) -> Policy {
+    let claim = |(path, wanted): &(String, String)| (path.clone(), Wildcard::new(wanted));
+    Policy {
+        principals: settings.principals.iter().map(|text| Wildcard::new(text)).collect(),
+        claims: settings.claims.iter().map(claim).collect(),
+        verbs: settings.verbs.clone(),
+        topics: settings.topics.clone(),
+        groups: settings.groups.clone(),
+        checkpoints: settings.checkpoints.clone(),
+    }
+}
+
+fn rules(settings: &config::Issuer) -> IssuerRules {
+    IssuerRules {
+        name: settings.name.clone(),
+        issuer: settings.issuer.clone(),
+        audience: settings.audience.clone(),
+        algorithms: settings.algorithms.iter().map(algorithm).collect(),
+        subject: settings.subject.clone(),
+        leeway: settings.leeway,
+    }
+}
+
+fn algorithm(algorithm: &config::Algorithm) -> auth::Algorithm {
+    match algorithm {
+        config::Algorithm::Rs256 => auth::Algorithm::RS256,
+        config::Algorithm::Rs384 => auth::Algorithm::RS384,
+        config::Algorithm::Rs512 => auth::Algorithm::RS512,
+        config::Algorithm::Ps256 => auth::Algorithm::PS256,
+        config::Algorithm::Ps384 => auth::Algorithm::PS384,
+        config::Algorithm::Ps512 => auth::Algorithm::PS512,
+        config::Algorithm::Es256 => auth::Algorithm::ES256,
+        config::Algorithm::Es384 => auth::Algorithm::ES384,
+        config::Algorithm::EdDsa => auth::Algorithm::EdDSA,
+    }
+}
