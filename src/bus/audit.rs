@@ -67,7 +67,7 @@ impl Bus {
 impl Inner {
     /// Writes it down, durably. It may stand there twice if the caller tries again.
     pub(super) async fn audit<T: Serialize>(&self, act: &Act<'_, T>) -> Result<()> {
-        tracing::info!(target: "audit", act = act.ty, subject = act.subject, by = act.by, reason = act.reason, "audited");
+        tracing::info!(target: "audit", act = act.ty, subject = act.subject, by = act.by, reason = act.reason, "done");
         let topic = Topic::new(TOPIC)?;
         self.ensure_audit_topic(&topic).await?;
         let record = self.audit_record(topic, act)?;

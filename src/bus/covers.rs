@@ -58,20 +58,20 @@ impl Cover {
 
     /// What is to be written where the group has not committed this, and a row is known already; `None` = nothing.
     pub(super) fn over(self, known: &Self) -> Option<Self> {
-        let is_said = (known.id, known.epoch) == (self.id, self.epoch) && known.offset >= self.offset;
-        match (is_said, known.is_committed) {
-            (false, _) => Some(self),
-            (true, false) => None,
-            (true, true) => Some(Self {
-                attempt: known.attempt + 1,
-                is_committed: false,
-                ..known.clone()
-            }),
+        if (known.id, known.epoch) != (self.id, self.epoch) {
+            return Some(self);
         }
+        let attempt = match (known.offset >= self.offset, known.is_committed) {
+            (false, _) => known.attempt,
+            (true, false) => return None,
+            // Never what is known: the topic may have been made anew since, where that is more than this covers.
+            (true, true) => known.attempt + 1,
+        };
+        Some(Self { attempt, ..self })
     }
 
-    fn rank(&self) -> (u64, i64, u64, bool) {
-        (self.epoch, self.offset, self.attempt, self.is_committed)
+    fn rank(&self) -> (u64, u64, i64, bool) {
+        (self.epoch, self.attempt, self.offset, self.is_committed)
     }
 }
 
@@ -194,8 +194,10 @@ mod tests {
             assert_eq!(new.clone().over(&known), Some(new));
         }
         let again = cover(1, 2, 40).over(&known.committed()).expect("to be written");
-        assert_eq!((again.offset, again.attempt, again.is_committed), (50, 1, false));
+        assert_eq!((again.offset, again.attempt, again.is_committed), (40, 1, false));
         assert!(again.supersedes(&known.committed()));
+        let more = cover(1, 2, 45).over(&again).expect("to be written");
+        assert!(more.supersedes(&again) && more.attempt == 1);
     }
 
     #[test]

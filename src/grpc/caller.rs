@@ -59,6 +59,11 @@ impl Caller {
         extensions.get::<Self>().cloned().ok_or_else(unknown)
     }
 
+    /// Whether they had to say who they are. Whoever need not may do everything.
+    pub(super) fn is_known(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// What they may now.
     pub(super) fn rights(&self) -> Rights {
         match &self.0 {

@@ -102,7 +102,9 @@ impl OffsetService for Services {
                 request_id: asked::request_id(request.request_id)?,
                 by: caller.name().to_owned(),
             };
-            self.plan_of(&caller, &apply.plan_id).await?;
+            if caller.is_known() {
+                self.plan_of(&caller, &apply.plan_id).await?;
+            }
             self.bus().apply_reset(apply).await
         });
         let reset = Some(convert::reset(&applied.await?));
@@ -119,7 +121,9 @@ impl OffsetService for Services {
                 request_id: asked::request_id(request.request_id)?,
                 by: caller.name().to_owned(),
             };
-            self.reset_of(&caller, &undo.reset_id).await?;
+            if caller.is_known() {
+                self.reset_of(&caller, &undo.reset_id).await?;
+            }
             if request.validate_only {
                 return Ok((self.bus().plan_undo(&undo).await?, None));
             }
@@ -195,7 +199,7 @@ impl Services {
         }
         match &asked.target {
             Target::CommittedBy(group) => caller.on_group(Verb::Reset, group),
-            Target::UndoReset(id) => self.reset_of(caller, id).await.map(|_| ()),
+            Target::UndoReset(id) if caller.is_known() => self.reset_of(caller, id).await.map(|_| ()),
             Target::Snapshot(name) => {
                 let name = convert::snapshot_name(name, "target.snapshot")?;
                 caller.on_start(Verb::Reset, &scope, Some(&Start::Snapshot(name)))

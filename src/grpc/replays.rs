@@ -75,7 +75,9 @@ impl ReplayService for Services {
                 reason: asked::reason(request.reason)?,
                 by: caller.name().to_owned(),
             };
-            self.replay_of(&caller, &stop.replay_id).await?;
+            if caller.is_known() {
+                self.replay_of(&caller, &stop.replay_id).await?;
+            }
             self.bus().stop_replay(stop).await
         });
         let replay = Some(convert::replay(&stopped.await?));

@@ -31,6 +31,10 @@ impl Scope {
         })))
     }
 
+    pub fn is_all(&self) -> bool {
+        self.0.is_none()
+    }
+
     pub fn allows(&self, topic: &Topic) -> bool {
         let Some(bounds) = &self.0 else { return true };
         let patterns = match topic.is_internal() {

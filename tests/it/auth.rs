@@ -1,6 +1,6 @@
 //! Who calls: tokens, certificates and issuers, and that nobody else gets anywhere.
 
-mod issuers;
+pub(crate) mod issuers;
 mod reload;
 mod streams;
 

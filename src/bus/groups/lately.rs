@@ -72,10 +72,11 @@ impl Inner {
     ) -> Option<(Stood, bool)> {
         let kept = self.kept_offset(group, record.id, partition);
         let key = standing(record, partition, kept.map(|(offset, _)| offset));
-        if let Some((offset, at, is_fresh)) = self.answers.committed.find(&key) {
+        // What is beyond the end was so of a topic that has been made anew since.
+        let known = self.answers.committed.find(&key);
+        if let Some((offset, at, is_fresh)) = known.filter(|(offset, ..)| offset.is_none_or(|offset| offset <= end)) {
             return Some((Stood { offset, at: Some(at) }, !is_fresh));
         }
-        // Beyond the end, it was kept of a topic that has been made anew since.
         let (offset, at) = kept.filter(|(offset, _)| *offset <= end)?;
         let stood = Stood {
             offset: Some(offset),

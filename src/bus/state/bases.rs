@@ -104,7 +104,7 @@ impl Bases {
 
     /// Whether its positions are of the topic as it is, and not of one of the same name before it. All records that a snapshot
     /// covers are at most as new as the newest of them; those of a topic that was made anew later are all newer.
-    async fn is_of_this_topic(&self, manifest: &Manifest) -> Result<bool> {
+    pub(super) async fn is_of_this_topic(&self, manifest: &Manifest) -> Result<bool> {
         if let (Some(then), Some(now)) = (manifest.topic_created, self.created)
             && then != now
         {

@@ -1,11 +1,15 @@
 //! The end of a partition, read from the log and folded: what became of each key from an offset on, up to another.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use futures_util::StreamExt as _;
+use tokio::time::timeout;
 
 use super::{
     fold::Rule,
@@ -22,6 +26,9 @@ use crate::{
 
 /// What stays in memory of all partitions of a topic, so that a restore of few events needs no file.
 const LEFT_IN_MEMORY: usize = 1 << 20;
+
+/// After so long without a record it is asked whether there can be one.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What all partitions of a topic are read with. Cloning it is cheap.
 #[derive(Clone)]
@@ -122,16 +129,28 @@ impl TailReader {
     async fn read_on(&mut self) -> Result<()> {
         let plan = &self.plan;
         let mut batches = self.reading.log.read(&plan.at, self.next, Some(plan.until));
-        while let Some(batch) = batches.next().await {
-            match batch {
-                Ok(batch) => self.take(batch).await?,
-                Err(error) if error.reason() == Reason::PositionGone => return self.over_gap().await,
-                Err(error) => return Err(error),
+        loop {
+            match timeout(PATIENCE, batches.next()).await {
+                Err(_) => self.check_end().await?,
+                Ok(None) => break,
+                Ok(Some(Ok(batch))) => self.take(batch).await?,
+                Ok(Some(Err(error))) if error.reason() == Reason::PositionGone => return self.over_gap().await,
+                Ok(Some(Err(error))) => return Err(error),
             }
         }
         // A reader ends only there.
         self.next = self.next.max(self.plan.until);
         Ok(())
+    }
+
+    /// A topic that was made anew may end before what was its end, and nothing comes any more.
+    async fn check_end(&self) -> Result<()> {
+        let at = &self.plan.at;
+        match self.reading.log.bounds(std::slice::from_ref(at)).await {
+            Ok(bounds) if bounds[0].end < self.plan.until => Err(made_anew(at)),
+            // What the log does not say now, the reader waits for.
+            _ => Ok(()),
+        }
     }
 
     async fn take(&mut self, batch: Batch) -> Result<()> {
@@ -169,8 +188,7 @@ impl TailReader {
         let at = &self.plan.at;
         let bounds = self.reading.log.bounds(std::slice::from_ref(at)).await?[0];
         if bounds.start <= self.next {
-            let text = format!("read {}/{}: the topic was made anew meanwhile", at.topic, at.partition);
-            return Err(Error::new(Reason::PositionGone, text));
+            return Err(made_anew(at));
         }
         let next = bounds.start.min(self.plan.until);
         self.missing = join(self.missing, Some((self.next, next)));
@@ -189,6 +207,11 @@ impl TailReader {
             missing: self.missing,
         })
     }
+}
+
+fn made_anew(at: &TopicPartition) -> Error {
+    let text = format!("read {}/{}: the topic was made anew meanwhile", at.topic, at.partition);
+    Error::new(Reason::PositionGone, text)
 }
 
 /// The same, without a share in the bytes of its batch.

@@ -191,7 +191,8 @@ impl Inner {
         Ok(partitions.into_iter().zip(offsets).collect())
     }
 
-    /// A group that other consumers of the log had before goes on where they were.
+    /// A group that other consumers of the log had before goes on where they were. Commands are for those who are there when they are
+    /// sent, so a group of their topic begins at its end.
     async fn resume_or_begin(
         &self,
         group: &Group,
@@ -199,9 +200,14 @@ impl Inner {
         bounds: &[Bounds],
     ) -> Result<Vec<i64>> {
         let committed = self.log.committed(group, partitions).await?;
-        let or_start = committed.into_iter().zip(bounds);
-        Ok(or_start
-            .map(|(committed, bounds)| committed.map_or(bounds.start, |committed| committed.offset))
+        let begin =
+            |(partition, bounds): (&TopicPartition, &Bounds)| match partition.topic == self.settings.commands.topic {
+                true => bounds.end,
+                false => bounds.start,
+            };
+        let or_begin = committed.into_iter().zip(partitions.iter().zip(bounds));
+        Ok(or_begin
+            .map(|(committed, at)| committed.map_or_else(|| begin(at), |committed| committed.offset))
             .collect())
     }
 }

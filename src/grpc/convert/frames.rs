@@ -202,7 +202,6 @@ fn opened(opened: Opened, parts: &FrameParts) -> wire::Opened {
         server_version: env!("CARGO_PKG_VERSION").into(),
         token_expire_time: parts.token_expires.map(crate::grpc::timestamp),
         partitions: opened.partitions.iter().map(progress).collect(),
-        ..Default::default()
     }
 }
 

@@ -32,14 +32,14 @@ use crate::{
 };
 
 /// Signs tokens with a key of this name.
-pub(super) struct Signer {
+pub(crate) struct Signer {
     id: &'static str,
     key: EncodingKey,
     jwk: Value,
 }
 
 impl Signer {
-    pub(super) fn new(id: &'static str) -> Self {
+    pub(crate) fn new(id: &'static str) -> Self {
         let pair = KeyPair::generate().expect("a key");
         let key = EncodingKey::from_ec_der(&pair.serialize_der());
         let mut jwk = Jwk::from_encoding_key(&key, Algorithm::ES256).expect("a JWK");
@@ -48,31 +48,31 @@ impl Signer {
         Self { id, key, jwk }
     }
 
-    pub(super) fn sign(&self, claims: &Value) -> String {
+    pub(crate) fn sign(&self, claims: &Value) -> String {
         let mut header = Header::new(Algorithm::ES256);
         header.kid = Some(self.id.to_owned());
         encode(&header, claims, &self.key).expect("a token")
     }
 
     /// A good token of this subject, for so long.
-    pub(super) fn token(&self, subject: &str, lifetime: Duration) -> String {
+    pub(crate) fn token(&self, subject: &str, lifetime: Duration) -> String {
         self.sign(&claims(subject, lifetime))
     }
 }
 
-pub(super) fn claims(subject: &str, lifetime: Duration) -> Value {
+pub(crate) fn claims(subject: &str, lifetime: Duration) -> Value {
     let end = SystemTime::now() + lifetime;
     let end = end.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
     json!({ "iss": "https://id.test", "aud": "bus", "sub": subject, "exp": end.as_secs_f64() })
 }
 
 /// A JWK set.
-pub(super) fn keys(signers: &[&Signer]) -> String {
+pub(crate) fn keys(signers: &[&Signer]) -> String {
     let keys: Vec<&Value> = signers.iter().map(|signer| &signer.jwk).collect();
     json!({ "keys": keys }).to_string()
 }
 
-pub(super) fn from_file(path: &Path) -> String {
+pub(crate) fn from_file(path: &Path) -> String {
     format!("{ISSUER}keys_file = \"{}\"\nleeway = \"0s\"\n", path.display())
 }
 

@@ -1,5 +1,8 @@
 //! Policies change while the server runs: who loses a right loses its streams, and a broken file changes nothing.
 
+use std::time::Duration;
+
+use serde_json::json;
 use tidings::proto::tidings::v1::{ReadRequest, subscriber_service_client::SubscriberServiceClient};
 
 use super::{
@@ -8,6 +11,7 @@ use super::{
     policy, publish, read, shown, with_admin,
 };
 use crate::{
+    auth::issuers::{Signer, claims, from_file, keys},
     harness::{SOON, Server, eventually, within},
     tls::Authority,
 };
@@ -74,4 +78,23 @@ async fn a_broken_file_leaves_the_policies_as_they_were() {
     })
     .await;
     publish(shown(&server, "a"), "mine", "2").await.expect("allowed now");
+}
+
+#[tokio::test]
+async fn claims_of_a_token_give_rights() {
+    let (authority, signer) = (Authority::new(), Signer::new("a"));
+    let issuer = from_file(&authority.written("keys.json", &keys(&[&signer])));
+    let policy = "[[auth.policies]]\nclaims = { \"realm.roles\" = \"ops\", scope = \"bus.*\" }\n\
+                  verbs = [\"publish\"]\ntopics = [\"mine\"]\n";
+    let server = Server::start_with(&format!("{issuer}{policy}")).await;
+    let with = async |roles: &[&str], scope: &str| {
+        let mut claims = claims("alice", Duration::from_secs(3_600));
+        claims["realm"] = json!({ "roles": roles });
+        claims["scope"] = json!(scope);
+        publish(shown(&server, &signer.sign(&claims)), "mine", "1").await
+    };
+    with(&["dev", "ops"], "openid bus.write").await.expect("allowed");
+    for (roles, scope) in [(&["dev"][..], "openid bus.write"), (&["ops"], "openid"), (&[], "")] {
+        denied(with(roles, scope).await);
+    }
 }

@@ -195,6 +195,11 @@ async fn names_of_others_are_denied_wherever_they_stand() {
     let mut reader = SubscriberServiceClient::new(shown(&server, "a"));
     denied(reader.read(start(At::Snapshot("theirs".to_owned()))).await);
     denied(reader.read(start(At::Checkpoint("other".to_owned()))).await);
+}
+
+#[tokio::test]
+async fn nobody_commands_the_services_of_others() {
+    let (server, _) = server().await;
     let command = |target| SendCommandRequest {
         name: "stop".to_owned(),
         target: Some(target),

@@ -1,7 +1,7 @@
 //! Starting at a snapshot by its name: reads, groups that are created, and resets.
 
 use tidings::proto::tidings::v1::{
-    Cleanup, GetInfoRequest, Open, ReadRequest, RestoreRequest, Start, start::At, target::To,
+    Cleanup, DeleteTopicRequest, GetInfoRequest, Open, ReadRequest, RestoreRequest, Start, start::At, target::To,
 };
 use tonic::Code;
 
@@ -150,5 +150,30 @@ async fn a_server_says_what_it_can_do_with_an_object_store_and_without() {
         create_topic(&server, 1, Cleanup::Delete).await;
         let stream = server.subscribe(open("group")).await;
         assert_eq!(stream.opened.features, features);
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_of_a_topic_that_was_made_anew_is_no_start() {
+    let store = Store::new();
+    let (server, name) = with_snapshot(&store).await;
+    let request = DeleteTopicRequest {
+        name: ORDERS.to_owned(),
+    };
+    server.topics().delete_topic(request).await.expect("delete the topic");
+    create_topic(&server, 1, Cleanup::Delete).await;
+    let anew = (0..5).map(|n| event(n, "created", &n.to_string())).collect();
+    server.publish(anew).await;
+    for name in [name.as_str(), ORDERS] {
+        let request = ReadRequest {
+            topics: vec![ORDERS.to_owned()],
+            start: at(name),
+            ..Default::default()
+        };
+        refused(
+            server.read(request).await.map(|_| ()),
+            Code::OutOfRange,
+            "POSITION_GONE",
+        );
     }
 }
