@@ -28,6 +28,8 @@ use crate::{
 const QUIET: Duration = Duration::from_secs(2);
 /// Between two questions about the end, for a reader that catches up.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// So long nothing comes although the brokers did not say that there is no more.
+const STALLED: Duration = Duration::from_secs(10);
 /// Before a seat is taken anew.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -141,7 +143,13 @@ impl Reading {
                 self.next = self.bound.min(self.until);
                 return Ok(Some(self.batch(Vec::new())));
             }
-            Polled::Drained | Polled::End => self.wait(&seat).await?,
+            Polled::Drained | Polled::End => {
+                if !self.is_at_end {
+                    // librdkafka was seen to bring nothing of a partition any more, for good: then it is taken there anew.
+                    self.look_at.get_or_insert_with(|| Instant::now() + STALLED);
+                }
+                self.wait(&seat).await?;
+            }
             Polled::Evicted => sleep(PAUSE).await,
             Polled::More | Polled::Failed(_) => {}
         }
