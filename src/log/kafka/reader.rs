@@ -143,13 +143,7 @@ impl Reading {
                 self.next = self.bound.min(self.until);
                 return Ok(Some(self.batch(Vec::new())));
             }
-            Polled::Drained | Polled::End => {
-                if !self.is_at_end {
-                    // librdkafka was seen to bring nothing of a partition any more, for good: then it is taken there anew.
-                    self.look_at.get_or_insert_with(|| Instant::now() + STALLED);
-                }
-                self.wait(&seat).await?;
-            }
+            Polled::Drained | Polled::End => self.wait(&seat).await?,
             Polled::Evicted => sleep(PAUSE).await,
             Polled::More | Polled::Failed(_) => {}
         }
@@ -168,6 +162,10 @@ impl Reading {
 
     async fn wait(&mut self, seat: &Seat) -> Result<()> {
         let _waiting = seat.wait(self.is_at_end);
+        if !self.is_at_end {
+            // librdkafka was seen to bring nothing of a partition any more, for good: then it is taken there anew.
+            self.look_at.get_or_insert_with(|| Instant::now() + STALLED);
+        }
         let look_at = self.look_at;
         let look = async move {
             match look_at {
