@@ -75,6 +75,9 @@ pub const SERVICES: [&str; 9] = [
 /// The decoder's limit over that of the request, so that a request over its limit is answered with sizes.
 const DECODER_ROOM: usize = 4;
 
+/// Whoever asks for health need not say who they are, so they are not let hold more.
+const HEALTH_BYTES: usize = 4 << 10;
+
 /// What requests are held against.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -121,18 +124,20 @@ impl Services {
         let reflection =
             || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
         let broken = |error| Error::new(Reason::Internal, "build reflection").caused_by(error);
-        Ok(Routes::new(HealthServer::new(health))
-            .add_service(reflection().build_v1().map_err(broken)?)
-            .add_service(reflection().build_v1alpha().map_err(broken)?)
-            .add_service(service!(PublisherServiceServer))
-            .add_service(service!(SubscriberServiceServer))
-            .add_service(service!(TopicServiceServer))
-            .add_service(service!(OffsetServiceServer))
-            .add_service(service!(DeadLetterServiceServer))
-            .add_service(service!(StateServiceServer))
-            .add_service(service!(CommandServiceServer))
-            .add_service(service!(ReplayServiceServer))
-            .add_service(service!(SystemServiceServer)))
+        Ok(
+            Routes::new(HealthServer::new(health).max_decoding_message_size(HEALTH_BYTES))
+                .add_service(reflection().build_v1().map_err(broken)?)
+                .add_service(reflection().build_v1alpha().map_err(broken)?)
+                .add_service(service!(PublisherServiceServer))
+                .add_service(service!(SubscriberServiceServer))
+                .add_service(service!(TopicServiceServer))
+                .add_service(service!(OffsetServiceServer))
+                .add_service(service!(DeadLetterServiceServer))
+                .add_service(service!(StateServiceServer))
+                .add_service(service!(CommandServiceServer))
+                .add_service(service!(ReplayServiceServer))
+                .add_service(service!(SystemServiceServer)),
+        )
     }
 
     fn bus(&self) -> &Bus {

@@ -1,4 +1,4 @@
-//! The server: build the parts, serve, drain. The only file that names a backend.
+//! The server: build the parts, serve, drain. The only layer that names a backend.
 //!
 //! Stopping, in this order: health says not serving → no new calls, no new deliveries → acks stay possible until nothing is
 //! outstanding or `server.drain_timeout` is over → commit → end the streams → close the log.

@@ -62,7 +62,7 @@ impl Identity {
     pub fn knows(&self, principal: &Principal, now: SystemTime) -> Known {
         let is_known = match &principal.credential {
             Credential::Token(digest) => self.by_digest(*digest).is_some_and(|same| same.name == principal.name),
-            Credential::Issuer(name) => self.issuers.iter().any(|issuer| issuer.rules().name == *name),
+            Credential::Issuer(rules) => self.issuers.iter().any(|issuer| issuer.rules() == &**rules),
             Credential::Certificate => self.certificates,
         };
         match principal.holds_until {

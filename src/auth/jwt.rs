@@ -34,7 +34,7 @@ pub struct IssuerRules {
 
 /// An issuer of tokens.
 pub struct Issuer {
-    rules: IssuerRules,
+    rules: Arc<IssuerRules>,
     validation: Validation,
     keys: Arc<KeyRing>,
     verified: Mutex<Verified>,
@@ -67,7 +67,7 @@ impl Issuer {
         // These are looked at here, by a clock that tests can set.
         (validation.validate_exp, validation.validate_nbf) = (false, false);
         Self {
-            rules,
+            rules: Arc::new(rules),
             validation,
             keys,
             verified: Mutex::default(),
@@ -119,7 +119,7 @@ impl Issuer {
             None => Refused::Invalid,
         };
         for key in keys.candidates(header.kid.as_deref(), header.alg) {
-            match self.verify_with(token, key) {
+            match self.verify_with(token, (key, header.alg)) {
                 Ok(claims) => return Ok(claims),
                 Err(_) => refused = Refused::Invalid,
             }
@@ -127,8 +127,12 @@ impl Issuer {
         Err(refused)
     }
 
-    fn verify_with(&self, token: &str, key: &DecodingKey) -> Result<Claims, ErrorKind> {
-        let decoded = decode::<Claims>(token, key, &self.validation);
+    /// By the algorithm that the token says, which is one of the pinned ones: the library wants all that it is given to be of the
+    /// key's kind.
+    fn verify_with(&self, token: &str, (key, algorithm): (&DecodingKey, Algorithm)) -> Result<Claims, ErrorKind> {
+        let mut validation = self.validation.clone();
+        validation.algorithms = vec![algorithm];
+        let decoded = decode::<Claims>(token, key, &validation);
         decoded.map(|token| token.claims).map_err(|error| error.into_kind())
     }
 
@@ -145,7 +149,7 @@ impl Issuer {
         let expires = claims.get("exp").and_then(time).ok_or(Refused::Invalid)?;
         Ok(Principal {
             name: format!("{}:{subject}", self.rules.name),
-            credential: Credential::Issuer(self.rules.name.clone()),
+            credential: Credential::Issuer(Arc::clone(&self.rules)),
             expires: Some(expires),
             holds_until: Some(expires.checked_add(self.rules.leeway).ok_or(Refused::Invalid)?),
             claims,

@@ -1,8 +1,8 @@
 //! A principal: who calls, how they showed it, and for how long that holds.
 
-use std::{fmt, time::SystemTime};
+use std::{fmt, sync::Arc, time::SystemTime};
 
-use super::Digest;
+use super::{Digest, IssuerRules};
 
 /// What is known of a principal beside its name: the claims of its token, the names in its certificate.
 pub type Claims = serde_json::Map<String, serde_json::Value>;
@@ -19,8 +19,8 @@ pub struct Principal {
 /// How it was shown.
 pub(super) enum Credential {
     Token(Digest),
-    /// The issuer's name.
-    Issuer(String),
+    /// As the issuer's tokens had to be.
+    Issuer(Arc<IssuerRules>),
     Certificate,
 }
 

@@ -86,16 +86,21 @@ impl Inner {
         let details = serde_json::to_string(act.details);
         let details = details.map_err(|error| Error::new(Reason::Internal, format!("write down an act: {error}")))?;
         let text = |name: &'static str, value: &str| (name.into(), Value::String(value.into()));
+        let reason: String = act.reason.chars().filter(|char| !char.is_control()).collect();
+        let reason = (!reason.is_empty()).then(|| text("reason", &reason));
         let draft = Draft {
             id: act.id.into(),
             source: format!("/tidings/{}", self.replica_id).into(),
             spec_version: "1.0".into(),
             ty: act.ty.into(),
-            attributes: vec![
+            attributes: [
                 text("subject", act.subject),
                 text("datacontenttype", "application/json"),
                 text("principal", act.by),
-            ],
+            ]
+            .into_iter()
+            .chain(reason)
+            .collect(),
             data: Data::Text(details.into()),
         };
         let event = draft

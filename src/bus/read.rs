@@ -71,8 +71,12 @@ pub struct ReadSession {
 impl Bus {
     /// Starts to read. Topics that are named must exist.
     pub async fn read(&self, options: ReadOptions) -> Result<ReadSession> {
+        self.read_from(options, self.0.stream_permit()?).await
+    }
+
+    /// The same, where a place among the streams is held already.
+    pub(super) async fn read_from(&self, options: ReadOptions, place: OwnedSemaphorePermit) -> Result<ReadSession> {
         let bus = Arc::clone(&self.0);
-        let permit = bus.stream_permit()?;
         let metadata = bus.log.metadata();
         let mut partitions = bus.partitions_of(&options.topics).await?;
         let bounds = bus.bounds_of(&options.topics, &mut partitions).await?;
@@ -96,7 +100,7 @@ impl Bus {
             metadata,
             gaps: Vec::new(),
             next_heartbeat: Instant::now() + HEARTBEAT,
-            _permit: permit,
+            _permit: place,
         };
         for (((partition, bounds), start), end) in partitions.into_iter().zip(bounds).zip(starts).zip(ends) {
             let mut from = start;

@@ -111,7 +111,7 @@ impl Inner {
             }
             Start::Checkpoint(wanted) => {
                 // It may stand for more topics than are asked for.
-                let at: FxHashMap<_, _> = self.checkpoint_info(wanted).await?.positions.into_iter().collect();
+                let at = self.checkpoint_positions(wanted, partitions, bounds).await?;
                 let offset = |(partition, bounds): (_, &Bounds)| at.get(partition).copied().unwrap_or(bounds.start);
                 partitions.iter().zip(bounds).map(offset).collect()
             }

@@ -148,7 +148,7 @@ impl Inner {
         self: &Arc<Self>,
         options: &OpenOptions,
         stream_id: &str,
-        (subscription, place): (&Subscription, Place),
+        (subscription, (place, from)): (&Subscription, (Place, i64)),
     ) -> (Listener, Leaving) {
         let name = InstanceName {
             stream_id: stream_id.to_owned(),
@@ -156,7 +156,7 @@ impl Inner {
             replica_id: self.replica_id.clone(),
         };
         let takes = (subscription.control.command_box(), options.commands.unwrap_or(0));
-        Listener::begin(self, Instance::new(options.group.clone(), name, takes), place)
+        Listener::begin(self, Instance::new(options.group.clone(), name, takes, from), place)
     }
 
     fn lease_of(&self, options: &OpenOptions) -> Result<Option<Duration>> {

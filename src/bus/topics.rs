@@ -1,10 +1,10 @@
 //! Topics: create, change, list, delete; and creating them on first use where that is allowed.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::{Bus, Inner, audit::Act, partitions::partitions};
+use super::{Bus, Inner, audit::Act, draining, partitions::partitions};
 use crate::{
     error::{Error, Reason, Result},
     log::{Bounds, Cleanup, TopicInfo, TopicSettings},
@@ -17,12 +17,15 @@ impl Bus {
     /// Creates a topic; unset settings are the defaults.
     pub async fn create_topic(&self, topic: &Topic, settings: TopicSettings, by: &str) -> Result<TopicInfo> {
         check(topic, &settings)?;
-        self.0.log.create_topic(topic, settings.clone()).await?;
-        tracing::info!(%topic, "created topic");
-        self.0
-            .audit_topic("tidings.topics.created", topic, (by, Some(settings)))
-            .await?;
-        self.0.must_exist(topic).await
+        let (bus, topic, by) = (Arc::clone(&self.0), topic.clone(), by.to_owned());
+        let create = async move {
+            bus.log.create_topic(&topic, settings.clone()).await?;
+            tracing::info!(%topic, "created topic");
+            bus.audit_topic("tidings.topics.created", &topic, (&by, Some(settings)))
+                .await?;
+            bus.must_exist(&topic).await
+        };
+        self.carry_out(create).await
     }
 
     pub async fn update_topic(&self, topic: &Topic, settings: TopicSettings, by: &str) -> Result<TopicInfo> {
@@ -32,12 +35,15 @@ impl Bus {
             let rule = format!("partitions can only grow; the topic has {}", before.settings.partitions);
             return Err(Error::fault(Reason::TopicInvalid, "settings.partitions", rule));
         }
-        self.0.log.alter_topic(topic, settings.clone()).await?;
-        tracing::info!(%topic, "changed topic");
-        self.0
-            .audit_topic("tidings.topics.changed", topic, (by, Some(settings)))
-            .await?;
-        self.0.must_exist(topic).await
+        let (bus, topic, by) = (Arc::clone(&self.0), topic.clone(), by.to_owned());
+        let change = async move {
+            bus.log.alter_topic(&topic, settings.clone()).await?;
+            tracing::info!(%topic, "changed topic");
+            bus.audit_topic("tidings.topics.changed", &topic, (&by, Some(settings)))
+                .await?;
+            bus.must_exist(&topic).await
+        };
+        self.carry_out(change).await
     }
 
     pub async fn delete_topic(&self, topic: &Topic, by: &str) -> Result<()> {
@@ -45,9 +51,18 @@ impl Bus {
             let rule = format!("{topic} belongs to the bus and cannot be deleted");
             return Err(Error::fault(Reason::TopicInvalid, "name", rule));
         }
-        self.0.log.delete_topic(topic).await?;
-        tracing::info!(%topic, "deleted topic");
-        self.0.audit_topic("tidings.topics.deleted", topic, (by, None)).await
+        let (bus, topic, by) = (Arc::clone(&self.0), topic.clone(), by.to_owned());
+        let delete = async move {
+            bus.log.delete_topic(&topic).await?;
+            tracing::info!(%topic, "deleted topic");
+            bus.audit_topic("tidings.topics.deleted", &topic, (&by, None)).await
+        };
+        self.carry_out(delete).await
+    }
+
+    /// Goes on when its caller is gone, so that what is done is written down too.
+    async fn carry_out<T: Send + 'static>(&self, act: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+        self.0.tasks.spawn(act).await.unwrap_or_else(|_| Err(draining()))
     }
 
     /// One topic with the bounds of its partitions.

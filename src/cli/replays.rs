@@ -53,7 +53,7 @@ pub struct StartArguments {
     /// Only this topic, or those that match this pattern; may be given several times
     #[arg(long = "topic", value_name = "TOPIC")]
     topics: Vec<String>,
-    /// From here on: earliest, latest, a time (2026-01-31T12:00:00Z), or TOPIC/PARTITION/OFFSET, several with commas; of
+    /// From here on: earliest, latest, a time (2026-01-31T12:00:00Z), checkpoint:NAME, or TOPIC/PARTITION/OFFSET, several with commas; of
     /// positions only the partitions that are named are replayed
     #[arg(long, value_name = "START", value_parser = range::parse_start)]
     from: Option<Start>,

@@ -23,8 +23,8 @@ pub struct Restore {
     /// Topics: names, or patterns in quotes ('*' is one segment, '**' any number, 're:' begins a regular expression)
     #[arg(required = true, value_name = "TOPIC")]
     topics: Vec<String>,
-    /// Only what has changed since: earliest, latest, or a time (RFC 3339); deletions too
-    #[arg(long, value_name = "earliest|latest|TIME", value_parser = words::parse_from)]
+    /// Only what has changed since: earliest, latest, a time (RFC 3339), or checkpoint:NAME; deletions too
+    #[arg(long, value_name = "earliest|latest|TIME|checkpoint:NAME", value_parser = words::parse_from)]
     since: Option<From>,
     /// Go on with new events
     #[arg(long)]

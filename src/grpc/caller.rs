@@ -5,7 +5,7 @@ use std::{sync::Arc, time::SystemTime};
 use futures_util::{
     Stream, StreamExt as _,
     future::{BoxFuture, ready},
-    stream::{self, BoxStream},
+    stream::{self, BoxStream, PollNext},
 };
 use tokio::{sync::watch, time::sleep};
 use tonic::{Extensions, Status};
@@ -27,6 +27,8 @@ pub(super) struct Caller(Option<Arc<Known>>);
 
 struct Known {
     principal: Arc<Principal>,
+    /// The same one, by the newest token that was shown.
+    newest: watch::Sender<Arc<Principal>>,
     auth: Auth,
     denials: Denials,
     /// The method, and where the call comes from.
@@ -46,6 +48,7 @@ impl Caller {
 
     pub(super) fn known(principal: Arc<Principal>, auth: Auth, denials: &Denials, called: Called) -> Self {
         Self(Some(Arc::new(Known {
+            newest: watch::Sender::new(Arc::clone(&principal)),
             principal,
             auth,
             denials: denials.clone(),
@@ -68,7 +71,7 @@ impl Caller {
     pub(super) fn rights(&self) -> Rights {
         match &self.0 {
             None => Rights::all(),
-            Some(known) => known.auth.now().policies.rights(&known.principal),
+            Some(known) => known.auth.now().policies.rights(&known.newest.borrow()),
         }
     }
 
@@ -94,7 +97,8 @@ impl Caller {
     }
 
     /// Those of a list that are shown: of one group, which must be allowed, or of all that are.
-    pub(super) fn may_list(&self, verb: Verb, group: Option<Group>) -> Result<impl Fn(&Group) -> bool + use<>> {
+    pub(super) fn may_list(&self, verb: Verb, group: &str) -> Result<impl Fn(&Group) -> bool + use<>> {
+        let group = (!group.is_empty()).then(|| Group::new(group)).transpose()?;
         if let Some(group) = &group {
             self.on_group(verb, group)?;
         }
@@ -162,13 +166,12 @@ impl Caller {
         let Some(known) = &self.0 else {
             return (Lifetime(None), Renewal(None));
         };
-        let (renewal, principal) = watch::channel(Arc::clone(&known.principal));
         let running = Running {
-            principal,
+            principal: known.newest.subscribe(),
             access: known.auth.changes(),
             right,
         };
-        (Lifetime(Some(running)), Renewal(Some((renewal, known.auth.clone()))))
+        (Lifetime(Some(running)), Renewal(Some(Arc::clone(known))))
     }
 }
 
@@ -182,7 +185,7 @@ struct Running {
 }
 
 /// A fresh token for a stream that goes on. Dropped, the stream lasts as long as the token that it has.
-pub(super) struct Renewal(Option<(watch::Sender<Arc<Principal>>, Auth)>);
+pub(super) struct Renewal(Option<Arc<Known>>);
 
 impl Lifetime {
     /// Ready when the stream must end, and why.
@@ -207,7 +210,8 @@ impl Lifetime {
             return messages.boxed();
         }
         let messages = messages.map(Step::Message).chain(stream::iter([Step::Done]));
-        let steps = stream::select(stream::once(self.over()).map(Step::Over), messages);
+        let over = stream::once(self.over()).map(Step::Over);
+        let steps = stream::select_with_strategy(over, messages, |(): &mut ()| PollNext::Left);
         let until_over = steps.scan(false, |is_over, step| {
             ready(match step {
                 _ if *is_over => None,
@@ -257,15 +261,15 @@ async fn until(end: Option<SystemTime>) {
 impl Renewal {
     /// Takes a fresh token, which must be the same principal's.
     pub(super) async fn renew(&self, token: &str) -> Result<()> {
-        let Some((current, auth)) = &self.0 else {
+        let Some(known) = &self.0 else {
             return Err(Error::not_built("authenticate, where nobody has to say who they are,"));
         };
-        let fresh = auth.now().identity.by_token(token, SystemTime::now()).await?;
-        if fresh.name() != current.borrow().name() {
+        let fresh = known.auth.now().identity.by_token(token, SystemTime::now()).await?;
+        if fresh.name() != known.principal.name() {
             let text = "the token is not of the principal that opened the stream";
             return Err(Error::new(Reason::TokenInvalid, text));
         }
-        current.send_replace(fresh);
+        known.newest.send_replace(fresh);
         Ok(())
     }
 }

@@ -1,10 +1,11 @@
 //! Checkpoints in StateService: bytes in, bytes out, lists and deletions.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, future::BoxFuture, stream, stream::BoxStream};
-use tokio::time::timeout;
+use tokio::{sync::mpsc, time::timeout};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -20,7 +21,7 @@ use super::{
 use crate::{
     bus::{Begun, CheckpointInfo, CheckpointRow, Download, NewCheckpoint, Upload, draining},
     error::{Error, Reason, Result},
-    name::{CheckpointName, Verb},
+    name::{CheckpointName, Group, Scope, Topic, Verb},
     proto::tidings::v1::{
         DeleteCheckpointRequest, DeleteCheckpointResponse, GetCheckpointRequest, GetCheckpointResponse,
         ListCheckpointsRequest, ListCheckpointsResponse, PutCheckpointRequest, PutCheckpointResponse,
@@ -66,30 +67,51 @@ pub(super) async fn put(
 
 async fn put_frames(services: &Services, mut frames: Frames) -> Result<CheckpointInfo> {
     let new = frames.header().await?;
-    check_new(&frames.caller, &new)?;
+    let covers = Covers::of(&new);
+    covers.check(&frames.caller)?;
     match services.bus().put_checkpoint(new).await? {
         Begun::Stored(info) => Ok(*info),
         Begun::Upload(mut upload) => {
             frames.pass_to(&mut upload).await?;
+            // It may have taken hours.
+            covers.check(&frames.caller)?;
             upload.finish().await
         }
     }
 }
 
-/// A checkpoint may start readers of its topics, and counts as an ack of its group.
-fn check_new(caller: &Caller, new: &NewCheckpoint) -> Result<()> {
-    caller.on_checkpoint(Verb::State, &new.name)?;
-    if let Some((group, _)) = &new.group {
-        caller.on_group(Verb::Subscribe, group)?;
+/// What a checkpoint stands for.
+struct Covers {
+    name: CheckpointName,
+    group: Option<Group>,
+    topics: BTreeSet<Topic>,
+}
+
+impl Covers {
+    fn of(new: &NewCheckpoint) -> Self {
+        Self {
+            name: new.name.clone(),
+            group: new.group.as_ref().map(|(group, _)| group.clone()),
+            topics: new
+                .positions
+                .iter()
+                .map(|(partition, _)| partition.topic.clone())
+                .collect(),
+        }
     }
-    let scope = caller.rights().topics(Verb::State);
-    match new
-        .positions
-        .iter()
-        .find(|(partition, _)| !scope.allows(&partition.topic))
-    {
-        None => Ok(()),
-        Some((partition, _)) => caller.denied(Verb::State, format!("topic {}", partition.topic)),
+
+    /// It may start readers of its topics, and counts as an ack of them in its group.
+    fn check(&self, caller: &Caller) -> Result<()> {
+        caller.on_checkpoint(Verb::State, &self.name)?;
+        let all_in = |verb: Verb, scope: &Scope| match self.topics.iter().find(|topic| !scope.allows(topic)) {
+            None => Ok(()),
+            Some(topic) => caller.denied(verb, format!("topic {topic}")),
+        };
+        if let Some(group) = &self.group {
+            caller.on_group(Verb::Subscribe, group)?;
+            all_in(Verb::Subscribe, &caller.rights().topics_of(Verb::Subscribe, group))?;
+        }
+        all_in(Verb::State, &caller.rights().topics(Verb::State))
     }
 }
 
@@ -168,21 +190,41 @@ pub(super) async fn get(
         true => Ok(()),
         false => Err(Error::denied(Verb::State, format!("checkpoint {name}"))),
     }));
-    Ok(Response::new(deadline::cut(lifetime.cut(frames(download)), end_at)))
+    Ok(Response::new(deadline::cut(
+        lifetime.cut(frames(services, download)),
+        end_at,
+    )))
 }
 
-fn frames(download: Download) -> Bytestream {
+fn frames(services: &Services, download: Download) -> Bytestream {
     let first = Sent::Checkpoint(convert::checkpoint(download.info()));
     let message = |frame| Ok(GetCheckpointResponse { frame: Some(frame) });
-    let data = stream::unfold(download, |mut download| async {
-        let next = download.next().await?;
-        Some((next, download))
-    });
-    let data = data.map(move |bytes| match bytes {
+    let (taken, pieces) = mpsc::channel(1);
+    services.0.tasks.spawn(pump(download, taken));
+    let data = ReceiverStream::new(pieces).map(move |bytes| match bytes {
         Ok(bytes) => message(Sent::Data(bytes)),
         Err(error) => Err(status(&error)),
     });
     stream::iter([message(first)]).chain(data).boxed()
+}
+
+/// Hands out what is read. A client that takes nothing for long does not keep its place among transfers.
+async fn pump(mut download: Download, taken: mpsc::Sender<Result<Bytes>>) {
+    loop {
+        let next = tokio::select! {
+            () = taken.closed() => return,
+            next = download.next() => next,
+        };
+        let Some(piece) = next else { return };
+        match timeout(SILENCE, taken.reserve()).await {
+            Ok(Ok(room)) => room.send(piece),
+            Ok(Err(_)) => return,
+            Err(_) => break,
+        }
+    }
+    drop(download);
+    let text = "the client took nothing of the checkpoint for a minute";
+    let _ = taken.send(Err(Error::new(Reason::DeadlineExceeded, text))).await;
 }
 
 pub(super) async fn list(

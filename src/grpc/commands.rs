@@ -11,8 +11,9 @@ use tonic::{Request, Response, Status};
 
 use super::{Services, asked, caller::Caller, convert, deadline, status::status};
 use crate::{
+    auth::Rights,
     bus::{Answers, CommandTarget},
-    error::Result,
+    error::{Error, Result},
     name::Verb,
     proto::tidings::v1::{SendCommandRequest, SendCommandResponse, command_service_server::CommandService},
 };
@@ -35,24 +36,30 @@ impl CommandService for Services {
                 .and_then(|reason| convert::send_command(request, (reason, caller.name()), left))
                 .and_then(|send| check(&caller, &send.target).map(|()| send))
                 .map_err(|error| status(&error))?;
-            self.bus().send_command(send).await.map_err(|error| status(&error))
+            let target = send.target.clone();
+            let answers = self.bus().send_command(send).await.map_err(|error| status(&error))?;
+            Ok((target, answers))
         });
-        let lifetime = caller.lifetime(Arc::new(|_| Ok(())));
-        let answers = lifetime.cut(answers(sending.await?));
+        let (target, sent) = sending.await?;
+        let lifetime = caller.lifetime(Arc::new(move |rights| may(rights, &target)));
+        let answers = lifetime.cut(answers(sent));
         Ok(Response::new(deadline::cut(answers, end_at)))
     }
 }
 
-/// Whose instance an id is, is not known before: it needs the right for every group.
 fn check(caller: &Caller, target: &CommandTarget) -> Result<()> {
-    match target {
-        CommandTarget::Group(group) => caller.on_group(Verb::Command, group),
-        CommandTarget::Instance(_) if caller.rights().on_every_group(Verb::Command) => Ok(()),
-        CommandTarget::Instance(id) => caller.denied(
-            Verb::Command,
-            format!("instance {id}, which needs it for all groups (**)"),
-        ),
-    }
+    may(&caller.rights(), target).inspect_err(|denied| caller.note(denied))
+}
+
+/// Whose instance an id is, is not known before: it needs the right for every group.
+fn may(rights: &Rights, target: &CommandTarget) -> Result<()> {
+    let what = match target {
+        CommandTarget::Group(group) if rights.on_group(Verb::Command, group) => return Ok(()),
+        CommandTarget::Instance(_) if rights.on_every_group(Verb::Command) => return Ok(()),
+        CommandTarget::Group(group) => format!("group {group}"),
+        CommandTarget::Instance(id) => format!("instance {id}, which needs it for all groups (**)"),
+    };
+    Err(Error::denied(Verb::Command, what))
 }
 
 fn answers(answers: Answers) -> impl Stream<Item = Result<SendCommandResponse, Status>> + Send {

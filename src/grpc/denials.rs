@@ -64,11 +64,12 @@ fn cut(text: &str) -> String {
 }
 
 async fn write(bus: Bus, mut denials: mpsc::Receiver<Denial>, lost: Arc<AtomicU64>) {
-    let mut ration = Ration::new(Instant::now());
+    // Strangers take nothing from those who are known.
+    let (mut strangers, mut known) = (Ration::new(Instant::now()), Ration::new(Instant::now()));
     while let Some(mut denial) = denials.recv().await {
-        let who = match denial.principal.as_str() {
-            "" => &denial.peer,
-            known => known,
+        let (ration, who) = match denial.principal.as_str() {
+            "" => (&mut strangers, denial.peer.as_str()),
+            name => (&mut known, name),
         };
         let Some(untold) = ration.take(who, Instant::now()) else {
             continue;

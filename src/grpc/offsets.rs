@@ -152,10 +152,7 @@ impl OffsetService for Services {
         let caller = Caller::of(&extensions)?;
         let listed = bounded(&metadata, self.limits().publish_timeout, async {
             let page = Page::new(request.page_size, &request.page_token)?;
-            let group = (!request.group.is_empty())
-                .then(|| Group::new(&request.group))
-                .transpose()?;
-            let may = caller.may_list(Verb::Reset, group)?;
+            let may = caller.may_list(Verb::Reset, &request.group)?;
             let mut resets = self.bus().resets(may, page.after.as_deref(), page.size + 1).await?;
             let next_page_token = page.cut(&mut resets, |reset| &reset.plan.id);
             Ok((resets, next_page_token))

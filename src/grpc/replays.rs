@@ -6,7 +6,7 @@ use super::{Services, asked, caller::Caller, convert, deadline::bounded, page::P
 use crate::{
     bus::{ReplayInfo, StopReplay, no_such_replay},
     error::Result,
-    name::{Group, Verb},
+    name::Verb,
     proto::tidings::v1::{
         GetReplayRequest, GetReplayResponse, ListReplaysRequest, ListReplaysResponse, StartReplayRequest,
         StartReplayResponse, StopReplayRequest, StopReplayResponse, replay_service_server::ReplayService,
@@ -50,10 +50,7 @@ impl ReplayService for Services {
         let caller = Caller::of(&extensions)?;
         let listed = bounded(&metadata, self.limits().publish_timeout, async {
             let page = Page::new(request.page_size, &request.page_token)?;
-            let group = (!request.group.is_empty())
-                .then(|| Group::new(&request.group))
-                .transpose()?;
-            let may = caller.may_list(Verb::Reset, group)?;
+            let may = caller.may_list(Verb::Reset, &request.group)?;
             let mut replays = self.bus().replays(may, page.after.as_deref(), page.size + 1).await?;
             let next_page_token = page.cut(&mut replays, |replay| &replay.row.id);
             Ok((replays, next_page_token))

@@ -107,7 +107,11 @@ impl Following {
         };
         let access = self.issuers.access(config.auth.as_ref().ok_or_else(none)?)?;
         self.told.send_replace(Arc::new(access));
-        self.contents = contents(&config.files_of_auth());
+        let files = config.files_of_auth();
+        // What the others had was read before they were: a change in between is seen next time.
+        if files != self.config.files_of_auth() {
+            self.contents = contents(&files);
+        }
         self.config = config;
         Ok(())
     }
@@ -139,15 +143,16 @@ impl Issuers {
     }
 
     fn identity(&mut self, settings: &config::Auth) -> Result<Identity> {
-        let mut open = Vec::new();
-        for settings in &settings.issuers {
-            let known = self.open.iter().position(|known| known.settings == *settings);
-            open.push(match known {
-                Some(at) => self.open.swap_remove(at),
-                None => self.begin(settings)?,
-            });
-        }
-        self.open = open;
+        let is_new = |settings: &&config::Issuer| self.open.iter().all(|known| known.settings != **settings);
+        let new = settings
+            .issuers
+            .iter()
+            .filter(is_new)
+            .map(|settings| self.begin(settings));
+        // First: where one cannot begin, all that are in force go on.
+        let new: Vec<Open> = new.collect::<Result<_>>()?;
+        self.open.extend(new);
+        self.open.retain(|known| settings.issuers.contains(&known.settings));
         let tokens = settings.tokens.iter();
         Ok(Identity {
             tokens: Tokens::new(tokens.map(|token| (Digest(token.sha256), token.name.clone()))),

@@ -42,7 +42,8 @@ fn issuer(signers: &[&Signer]) -> Issuer {
         name: "id".to_owned(),
         issuer: "https://id".to_owned(),
         audience: vec!["bus".to_owned(), "other".to_owned()],
-        algorithms: vec![Algorithm::ES256],
+        // Of two kinds, as while an issuer changes over.
+        algorithms: vec![Algorithm::RS256, Algorithm::ES256],
         subject: "sub".to_owned(),
         leeway: Duration::from_secs(30),
     };

@@ -7,6 +7,7 @@ use futures_util::{
     StreamExt as _,
     stream::{self, BoxStream},
 };
+use rustc_hash::FxHashMap;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
@@ -18,12 +19,15 @@ use super::{
 };
 use crate::{
     bus::{Bus, Inner, draining},
-    error::{Error, Result},
+    error::{Error, Reason, Result},
+    log::{Bounds, LogTime, TopicPartition},
     name::CheckpointRef,
 };
 
 /// Parts that are read at once. What a slow client does not take is not read.
 const AT_ONCE: usize = 2;
+/// Milliseconds that a server's clock may be behind the log's. What was written so soon after a checkpoint may be part of it.
+const CLOCKS_APART: i64 = 60_000;
 /// The largest piece that is handed out.
 const PIECE: usize = 256 << 10;
 
@@ -69,6 +73,35 @@ impl Inner {
     pub(in crate::bus) async fn checkpoint_info(&self, wanted: &CheckpointRef) -> Result<CheckpointInfo> {
         let shelf = Shelf::new(self.objects()?, &wanted.name);
         Ok(shelf.manifest(wanted.generation).await?.info)
+    }
+}
+
+impl Inner {
+    /// Where it stands in these partitions, for those who start there. In a topic that was made anew since, that would skip events
+    /// which nobody has seen.
+    pub(in crate::bus) async fn checkpoint_positions(
+        &self,
+        wanted: &CheckpointRef,
+        partitions: &[TopicPartition],
+        bounds: &[Bounds],
+    ) -> Result<FxHashMap<TopicPartition, i64>> {
+        let info = self.checkpoint_info(wanted).await?;
+        let label = info.label();
+        let at: FxHashMap<TopicPartition, i64> = info.positions.into_iter().collect();
+        let latest = LogTime(info.created.0.saturating_add(CLOCKS_APART + 1));
+        let later = self.log.offsets_at(partitions, latest).await?;
+        for ((partition, bounds), later) in partitions.iter().zip(bounds).zip(later) {
+            // What is beyond the end is a gap, and told as one.
+            if at
+                .get(partition)
+                .is_some_and(|offset| (later + 1..=bounds.end).contains(offset))
+            {
+                let topic = &partition.topic;
+                let text = format!("start at checkpoint {label}: {topic} was made anew since; start elsewhere");
+                return Err(Error::new(Reason::PositionGone, text));
+            }
+        }
+        Ok(at)
     }
 }
 

@@ -56,7 +56,10 @@ async fn read_on(bus: &Arc<Inner>, recent: &mut Recent) -> Result<()> {
         // What was sent before is not for us.
         None => bounds.end,
         // It was made anew: everything in it was sent since.
-        Some(next) if next > bounds.end => bounds.start,
+        Some(next) if next > bounds.end => {
+            bus.commands.instances.begin_anew();
+            bounds.start
+        }
         Some(next) => next.max(bounds.start),
     };
     reached.send_replace(Some(next));
@@ -67,7 +70,7 @@ async fn read_on(bus: &Arc<Inner>, recent: &mut Recent) -> Result<()> {
             if let Some(Entry::Sent(command)) = wire::read(&partition, record)
                 && recent.add(&command.id)
             {
-                bus.give(&command);
+                bus.give(&command, record.offset);
             }
         }
         reached.send_replace(Some(batch.next));

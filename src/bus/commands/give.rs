@@ -21,10 +21,11 @@ const PART: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Inner {
-    /// Gives a command to the streams that it is for, and reports. Does not wait: commands behind this one come at once.
-    pub(super) fn give(self: &Arc<Self>, command: &Arc<SentCommand>) {
+    /// Gives a command, which lies at `offset`, to the streams that it is for, and reports. Does not wait: commands behind this one
+    /// come at once.
+    pub(super) fn give(self: &Arc<Self>, command: &Arc<SentCommand>, offset: i64) {
         let now = LogTime::now();
-        let meant = self.commands.instances.meant(&command.target);
+        let meant = self.commands.instances.meant(&command.target, offset);
         let given: Vec<_> = meant
             .iter()
             .map(|instance| self.give_to(instance, command, now))
@@ -69,9 +70,16 @@ impl Inner {
 
     /// On return they are durable.
     pub(super) async fn write_entries(&self, entries: &[Entry]) -> Result<()> {
-        let partition = self.commands_partition();
-        let record = |entry| wire::record(&partition, &self.replica_id, entry);
-        let records: Vec<NewRecord> = entries.iter().map(record).collect::<Result<_>>()?;
+        let records = entries.iter().map(|entry| self.command_record(entry));
+        self.write_records(records.collect::<Result<_>>()?).await
+    }
+
+    pub(super) fn command_record(&self, entry: &Entry) -> Result<NewRecord> {
+        wire::record(&self.commands_partition(), &self.replica_id, entry)
+    }
+
+    /// On return they are durable.
+    pub(super) async fn write_records(&self, records: Vec<NewRecord>) -> Result<()> {
         let write = async {
             let outcomes = self.log.append(records).await?.await;
             let failed = outcomes.into_iter().find_map(Result::err);

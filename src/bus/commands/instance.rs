@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use super::words::{InstanceName, NotDelivered, ReplyFault, SentCommand};
@@ -23,6 +26,8 @@ pub(in crate::bus) struct Instance {
     outbox: CommandBox,
     /// The largest command that it takes.
     most_bytes: usize,
+    /// What lies before was sent before it opened.
+    from: AtomicI64,
     state: Mutex<State>,
 }
 
@@ -40,14 +45,30 @@ struct Given {
 }
 
 impl Instance {
-    pub(in crate::bus) fn new(group: Group, name: InstanceName, (outbox, most_bytes): (CommandBox, usize)) -> Self {
+    pub(in crate::bus) fn new(
+        group: Group,
+        name: InstanceName,
+        (outbox, most_bytes): (CommandBox, usize),
+        from: i64,
+    ) -> Self {
         Self {
             group,
             name,
             outbox,
             most_bytes,
+            from: AtomicI64::new(from),
             state: Mutex::default(),
         }
+    }
+
+    /// Whether a command that lies there was sent when it was open.
+    pub(super) fn is_open_at(&self, offset: i64) -> bool {
+        self.from.load(Ordering::Relaxed) <= offset
+    }
+
+    /// The topic was made anew.
+    pub(super) fn begin_anew(&self) {
+        self.from.store(0, Ordering::Relaxed);
     }
 
     /// Puts a command into the stream's outbox, unless it cannot take it.

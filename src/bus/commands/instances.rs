@@ -52,10 +52,18 @@ impl Instances {
         }
     }
 
-    /// Those that are meant.
-    pub(super) fn meant(&self, target: &CommandTarget) -> Vec<Arc<Instance>> {
+    /// The topic was made anew: all that comes was sent since.
+    pub(super) fn begin_anew(&self) {
+        self.lock()
+            .values()
+            .flat_map(FxHashMap::values)
+            .for_each(|one| one.begin_anew());
+    }
+
+    /// Those that a command is for, which lies there.
+    pub(super) fn meant(&self, target: &CommandTarget, offset: i64) -> Vec<Arc<Instance>> {
         let groups = self.lock();
-        match target {
+        let mut meant: Vec<Arc<Instance>> = match target {
             CommandTarget::Group(group) => groups
                 .get(group)
                 .into_iter()
@@ -68,7 +76,9 @@ impl Instances {
                 .into_iter()
                 .cloned()
                 .collect(),
-        }
+        };
+        meant.retain(|instance| instance.is_open_at(offset));
+        meant
     }
 
     /// Nothing panics while it holds this lock, so a poisoned one is whole.

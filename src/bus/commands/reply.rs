@@ -38,12 +38,15 @@ impl Drop for Leaving {
 }
 
 impl Inner {
-    /// A place for a stream that is about to take commands. On return all replicas wait for what this one tells of commands.
-    pub(in crate::bus) async fn listen(self: &Arc<Self>) -> Result<Place> {
+    /// A place for a stream that is about to take commands, and where those begin that were sent since. On return all replicas wait for
+    /// what this one tells of commands.
+    pub(in crate::bus) async fn listen(self: &Arc<Self>) -> Result<(Place, i64)> {
         self.follow_commands().await?;
         let place = self.commands.instances.place();
         self.seen.tell_that_it_listens(&self.replica_id).await?;
-        Ok(place)
+        // This replica may not have read so far: what lies before may have been given to the same client elsewhere.
+        let bounds = self.log.bounds(&[self.commands_partition()]).await?;
+        Ok((place, bounds[0].end))
     }
 }
 
@@ -66,20 +69,25 @@ impl Listener {
             self.refuse(reply.command_id, ReplyFault::TooLarge);
             return Ok(());
         }
-        let permit = self.bus.reserve(reply.size()).await?;
-        if let Err(fault) = self.instance.answer(&reply.command_id, LogTime::now()) {
-            self.refuse(reply.command_id, fault);
-            return Ok(());
-        }
         cut(&mut reply.status.message, MOST_TEXT);
         let (listener, id) = (self.clone(), reply.command_id);
         let outcome = CommandOutcome::Answered {
             status: reply.status,
             payload: reply.payload,
         };
-        let entry = answered(&id, &self.instance.name, outcome);
+        // As it is written: JSON can take much more than what is in it.
+        let record = self.bus.command_record(&answered(&id, &self.instance.name, outcome))?;
+        if record.size() > self.bus.settings.max_event_bytes {
+            self.refuse(id, ReplyFault::TooLarge);
+            return Ok(());
+        }
+        let permit = self.bus.reserve(record.size()).await?;
+        if let Err(fault) = self.instance.answer(&id, LogTime::now()) {
+            self.refuse(id, fault);
+            return Ok(());
+        }
         self.bus.followers.spawn(async move {
-            if let Err(error) = listener.bus.write_entries(&[entry]).await {
+            if let Err(error) = listener.bus.write_records(vec![record]).await {
                 tracing::warn!(command = id, %error, "cannot write an answer to a command");
                 listener.instance.take_back(&id);
                 listener.refuse(id, ReplyFault::NotWritten);

@@ -114,7 +114,7 @@ impl Inner {
         };
         let mut replicas = self.seen.listening().await?;
         replicas.retain(|id| is_of(id) && *id != self.replica_id);
-        if replicas.is_empty() && self.commands.instances.meant(target).is_empty() {
+        if replicas.is_empty() && self.commands.instances.meant(target, i64::MAX).is_empty() {
             return Err(nobody(target));
         }
         if is_of(&self.replica_id) {

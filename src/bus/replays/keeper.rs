@@ -10,14 +10,12 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{How, ReplayRange, ReplayRow, Replayed, progress::key, row::no_such_replay};
 use crate::{
-    bus::{Bus, Inner, groups::GroupRecord},
+    bus::{Bus, Inner, groups::GroupRecord, table::GONE_AFTER},
     error::Result,
     log::{LogTime, TopicPartition},
 };
 
 const LOOK: Duration = Duration::from_secs(1);
-/// A partition that the log denies for so long is gone: a broker that has just started denies what others have.
-const GONE_AFTER: Duration = Duration::from_secs(5);
 /// Of replays that ended so many are kept; the audit log has all.
 const MOST_KEPT: usize = 500;
 /// A row that no group's record ever named: who wrote it died, or others were first.

@@ -1,11 +1,16 @@
 //! What a restore has to read, topic by topic, and where of each it begins.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
-use super::{restore::RestoreOptions, restoring::RestoreFrame};
+use super::{
+    fold::Rule, restore::RestoreOptions, restoring::RestoreFrame, sources::Wanted, tail::Progress, topic::TopicReader,
+};
 use crate::{
-    bus::{Gap, OnGap},
-    error::Result,
+    bus::{Gap, Inner, OnGap, draining},
+    error::{Error, Result},
     log::{Bounds, TopicPartition},
     name::Topic,
 };
@@ -53,5 +58,24 @@ impl TopicPlan {
             }
         }
         Ok(self)
+    }
+
+    /// Reads what is behind the topic's snapshot.
+    pub(super) async fn open(self, bus: &Inner, progress: Arc<Progress>, on_gap: OnGap) -> Result<TopicReader> {
+        let info = bus.log.topic(&self.topic).await?;
+        let info = info.ok_or_else(|| Error::no_such_topic(&self.topic))?;
+        let wanted = Wanted {
+            topic: self.topic,
+            rule: Rule::of(info.settings.cleanup),
+            bounds: self.bounds,
+            since: self.since,
+            progress,
+            on_gap,
+        };
+        let sources = bus.sources();
+        tokio::select! {
+            opened = sources.open(wanted) => opened,
+            () = bus.draining.cancelled() => Err(draining()),
+        }
     }
 }

@@ -14,10 +14,8 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    fold::Rule,
     planning::{TopicPlan, plans},
     restoring::{Counter, KeyState, RestoreFrame},
-    sources::Wanted,
     topic::TopicReader,
 };
 use crate::{
@@ -60,7 +58,9 @@ pub struct RestoreSession {
     /// Gaps that were told.
     told: Vec<Gap>,
     phase: Phase,
-    permits: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
+    /// Its place among the streams, and among restores.
+    stream: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 enum Phase {
@@ -80,7 +80,7 @@ impl Bus {
     /// Begins a restore. Topics that are named must exist.
     pub async fn restore(&self, options: RestoreOptions) -> Result<RestoreSession> {
         let bus = &self.0;
-        let permits = (bus.stream_permit()?, bus.restore_permit()?);
+        let (stream, permit) = (Some(bus.stream_permit()?), Some(bus.restore_permit()?));
         let mut partitions = bus.partitions_of(&options.topics).await?;
         let bounds = bus.bounds_of(&options.topics, &mut partitions).await?;
         let since = match &options.since {
@@ -110,7 +110,8 @@ impl Bus {
             tell_at: Instant::now() + TELL,
             told: Vec::new(),
             phase: Phase::Between,
-            permits: Some(permits),
+            stream,
+            permit,
         })
     }
 }
@@ -152,7 +153,10 @@ impl RestoreSession {
                 None => self.catch_up(),
             },
             Phase::Reading(topic, mut reading) => tokio::select! {
-                opened = &mut reading => self.opened(topic, opened.unwrap_or_else(|_| Err(draining()))?)?,
+                opened = &mut reading => match opened.unwrap_or_else(|_| Err(draining())) {
+                    Err(error) if self.may_go(&topic, &error) => self.without(&topic),
+                    opened => self.opened(topic, opened?)?,
+                },
                 () = sleep_until(self.tell_at) => {
                     self.phase = Phase::Reading(topic, reading);
                     self.tell();
@@ -174,25 +178,19 @@ impl RestoreSession {
     fn begin(&mut self, plan: TopicPlan) {
         let (bus, topic) = (Arc::clone(&self.bus.0), plan.topic.clone());
         let (progress, on_gap) = (self.counter.current(), self.options.on_gap);
-        let read = async move {
-            let info = bus.log.topic(&plan.topic).await?;
-            let info = info.ok_or_else(|| Error::no_such_topic(&plan.topic))?;
-            let wanted = Wanted {
-                topic: plan.topic,
-                rule: Rule::of(info.settings.cleanup),
-                bounds: plan.bounds,
-                since: plan.since,
-                progress,
-                on_gap,
-            };
-            let sources = bus.sources();
-            tokio::select! {
-                opened = sources.open(wanted) => opened,
-                () = bus.draining.cancelled() => Err(draining()),
-            }
-        };
+        let read = async move { plan.open(&bus, progress, on_gap).await };
         let reading = AbortOnDropHandle::new(self.bus.0.tasks.spawn(read));
         self.phase = Phase::Reading(topic, reading);
+    }
+
+    /// A topic that a pattern means, and that was deleted meanwhile.
+    fn may_go(&self, topic: &Topic, error: &Error) -> bool {
+        error.reason() == Reason::TopicNotFound && !self.options.topics.names(topic)
+    }
+
+    fn without(&mut self, topic: &Topic) {
+        self.counter.gone();
+        self.ends.retain(|(partition, _)| partition.topic != *topic);
     }
 
     fn opened(&mut self, topic: Topic, reader: TopicReader) -> Result<()> {
@@ -260,7 +258,7 @@ impl RestoreSession {
         self.tell();
         self.ready.push_back(RestoreFrame::CaughtUp(self.ends.clone()));
         // What comes now is a stream like others.
-        self.permits = None;
+        self.permit = None;
         self.phase = Phase::CaughtUp;
     }
 
@@ -276,7 +274,10 @@ impl RestoreSession {
             max_events: None,
             on_gap: self.options.on_gap,
         };
-        self.bus.read(options).await
+        match self.stream.take() {
+            Some(place) => self.bus.read_from(options, place).await,
+            None => self.bus.read(options).await,
+        }
     }
 
     fn follow(&mut self, frame: Option<Result<ReadFrame>>) -> Result<()> {

@@ -169,6 +169,12 @@ impl Counter {
         (self.of_topic, self.expected) = (0, 0);
     }
 
+    /// The current topic is not there any more.
+    pub(super) fn gone(&mut self) {
+        self.topics -= 1;
+        self.current = Arc::default();
+    }
+
     pub(super) fn now(&mut self) -> RestoreProgress {
         let all = || self.done.iter().chain([&self.current]);
         let (read, total) = (all().map(|one| one.read()).sum(), all().map(|one| one.total()).sum());

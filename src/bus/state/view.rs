@@ -22,19 +22,17 @@ impl Bus {
         let Some(id) = &name.id else {
             return Ok(SnapshotInfo::ready(&self.0.newest_snapshot(&name.topic).await?));
         };
-        match shelf::find(self.0.objects()?, &name.topic, id).await? {
-            Found::Ready(manifest) => Ok(SnapshotInfo::ready(&manifest)),
-            Found::Damaged(what) => Ok(SnapshotInfo::damaged(&name.topic, id, what)),
-            Found::Nothing => {
-                let row = self.0.snapshots.newest(&SnapshotRow::key(&name.topic)).await?;
-                let row = row.filter(|row| row.id == *id).ok_or_else(|| name.not_found())?;
-                // One that is ready and not stored was removed since.
-                match row.taken_by(&row.request_id) == Some(id) {
-                    true => Err(name.not_found()),
-                    false => Ok(SnapshotInfo::of_row(&name.topic, &row, self.0.takes(&name.topic, &row))),
-                }
-            }
+        if let Some(stored) = self.0.stored(&name.topic, id).await? {
+            return Ok(stored);
         }
+        let row = self.0.snapshots.newest(&SnapshotRow::key(&name.topic)).await?;
+        let row = row.filter(|row| row.id == *id).ok_or_else(|| name.not_found())?;
+        if row.taken_by(&row.request_id) != Some(id) {
+            return Ok(SnapshotInfo::of_row(&name.topic, &row, self.0.takes(&name.topic, &row)));
+        }
+        // It was stored in between, or is removed.
+        let stored = self.0.stored(&name.topic, id).await?;
+        stored.ok_or_else(|| name.not_found())
     }
 
     /// Of one topic or of all, behind `after`, at most `count`.
@@ -64,6 +62,14 @@ impl Bus {
 }
 
 impl Inner {
+    async fn stored(&self, topic: &Topic, id: &str) -> Result<Option<SnapshotInfo>> {
+        Ok(match shelf::find(self.objects()?, topic, id).await? {
+            Found::Ready(manifest) => Some(SnapshotInfo::ready(&manifest)),
+            Found::Damaged(what) => Some(SnapshotInfo::damaged(topic, id, what)),
+            Found::Nothing => None,
+        })
+    }
+
     /// Of a snapshot that is stored.
     pub(super) async fn manifest(&self, name: &SnapshotName) -> Result<Manifest> {
         let Some(id) = &name.id else {

@@ -33,6 +33,8 @@ pub(super) fn start(start: Option<&Start>) -> String {
         Some(At::Latest(())) => "latest".to_owned(),
         Some(At::Time(time)) => time.to_string(),
         Some(At::Positions(positions)) => words::positions(positions),
+        Some(At::Snapshot(name)) => format!("snapshot:{name}"),
+        Some(At::Checkpoint(name)) => format!("checkpoint:{name}"),
         _ => "earliest".to_owned(),
     }
 }
@@ -51,7 +53,13 @@ mod tests {
 
     #[test]
     fn ranges_are_read_and_written_alike() {
-        for line in ["earliest", "latest", "2026-01-31T12:00:00Z", "orders/0/17,a.b/12/0"] {
+        for line in [
+            "earliest",
+            "latest",
+            "2026-01-31T12:00:00Z",
+            "orders/0/17,a.b/12/0",
+            "checkpoint:a@2",
+        ] {
             assert_eq!(parse_start(line).map(|read| start(Some(&read))).as_deref(), Ok(line));
         }
         for line in ["latest", "2026-01-31T12:00:00Z", "orders/0/17,a.b/12/0"] {

@@ -95,6 +95,15 @@ async fn what_was_covered_hides_nothing_of_a_topic_made_anew() {
     publish(&bed.server, 0..10).await;
     let mut stream = bed.server.subscribe(open("group")).await;
     assert_eq!(ids(&stream.deliveries(10).await), numbers(0..10));
+    // Less than was covered of the topic before.
+    let other = PutCheckpointHeader {
+        name: "other".to_owned(),
+        ..tied(3)
+    };
+    put(&bed.server, other, "").await;
+    drop(stream);
+    let mut stream = bed.server.subscribe(open("group")).await;
+    assert_eq!(ids(&stream.deliveries(7).await), numbers(3..10));
 }
 
 #[tokio::test]

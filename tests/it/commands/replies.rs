@@ -83,6 +83,18 @@ async fn a_reply_that_is_too_large_is_refused_and_a_smaller_one_counts() {
         fault(&mut stream).await,
         (command.command_id.clone(), CommandFaultReason::TooLarge)
     );
+    // Little by itself, and much as it is written.
+    stream.send(Sent::CommandReply(CommandReply {
+        status: Some(tonic_types::pb::Status {
+            details: vec![any("", vec![7]); 100_000],
+            ..Default::default()
+        }),
+        ..reply(&command)
+    }));
+    assert_eq!(
+        fault(&mut stream).await,
+        (command.command_id.clone(), CommandFaultReason::TooLarge)
+    );
     stream.send(Sent::CommandReply(large(256 * 1024)));
     let told = answers(call).await;
     assert_eq!(told[0].payload, Some(any("", vec![7; 256 * 1024])));
@@ -118,4 +130,21 @@ async fn a_reply_on_a_stream_without_commands_ends_it() {
     let ended = stream.end().await;
     let status = refused(ended, Code::InvalidArgument, "FRAME_UNEXPECTED");
     assert!(status.message().contains("commands"), "{}", status.message());
+}
+
+/// They are for those who are there when they are sent.
+#[tokio::test]
+async fn a_group_of_the_topic_of_commands_begins_at_its_end() {
+    let server = Server::start().await;
+    let mut stream = server.subscribe(listening("group", "")).await;
+    let call = send(&server, to_group("group", "restore"));
+    let command = stream.command().await;
+    stream.reply_ok(&command);
+    answers(call).await;
+    let watching = Open {
+        topics: vec!["tidings.commands".to_owned()],
+        ..open("watching")
+    };
+    let opened = server.subscribe(watching).await.opened;
+    assert!(opened.partitions[0].committed() > 0, "{opened:?}");
 }

@@ -9,10 +9,17 @@ use tidings::proto::{
 };
 use tonic::Code;
 
-use super::{Store, create_topic, event, ids, orders, restore, snapshot, try_restore};
+use super::{
+    Restoring, Store, create_topic, event, ids, orders, publish_to, restore, snapshot, start_restore, try_restore,
+};
 use crate::{
     gaps::{forget, forgetful_with, start_of},
-    harness::{SOON, Server, clients::ORDERS, eventually, status::refused},
+    harness::{
+        SOON, Server,
+        clients::ORDERS,
+        eventually,
+        status::{reason_of, refused},
+    },
 };
 
 fn whole() -> RestoreRequest {
@@ -123,15 +130,69 @@ async fn a_snapshot_of_a_topic_that_was_made_anew_is_not_used() {
         };
         server.topics().delete_topic(request).await.expect("delete the topic");
         eventually(SOON, "the topic to be gone", async || {
-            is_gone(&server).await.then_some(())
+            is_gone(&server, ORDERS).await.then_some(())
         })
         .await;
     }
 }
 
-async fn is_gone(server: &Server) -> bool {
-    let request = GetTopicRequest {
-        name: ORDERS.to_owned(),
-    };
+async fn is_gone(server: &Server, topic: &str) -> bool {
+    let request = GetTopicRequest { name: topic.to_owned() };
     server.topics().get_topic(request).await.is_err()
+}
+
+/// A restore of two topics whose client has not taken the first one yet; the second one is gone now.
+async fn held_up(store: &Store, topics: &[&str]) -> (Server, Restoring) {
+    let server = store.serve().await;
+    let large = |n| CloudEvent {
+        data: Some(Data::BinaryData(vec![7; 100_000].into())),
+        ..event(n, "created", &n.to_string())
+    };
+    publish_to(&server, "restored.a", (0..20).map(large).collect()).await;
+    publish_to(
+        &server,
+        "restored.b",
+        (0..5).map(|n| event(n, "created", &format!("b{n}"))).collect(),
+    )
+    .await;
+    let request = RestoreRequest {
+        topics: topics.iter().map(ToString::to_string).collect(),
+        ..Default::default()
+    };
+    let restoring = start_restore(&server, request).await.expect("begun");
+    let request = DeleteTopicRequest {
+        name: "restored.b".to_owned(),
+    };
+    server.topics().delete_topic(request).await.expect("delete the topic");
+    eventually(SOON, "the topic to be gone", async || {
+        is_gone(&server, "restored.b").await.then_some(())
+    })
+    .await;
+    (server, restoring)
+}
+
+#[tokio::test]
+async fn a_topic_that_is_deleted_meanwhile_fails_the_call_where_it_is_named() {
+    let store = Store::new();
+    let (_server, mut restoring) = held_up(&store, &["restored.a", "restored.b"]).await;
+    refused(restoring.caught_up().await, Code::NotFound, "TOPIC_NOT_FOUND");
+    let store = Store::new();
+    let (_server, mut restoring) = held_up(&store, &["restored.*"]).await;
+    let restored = restoring.caught_up().await.expect("the other one");
+    assert_eq!(restored.states.len(), 20);
+    assert!(restored.caught_up.positions.iter().all(|at| at.topic == "restored.a"));
+    assert_eq!(restored.last().percent, 100.0);
+}
+
+#[tokio::test]
+async fn a_topic_that_is_made_anew_meanwhile_is_not_waited_for() {
+    let store = Store::new();
+    let (server, mut restoring) = held_up(&store, &["restored.a", "restored.b"]).await;
+    publish_to(&server, "restored.b", vec![event(0, "created", "b")]).await;
+    let status = restoring.caught_up().await.expect_err("it is another topic");
+    // Kafka tells topics of one name apart; the embedded log has fewer events than there were.
+    assert!(
+        ["TOPIC_NOT_FOUND", "POSITION_GONE"].contains(&reason_of(&status).as_str()),
+        "{status:?}"
+    );
 }
