@@ -168,11 +168,12 @@ async fn the_buss_own_topics_need_admin() {
     denied(publish(shown(&server, "a"), "x", "1").await);
     // What was denied just now is there to be read.
     let told = audited(&server, "tidings.access.denied", 2).await;
-    let texts: Vec<&str> = told
-        .iter()
-        .map(|event| event["by"].as_str().expect("a principal"))
-        .collect();
-    assert_eq!(texts, ["token:a", "token:a"]);
+    let text = |event: &Value, name: &str| event[name].as_str().expect("text").to_owned();
+    let by: Vec<String> = told.iter().map(|event| text(event, "by")).collect();
+    assert_eq!(by, ["token:a", "token:a"]);
+    // Which verb on what.
+    let why = text(&told[0], "reason");
+    assert!(why.contains("read") && why.contains("topic tidings.groups"), "{why}");
     read(shown(&server, "a"), &["tidings.audit"]).await.expect("allowed");
 }
 
@@ -203,7 +204,9 @@ pub(crate) async fn audited(server: &Server, ty: &str, count: usize) -> Vec<Valu
                     Some(Attr::CeString(text)) => text,
                     _ => String::new(),
                 };
-                found.push(serde_json::json!({ "by": text("principal"), "subject": text("subject") }));
+                found.push(serde_json::json!({
+                    "by": text("principal"), "subject": text("subject"), "reason": text("reason"),
+                }));
             }
         }
         (found.len() >= count).then_some(found)

@@ -2,12 +2,12 @@
 
 use tidings::proto::tidings::v1::{
     ApplyResetRequest, DeleteGroupRequest, GetGroupRequest, GetReplayRequest, GetResetPlanRequest, GetResetRequest,
-    GetSnapshotRequest, ListDeadLettersRequest, ListGroupsRequest, ListResetsRequest, PlanResetRequest, ReadRequest,
-    SendCommandRequest, Start, StopReplayRequest, Target, UndoResetRequest,
-    command_service_client::CommandServiceClient, dead_letter_service_client::DeadLetterServiceClient,
-    offset_service_client::OffsetServiceClient, replay_service_client::ReplayServiceClient, send_command_request,
-    start::At, state_service_client::StateServiceClient, subscriber_service_client::SubscriberServiceClient,
-    target::To,
+    GetSnapshotRequest, ListDeadLettersRequest, ListGroupsRequest, ListResetsRequest, PlanResetRequest, Position,
+    PutCheckpointHeader, PutCheckpointRequest, ReadRequest, SendCommandRequest, Start, StopReplayRequest, Target,
+    UndoResetRequest, command_service_client::CommandServiceClient,
+    dead_letter_service_client::DeadLetterServiceClient, offset_service_client::OffsetServiceClient,
+    put_checkpoint_request::Frame as Put, replay_service_client::ReplayServiceClient, send_command_request, start::At,
+    state_service_client::StateServiceClient, subscriber_service_client::SubscriberServiceClient, target::To,
 };
 use tonic::Code;
 
@@ -212,4 +212,34 @@ async fn nobody_commands_the_services_of_others() {
     ] {
         denied(commands.send_command(command(target)).await);
     }
+}
+
+/// It would ack events of a topic that the caller may not subscribe to.
+#[tokio::test]
+async fn a_checkpoint_acks_only_topics_that_its_owner_may_have_in_the_group() {
+    let policies = policy("\"subscribe\"", "topics = [\"mine\"]\ngroups = [\"own\"]")
+        + &policy("\"state\"", "topics = [\"mine\", \"theirs\"]\ncheckpoints = [\"own\"]");
+    let server = Server::start_with(&with_admin(&policies)).await;
+    for topic in ["mine", "theirs"] {
+        publish(shown(&server, "root"), topic, topic).await.expect("published");
+    }
+    let both = open("own", &["mine", "theirs"]);
+    let _stream = Stream::open(shown(&server, "root"), both).await.expect("a stream");
+    let mut state = StateServiceClient::new(shown(&server, "a"));
+    let mut put = async |topic: &str| {
+        let header = PutCheckpointHeader {
+            name: "own".to_owned(),
+            group: "own".to_owned(),
+            group_epoch: Some(0),
+            positions: vec![Position {
+                topic: topic.to_owned(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let frames = [Put::Header(header), Put::Finish(())].map(|frame| PutCheckpointRequest { frame: Some(frame) });
+        state.put_checkpoint(tokio_stream::iter(frames)).await
+    };
+    assert!(denied(put("theirs").await).contains("topic theirs"));
+    put("mine").await.expect("its own");
 }
