@@ -81,8 +81,12 @@ pub fn verify_log(directory: &Path) -> Result<embedded::Report> {
 /// Whoever allowed it once is told each time.
 fn warn_if_open(config: &Config) {
     let server = &config.server;
-    for (key, address) in [("server.listen", server.listen), ("server.ops", server.ops)] {
-        if server.insecure && !address.ip().is_loopback() {
+    let ops_counts = !server.ops_open;
+    for (key, address, counts) in [
+        ("server.listen", server.listen, true),
+        ("server.ops", server.ops, ops_counts),
+    ] {
+        if server.insecure && counts && !address.ip().is_loopback() {
             tracing::warn!(
                 key,
                 %address,

@@ -15,6 +15,7 @@ pub struct Server {
     pub listen: SocketAddr,
     pub ops: SocketAddr,
     pub insecure: bool,
+    pub ops_open: bool,
     pub drain_timeout: Duration,
 }
 
@@ -125,22 +126,28 @@ pub enum LogFormat {
 pub(super) fn server(reader: &mut Reader) -> Server {
     Server {
         insecure: reader.take("server.insecure"),
+        ops_open: reader.take("server.ops_open"),
         listen: reader.take("server.listen"),
         ops: reader.take("server.ops"),
         drain_timeout: reader.take("server.drain_timeout"),
     }
 }
 
-/// What listens beyond this machine lets no stranger in; `is_closed`: clients show with certificates who they are.
+/// What listens beyond this machine lets no stranger in; `is_closed`: clients show who they are. The ops listener asks nobody.
 pub(super) fn doors(reader: &mut Reader, server: &Server, is_closed: bool) {
-    for (key, address, is_closed) in [
-        ("server.listen", server.listen, is_closed),
-        ("server.ops", server.ops, false),
+    for (key, address, is_fine, way_out) in [
+        (
+            "server.listen",
+            server.listen,
+            is_closed,
+            ", without TLS and authentication; set server.insecure",
+        ),
+        ("server.ops", server.ops, server.ops_open, "; set server.ops_open"),
     ] {
         reader.demand(
             key,
-            server.insecure || address.ip().is_loopback() || is_closed,
-            format!("{address} is open to other machines, without TLS and authentication; set server.insecure = true to allow it"),
+            server.insecure || address.ip().is_loopback() || is_fine,
+            format!("{address} is open to other machines{way_out} = true to allow it"),
         );
     }
 }

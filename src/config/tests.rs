@@ -175,6 +175,25 @@ fn flags_overlay_the_environment_and_it_the_file() {
 }
 
 #[test]
+fn the_ops_listener_is_open_to_others_where_that_is_said() {
+    let refused = load("[server]\nops = '0.0.0.0:4481'\n", NO_VARIABLES).expect_err("open");
+    let told: Vec<String> = refused.iter().map(ToString::to_string).collect();
+    assert!(
+        told.len() == 1 && told[0].contains("server.ops_open = true"),
+        "{told:?}"
+    );
+    let config = load("[server]\nops = '0.0.0.0:4481'\nops_open = true\n", NO_VARIABLES).expect("said");
+    assert!(config.server.ops_open && !config.server.insecure);
+    let clients = "[server]\nlisten = '0.0.0.0:4480'\nops_open = true\n";
+    assert_eq!(
+        load(clients, NO_VARIABLES)
+            .expect_err("of clients nothing is said")
+            .len(),
+        1
+    );
+}
+
+#[test]
 fn what_is_shown_can_be_loaded_again() {
     let text = "[server]\ninsecure = true\nlisten = '[::]:4480'\n[[routes]]\ntype = 'Order*'\ntopic = 'orders'\nkey = 'subject'\n";
     let config = load(text, NO_VARIABLES).expect("valid");

@@ -161,6 +161,15 @@ impl Server {
             .expect("run the command line")
     }
 
+    /// What a command prints as JSON, one object a line.
+    pub(crate) async fn json<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Vec<serde_json::Value> {
+        let output = self.run(arguments.into_iter().chain(["--output", "json"])).await;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let lines = String::from_utf8(output.stdout).expect("text");
+        let read = |line| serde_json::from_str(line).expect("JSON");
+        lines.lines().map(read).collect()
+    }
+
     async fn start_at(home: Home) -> Self {
         let mut process = home.serve().spawn().expect("start the server");
         let watchdog = Watchdog::of(&process);

@@ -27,6 +27,7 @@
   "server.listen" "listen.address and listen.port"
   "server.ops" "listen.address and listen.opsPort"
   "server.insecure" "insecure"
+  "server.ops_open" "networkPolicy.monitoring"
   "log.backend" "mode"
   "log.embedded.directory" "persistence"
   "log.kafka.bootstrap_servers" "kafka.bootstrapServers" -}}

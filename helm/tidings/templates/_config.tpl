@@ -14,7 +14,8 @@ data: /var/lib/tidings
 {{- $server := dict
   "listen" (printf "%s:%d" .Values.listen.address (int .Values.listen.port))
   "ops" (printf "%s:%d" .Values.listen.address (int .Values.listen.opsPort))
-  "insecure" true -}}
+  "ops_open" true
+  "insecure" .Values.insecure -}}
 {{- $log := dict "backend" .Values.mode -}}
 {{- if eq .Values.mode "kafka" -}}
 {{- $_ := set $log "kafka" (dict "bootstrap_servers" (join "," .Values.kafka.bootstrapServers)) -}}
@@ -36,8 +37,7 @@ data: /var/lib/tidings
 {{- /* The file tidings.toml. */ -}}
 {{- define "tidings.config.file" -}}
 # Made by the Helm chart from its values. `tidings config default` explains every key.
-# server.insecure is for the ops listener, which the kubelet and Prometheus must reach. Whether clients are kept out as the values
-# say, the chart has checked.
+# The kubelet and Prometheus must reach the ops listener, so it is open; a network policy says to whom.
 {{- include "tidings.toml" (dict "path" "" "table" (include "tidings.config" . | fromJson)) }}
 {{- end -}}
 

@@ -1,21 +1,7 @@
 //! `tidings replays`: started, watched to their end, shown, listed and stopped from the command line.
 
-use serde_json::Value;
-
 use super::caught_up;
-use crate::{harness::Server, resets::ack};
-
-/// What a command prints as JSON, one object a line.
-async fn json<'a>(server: &Server, arguments: impl IntoIterator<Item = &'a str>) -> Vec<Value> {
-    let arguments = arguments.into_iter().chain(["--output", "json"]);
-    let output = server.run(arguments).await;
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let lines = String::from_utf8(output.stdout).expect("text");
-    lines
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect()
-}
+use crate::resets::ack;
 
 #[tokio::test]
 async fn a_replay_is_started_waited_for_shown_and_listed() {
@@ -36,16 +22,16 @@ async fn a_replay_is_started_waited_for_shown_and_listed() {
         let again = stream.deliveries(3).await;
         ack(&mut stream, &again).await;
     };
-    let (started, ()) = tokio::join!(json(&server, line), consuming);
+    let (started, ()) = tokio::join!(server.json(line), consuming);
     assert_eq!(
         (&started[0]["state"], &started[0]["acked"]),
         (&"REPLAY_STATE_DONE".into(), &"3".into())
     );
     let id = started[0]["id"].as_str().expect("an id");
-    let shown = json(&server, ["replays", "show", id]).await;
+    let shown = server.json(["replays", "show", id]).await;
     assert_eq!((&shown[0]["reason"], &shown[0]["hidden"]), (&"why".into(), &"1".into()));
     assert_eq!(shown[0]["partitions"][0]["nextOffset"], "5");
-    let listed = json(&server, ["replays", "list", "--group", "group"]).await;
+    let listed = server.json(["replays", "list", "--group", "group"]).await;
     assert_eq!((listed.len(), &listed[0]["id"]), (1, &id.into()));
 }
 
@@ -68,7 +54,7 @@ async fn people_read_what_it_does_and_scripts_an_exit_status() {
         .run(["replays", "start", "--group", "group", "--reason", "why"])
         .await;
     assert_eq!(second.status.code(), Some(1));
-    let listed = json(&server, ["replays", "list"]).await;
+    let listed = server.json(["replays", "list"]).await;
     let id = listed[0]["id"].as_str().expect("an id");
     let stopped = server.run(["replays", "stop", id, "--reason", "enough"]).await;
     let text = String::from_utf8_lossy(&stopped.stdout);

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::{done, everything, start, until};
 use crate::{
+    gaps::forgetful_with,
     harness::{
         Server,
         clients::{ORDERS, Subscription, ids, open, open_with_credit, order},
@@ -81,17 +82,7 @@ async fn a_topic_that_is_taken_from_the_group_is_gone_for_it() {
 
 #[tokio::test]
 async fn what_retention_took_is_counted_and_the_rest_is_replayed() {
-    let server = Server::start_with("[log.embedded]\nsegment_bytes = \"1MiB\"\n").await;
-    let settings = TopicSettings {
-        partitions: Some(1),
-        retention_bytes: Some(1024 * 1024),
-        ..Default::default()
-    };
-    let request = CreateTopicRequest {
-        name: ORDERS.to_owned(),
-        settings: Some(settings),
-    };
-    server.topics().create_topic(request).await.expect("create the topic");
+    let server = forgetful_with("").await;
     let large = |n: usize| tidings::proto::io::cloudevents::v1::CloudEvent {
         data: Some(tidings::proto::io::cloudevents::v1::cloud_event::Data::BinaryData(
             vec![7; 300_000].into(),

@@ -1,21 +1,7 @@
 //! `tidings resets`: planned, applied, undone and listed from the command line.
 
-use serde_json::Value;
-
 use super::{ack, committed, with_events};
-use crate::harness::{Server, clients::open};
-
-/// What a command prints as JSON, one object a line.
-async fn json<'a>(server: &Server, arguments: impl IntoIterator<Item = &'a str>) -> Vec<Value> {
-    let arguments = arguments.into_iter().chain(["--output", "json"]);
-    let output = server.run(arguments).await;
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let lines = String::from_utf8(output.stdout).expect("text");
-    lines
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect()
-}
+use crate::harness::clients::open;
 
 #[tokio::test]
 async fn a_reset_is_planned_applied_undone_and_listed() {
@@ -23,26 +9,30 @@ async fn a_reset_is_planned_applied_undone_and_listed() {
     let mut stream = server.subscribe(open("group")).await;
     let got = stream.deliveries(5).await;
     ack(&mut stream, &got).await;
-    let planned = json(&server, ["resets", "plan", "group", "--to", "-2", "--reason", "why"]).await;
+    let planned = server
+        .json(["resets", "plan", "group", "--to", "-2", "--reason", "why"])
+        .await;
     let id = planned[0]["id"].as_str().expect("an id");
     assert_eq!(
         (&planned[0]["replayed"], &planned[0]["moves"][0]["toOffset"]),
         (&"2".into(), &"3".into())
     );
-    let applied = json(&server, ["resets", "apply", id, "--reason", "because"]).await;
+    let applied = server.json(["resets", "apply", id, "--reason", "because"]).await;
     assert_eq!(
         (&applied[0]["id"], &applied[0]["state"]),
         (&id.into(), &"RESET_STATE_APPLIED".into())
     );
     assert_eq!(committed(&server).await, 3);
-    let shown = json(&server, ["resets", "undo", id, "--reason", "wrong", "--dry-run"]).await;
+    let shown = server
+        .json(["resets", "undo", id, "--reason", "wrong", "--dry-run"])
+        .await;
     assert_eq!(shown[0]["undoResetId"], id);
     assert_eq!(committed(&server).await, 3);
-    json(&server, ["resets", "undo", id, "--reason", "wrong"]).await;
+    server.json(["resets", "undo", id, "--reason", "wrong"]).await;
     assert_eq!(committed(&server).await, 5);
-    let listed = json(&server, ["resets", "list", "--group", "group"]).await;
+    let listed = server.json(["resets", "list", "--group", "group"]).await;
     assert_eq!((listed.len(), &listed[1]["id"]), (2, &id.into()));
-    assert_eq!(json(&server, ["resets", "show", id]).await[0]["reason"], "because");
+    assert_eq!(server.json(["resets", "show", id]).await[0]["reason"], "because");
 }
 
 #[tokio::test]

@@ -1,20 +1,9 @@
 //! `tidings snapshots` and `tidings restore`, for people and for scripts.
 
-use serde_json::Value;
 use tidings::proto::tidings::v1::Cleanup;
 
 use super::{Store, create_topic, event};
 use crate::harness::{Server, clients::ORDERS};
-
-async fn json<'a>(server: &Server, arguments: impl IntoIterator<Item = &'a str>) -> Vec<Value> {
-    let output = server.run(arguments.into_iter().chain(["--output", "json"])).await;
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let lines = String::from_utf8(output.stdout).expect("text");
-    lines
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect()
-}
 
 async fn with_orders(store: &Store) -> Server {
     let server = store.serve().await;
@@ -33,21 +22,19 @@ async fn with_orders(store: &Store) -> Server {
 async fn a_snapshot_is_taken_shown_listed_restored_and_deleted() {
     let store = Store::new();
     let server = with_orders(&store).await;
-    let taken = json(
-        &server,
-        ["snapshots", "create", ORDERS, "--reason", "why", "--request-id", "r"],
-    )
-    .await;
+    let taken = server
+        .json(["snapshots", "create", ORDERS, "--reason", "why", "--request-id", "r"])
+        .await;
     let name = taken[0]["name"].as_str().expect("a name").to_owned();
     assert_eq!(
         (&taken[0]["state"], &taken[0]["keys"]),
         (&"SNAPSHOT_STATE_READY".into(), &"2".into())
     );
-    let again = json(&server, ["snapshots", "create", ORDERS, "--request-id", "r"]).await;
+    let again = server.json(["snapshots", "create", ORDERS, "--request-id", "r"]).await;
     assert_eq!(again, taken);
-    assert_eq!(json(&server, ["snapshots", "show", ORDERS]).await, taken);
-    assert_eq!(json(&server, ["snapshots", "list"]).await[0]["name"], name.as_str());
-    let states = json(&server, ["restore", ORDERS]).await;
+    assert_eq!(server.json(["snapshots", "show", ORDERS]).await, taken);
+    assert_eq!(server.json(["snapshots", "list"]).await[0]["name"], name.as_str());
+    let states = server.json(["restore", ORDERS]).await;
     let mut ids: Vec<&str> = states
         .iter()
         .map(|event| event["id"].as_str().expect("an id"))
@@ -56,7 +43,7 @@ async fn a_snapshot_is_taken_shown_listed_restored_and_deleted() {
     assert_eq!(ids, ["2", "3"]);
     let deleted = server.run(["snapshots", "delete", &name, "--reason", "old"]).await;
     assert!(deleted.status.success());
-    assert!(json(&server, ["snapshots", "list", ORDERS]).await.is_empty());
+    assert!(server.json(["snapshots", "list", ORDERS]).await.is_empty());
     let gone = server.run(["snapshots", "show", &name]).await;
     assert_eq!(gone.status.code(), Some(2));
 }
@@ -91,7 +78,7 @@ async fn people_read_tables_and_what_was_restored_from_where() {
     let changed = server.run(["restore", ORDERS, "--since", "earliest"]).await;
     let text = String::from_utf8_lossy(&changed.stdout).into_owned();
     assert!(text.contains("[b]  deleted"), "{text}");
-    let scripts = json(&server, ["restore", ORDERS, "--since", "earliest"]).await;
+    let scripts = server.json(["restore", ORDERS, "--since", "earliest"]).await;
     assert!(
         scripts
             .iter()

@@ -56,6 +56,13 @@ const LEASE: Duration = Duration::from_secs(60);
 const PAST: i64 = 1_000_000;
 const CREDIT: i64 = 24;
 
+fn past(offset: i64, key: Option<u64>) -> Arrival<(i64, Option<u64>)> {
+    Arrival {
+        payload: (PAST + offset, key),
+        ..arrival(offset, key)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Sent {
     stream: StreamId,
@@ -209,12 +216,7 @@ impl Model {
                 self.next += 1;
             }
             Step::Past(key) if self.runs => {
-                let payload = (PAST + self.past_next, key);
-                let arrival = Arrival {
-                    payload,
-                    ..arrival(self.past_next, key)
-                };
-                self.dispatch.replay_arrives(self.partition, arrival);
+                self.dispatch.replay_arrives(self.partition, past(self.past_next, key));
                 self.past_next += 1;
             }
             Step::Pump => drop(self.pump()),
@@ -327,14 +329,7 @@ fn a_replay_has_a_tenth_of_what_goes_out_while_live_events_wait_and_all_of_it_wh
     dispatch.resume_replay(partition, 0, (&[], Counts::default()));
     for offset in 0..2_000 {
         dispatch.arrive(partition, arrival(offset, None));
-        let payload = (PAST + offset, None);
-        dispatch.replay_arrives(
-            partition,
-            Arrival {
-                payload,
-                ..arrival(offset, None)
-            },
-        );
+        dispatch.replay_arrives(partition, past(offset, None));
     }
     // With credit for many at once, and for one at a time.
     for (credit, rounds) in [(100, 10), (1, 1_000)] {
@@ -383,14 +378,7 @@ fn a_live_event_waits_for_no_more_than_one_replayed_one_of_its_key() {
     dispatch.weigh_replay(Live::CaughtUp);
     dispatch.resume_replay(partition, 0, (&[], Counts::default()));
     for offset in 0..5 {
-        let payload = (PAST + offset, Some(1));
-        dispatch.replay_arrives(
-            partition,
-            Arrival {
-                payload,
-                ..arrival(offset, Some(1))
-            },
-        );
+        dispatch.replay_arrives(partition, past(offset, Some(1)));
     }
     let stream = dispatch.join(ledger(10, CreditMode::OnSettle), None, 1);
     let mut order = Vec::new();
@@ -442,14 +430,7 @@ fn what_a_replay_holds_of_a_stream_is_a_tenth_in_events_and_in_bytes() {
         dispatch.resume_replay(partition, 0, (&[], Counts::default()));
         for offset in 0..2_000 {
             dispatch.arrive(partition, arrival(offset, None));
-            let payload = (PAST + offset, None);
-            dispatch.replay_arrives(
-                partition,
-                Arrival {
-                    payload,
-                    ..arrival(offset, None)
-                },
-            );
+            dispatch.replay_arrives(partition, past(offset, None));
         }
         let stream = dispatch.join(Ledger::new(credit, MAX, CreditMode::OnSettle), None, 1);
         // What is replayed is never acked.
