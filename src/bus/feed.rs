@@ -168,12 +168,9 @@ impl FeedReader {
                 },
                 Source::Live(live) => match live.after(self.next).await {
                     Next::Batch(batch) => batch,
-                    Next::Elsewhere => {
-                        self.source = Source::New;
-                        continue;
-                    }
-                    // Whatever is wrong, reading the log says so.
-                    Next::Failed => {
+                    // Read alone, so that it comes on: another feed may push out what comes next before it is taken, too.
+                    // And whatever has failed, reading the log says so.
+                    Next::Elsewhere | Next::Failed => {
                         self.source = self.own();
                         continue;
                     }

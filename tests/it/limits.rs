@@ -13,6 +13,7 @@ use crate::harness::{
     clients::{ORDERS, ids, open, order, request},
     eventually,
     status::{has_retry_info, refused},
+    within,
 };
 
 const KIB: usize = 1024;
@@ -153,6 +154,30 @@ async fn a_group_holds_bounded_memory_whatever_waits_on_the_log() {
         "{before} before, {} after",
         server.memory()
     );
+}
+
+/// Each batch is pushed out of the feed as soon as it comes: whoever waits for it there reads alone.
+#[tokio::test]
+async fn events_of_which_the_feeds_may_hold_next_to_none_are_delivered() {
+    let settings = "[limits]\nmax_event_bytes = \"96KiB\"\nfeed_bytes = \"96KiB\"\n[topics]\ndefault_partitions = 1\n";
+    let server = Server::start_with(settings).await;
+    for chunk in 0..10 {
+        let events = (0..10).map(|n| with_data(&format!("{chunk}-{n}"), 80 * KIB));
+        server.try_publish(request(events)).await.expect("publish");
+    }
+    let mut stream = server.subscribe(open("group")).await;
+    within("all of them", async {
+        let mut count = 0;
+        while count < 100 {
+            if let Frame::Deliveries(Deliveries { deliveries }) =
+                stream.next().await.expect("no error").expect("no end")
+            {
+                stream.ack(&deliveries);
+                count += deliveries.len();
+            }
+        }
+    })
+    .await;
 }
 
 /// One event of each batch fails for long, and together they would keep six times the group's buffer.

@@ -28,8 +28,6 @@ use crate::{
 const QUIET: Duration = Duration::from_secs(2);
 /// Between two questions about the end, for a reader that catches up.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
-/// So long nothing comes although the brokers did not say that there is no more.
-const STALLED: Duration = Duration::from_secs(10);
 /// Before a seat is taken anew.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -162,10 +160,6 @@ impl Reading {
 
     async fn wait(&mut self, seat: &Seat) -> Result<()> {
         let _waiting = seat.wait(self.is_at_end);
-        if !self.is_at_end {
-            // librdkafka was seen to bring nothing of a partition any more, for good: then it is taken there anew.
-            self.look_at.get_or_insert_with(|| Instant::now() + STALLED);
-        }
         let look_at = self.look_at;
         let look = async move {
             match look_at {
