@@ -20,7 +20,7 @@ pub use keys::KeyRing;
 pub use policy::{Policies, Policy, Rights};
 pub use principal::{Claims, Principal};
 pub use ration::Ration;
-pub use tokens::{Digest, Tokens};
+pub use tokens::{Digest, Owner, Tokens};
 pub use wildcard::Wildcard;
 
 use std::sync::Arc;

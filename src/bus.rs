@@ -12,6 +12,7 @@ mod read;
 mod subscribe;
 mod topics;
 mod partitions;
+mod lens;
 mod matching;
 mod start;
 mod groups;

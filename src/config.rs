@@ -16,6 +16,7 @@ mod checkpoints;
 mod tls;
 mod auth;
 mod policies;
+mod tenants;
 mod reader;
 mod setting;
 mod layer;
@@ -40,6 +41,7 @@ pub use snapshots::{Schedule, Snapshots};
 pub use tls::{ClientAuth, ClientTls, Tls};
 
 use self::{layer::Layer, reader::Reader};
+use crate::name::Tenancy;
 
 /// Every key with its meaning and default, as TOML.
 pub const DEFAULT: &str = include_str!("config/default.toml");
@@ -51,6 +53,7 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// `None` = nobody has to say who they are.
     pub auth: Option<Auth>,
+    pub tenants: Tenancy,
     pub log: Log,
     pub routes: Vec<RouteConfig>,
     pub topics: Topics,
@@ -141,6 +144,7 @@ impl Config {
         sections::doors(&mut reader, &server, tls.as_ref().is_some_and(is_closed));
         let log = sections::log(&mut reader);
         let mut config = Self {
+            tenants: tenants::read(&mut reader, auth.as_ref()),
             routes: sections::routes(&mut reader),
             topics: sections::topics(&mut reader, log.backend),
             server,

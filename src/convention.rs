@@ -38,6 +38,7 @@ pub mod routes;
 mod tests;
 
 pub use effect::{Effect, effect};
+pub use naming::Happening;
 
 use bytes::Bytes;
 use bytestring::ByteString;

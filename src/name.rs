@@ -1,16 +1,22 @@
-//! Names that can only be made valid: topics, groups and checkpoints.
+//! Names that can only be made valid: topics, groups, checkpoints and tenants.
 
 mod checkpoint;
 pub mod pattern;
 mod scope;
 mod selector;
 pub mod template;
+mod tenancy;
+pub mod tenant;
+mod tenant_within;
 mod verb;
 
 pub use checkpoint::{CheckpointName, CheckpointRef};
 pub use pattern::Pattern;
 pub use scope::Scope;
 pub use selector::{Selector, Selectors};
+pub use tenancy::{Keys, Shared, Tenancy};
+pub use tenant::{RouteTopic, Tenant, TenantPattern};
+pub use tenant_within::TenantWithin;
 pub use verb::Verb;
 
 use std::{fmt, sync::Arc};

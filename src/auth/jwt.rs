@@ -10,7 +10,12 @@ use jsonwebtoken::{DecodingKey, Validation, decode, decode_header, errors::Error
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 
-use super::{Claims, Digest, KeyRing, Principal, keys::KeySet, principal::Credential};
+use super::{
+    Claims, Digest, KeyRing, Principal,
+    keys::KeySet,
+    principal::{Credential, claim},
+};
+use crate::name::Tenant;
 
 pub use jsonwebtoken::Algorithm;
 
@@ -28,6 +33,8 @@ pub struct IssuerRules {
     pub algorithms: Vec<Algorithm>,
     /// The claim that says who it is.
     pub subject: String,
+    /// The claim that says of which tenant it is, or a path to it; `None` = of none.
+    pub tenant: Option<String>,
     /// How far clocks may be apart.
     pub leeway: Duration,
 }
@@ -146,6 +153,13 @@ impl Issuer {
         if claims.get("iss").and_then(Value::as_str) != Some(&self.rules.issuer) {
             return Err(Refused::Invalid);
         }
+        let tenant = match &self.rules.tenant {
+            None => None,
+            Some(path) => {
+                let said = claim(&claims, path).and_then(Value::as_str);
+                Some(said.and_then(Tenant::new).ok_or(Refused::Invalid)?)
+            }
+        };
         let expires = claims.get("exp").and_then(time).ok_or(Refused::Invalid)?;
         Ok(Principal {
             name: format!("{}:{subject}", self.rules.name),
@@ -153,6 +167,7 @@ impl Issuer {
             expires: Some(expires),
             holds_until: Some(expires.checked_add(self.rules.leeway).ok_or(Refused::Invalid)?),
             claims,
+            tenant,
         })
     }
 

@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc, time::SystemTime};
 
 use super::{Digest, IssuerRules};
+use crate::name::Tenant;
 
 /// What is known of a principal beside its name: the claims of its token, the names in its certificate.
 pub type Claims = serde_json::Map<String, serde_json::Value>;
@@ -11,6 +12,7 @@ pub type Claims = serde_json::Map<String, serde_json::Value>;
 pub struct Principal {
     pub(super) name: String,
     pub(super) claims: Claims,
+    pub(super) tenant: Option<Tenant>,
     pub(super) credential: Credential,
     pub(super) holds_until: Option<SystemTime>,
     pub(super) expires: Option<SystemTime>,
@@ -21,7 +23,8 @@ pub(super) enum Credential {
     Token(Digest),
     /// As the issuer's tokens had to be.
     Issuer(Arc<IssuerRules>),
-    Certificate,
+    /// By this name in it.
+    Certificate(String),
 }
 
 impl Principal {
@@ -34,6 +37,11 @@ impl Principal {
         &self.claims
     }
 
+    /// Of which tenant it is, as its credential says; `None` = of none.
+    pub fn tenant(&self) -> Option<&Tenant> {
+        self.tenant.as_ref()
+    }
+
     /// When its token expires; `None` = never.
     pub fn expires(&self) -> Option<SystemTime> {
         self.expires
@@ -43,6 +51,16 @@ impl Principal {
     pub fn holds_until(&self) -> Option<SystemTime> {
         self.holds_until
     }
+}
+
+/// The claim of this name, or, as a path, one within others.
+pub(super) fn claim<'a>(claims: &'a Claims, path: &str) -> Option<&'a serde_json::Value> {
+    let within = || {
+        let mut names = path.split('.');
+        let first = claims.get(names.next()?)?;
+        names.try_fold(first, |value, name| value.get(name))
+    };
+    claims.get(path).or_else(within)
 }
 
 impl fmt::Debug for Principal {

@@ -3,6 +3,8 @@
 use rustc_hash::FxHashMap;
 use sha2::{Digest as _, Sha256};
 
+use crate::name::Tenant;
+
 /// The SHA-256 of a token.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest(pub [u8; 32]);
@@ -13,18 +15,25 @@ impl Digest {
     }
 }
 
+/// Who has a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pub name: String,
+    pub tenant: Option<Tenant>,
+}
+
 /// Who has which token. A search by digest takes as long for a wrong one as it does for one that is nearly right: whoever tries
 /// cannot choose the digest.
 #[derive(Default)]
-pub struct Tokens(FxHashMap<Digest, String>);
+pub struct Tokens(FxHashMap<Digest, Owner>);
 
 impl Tokens {
-    pub fn new(tokens: impl IntoIterator<Item = (Digest, String)>) -> Self {
+    pub fn new(tokens: impl IntoIterator<Item = (Digest, Owner)>) -> Self {
         Self(tokens.into_iter().collect())
     }
 
     /// Whose it is.
-    pub(super) fn owner(&self, digest: &Digest) -> Option<&str> {
-        self.0.get(digest).map(String::as_str)
+    pub(super) fn owner(&self, digest: &Digest) -> Option<&Owner> {
+        self.0.get(digest)
     }
 }

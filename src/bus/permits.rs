@@ -42,6 +42,15 @@ impl Inner {
         })
     }
 
+    /// A place among restores.
+    pub(super) fn restore_permit(&self) -> Result<OwnedSemaphorePermit> {
+        let limit = self.settings.snapshots.restores;
+        Arc::clone(&self.state.restores).try_acquire_owned().map_err(|_| {
+            let text = format!("restore: snapshots.restores = {limit} are under way");
+            Error::new(Reason::Limit, text).retry_after(Duration::from_secs(5))
+        })
+    }
+
     /// A place among those that put and get checkpoints.
     pub(super) fn transfer_permit(&self) -> Result<OwnedSemaphorePermit> {
         Arc::clone(&self.permits.transfers).try_acquire_owned().map_err(|_| {

@@ -1,5 +1,6 @@
 //! Publish: route and encode all events, hand them to the log together, tell what became of each.
 
+mod claim;
 mod outcome;
 
 use std::{sync::Arc, time::Duration};
@@ -10,8 +11,11 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use self::outcome::collect;
 pub use self::outcome::{PublishError, Run, RunState, Written};
+use self::{
+    claim::{Foreign, claim, own_key},
+    outcome::collect,
+};
 use super::{Bus, Inner};
 use crate::{
     convention,
@@ -116,7 +120,8 @@ impl Inner {
                     bytes += size;
                     records.push(record);
                 }
-                Err(fault) => faults.push(fault.within(&format!("events[{index}]."))),
+                Err(Refused::Fault(fault)) => faults.push(fault.within(&format!("events[{index}]."))),
+                Err(Refused::Foreign(foreign)) => return Err(foreign.error(index)),
             }
         }
         match faults.is_empty() {
@@ -126,13 +131,23 @@ impl Inner {
         }
     }
 
-    fn record(&self, event: &Event, new: &NewEvents) -> Result<(NewRecord, usize), Fault> {
-        let route = self.routes.resolve(event, new.topic.as_ref(), new.key.as_ref())?;
+    fn record(&self, event: &Event, new: &NewEvents) -> Result<(NewRecord, usize), Refused> {
+        let tenant = new.scope.tenant();
+        let mut route = self
+            .routes
+            .resolve(event, (new.topic.as_ref(), new.key.as_ref()), tenant)?;
         if new.topic.is_none() && route.topic.is_internal() {
             let rule = format!("names the topic {}, which belongs to the bus", route.topic);
-            return Err(Fault::new("type", rule));
+            return Err(Fault::new("type", rule).into());
         }
-        let encoded = convention::encode(event);
+        let shared = tenant.and_then(|tenant| Some((self.settings.tenancy.shared(&route.topic)?, tenant)));
+        let encoded = match shared {
+            None => convention::encode(event),
+            Some((shared, tenant)) => {
+                route.key = route.key.map(|key| own_key(key, shared, tenant));
+                convention::encode(&claim(event, shared, tenant)?)
+            }
+        };
         let record = NewRecord {
             topic: route.topic,
             partition: None,
@@ -187,6 +202,25 @@ impl Inner {
         let bytes = u32::try_from(bytes.clamp(1, self.settings.publish_bytes)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.permits.publish_bytes).acquire_many_owned(bytes).await;
         room.map_err(|_| super::draining())
+    }
+}
+
+/// Why an event is not written.
+enum Refused {
+    Fault(Fault),
+    /// It says that it is another tenant's.
+    Foreign(Foreign),
+}
+
+impl From<Fault> for Refused {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Foreign> for Refused {
+    fn from(foreign: Foreign) -> Self {
+        Self::Foreign(foreign)
     }
 }
 

@@ -15,14 +15,14 @@ use super::{
     feed::FeedReader,
     group::{PartitionProgress, Waiting},
     groups::OnGap,
-    sieve::{Sifted, sift},
+    sieve::{Sieve, Sifted, sift},
     start::{End, Gap, Start},
 };
 use crate::{
     error::{Error, Reason, Result},
     filter::Filter,
     log::TopicPartition,
-    name::Selectors,
+    name::{Selectors, Tenant},
 };
 
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -36,6 +36,8 @@ pub struct ReadOptions {
     pub end: Option<End>,
     /// Which events; `None` = all. What is no well-formed event always passes: nothing is skipped silently.
     pub filter: Option<Filter>,
+    /// Whose events, on topics that tenants share; `None` = everybody's.
+    pub tenant: Option<Tenant>,
     pub follow: bool,
     /// End after so many events that pass; `None` = all.
     pub max_events: Option<u64>,
@@ -263,10 +265,11 @@ impl ReadSession {
     }
 
     fn read_on(&self, mut reader: FeedReader) {
-        let filter = self.options.filter.clone();
+        let lens = self.bus.lens(self.options.tenant.as_ref(), &reader.partition().topic);
+        let sieve = Sieve::new(lens, self.options.filter.clone());
         self.reading.push(Box::pin(async move {
             let outcome = match reader.next().await {
-                Some(Ok(chunk)) => Some(Ok(sift(chunk, filter.as_slice()).await)),
+                Some(Ok(chunk)) => Some(Ok(sift(chunk, &sieve).await)),
                 Some(Err(error)) => Some(Err(error)),
                 None => None,
             };

@@ -1,9 +1,9 @@
 //! What the bus is told at its start.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{CheckpointRules, CommandSettings, DeliveryRules, SnapshotSettings, delivery::Credit};
-use crate::name::template::TopicTemplate;
+use crate::name::{Tenancy, template::TopicTemplate};
 
 /// What the bus is told at its start.
 #[derive(Clone, Debug)]
@@ -39,6 +39,7 @@ pub struct Settings {
     pub metric_groups: usize,
     pub checkpoints: CheckpointRules,
     pub commands: CommandSettings,
+    pub tenancy: Arc<Tenancy>,
     /// How long streams may settle what they have when the bus stops.
     pub drain_timeout: Duration,
 }

@@ -6,7 +6,10 @@ use std::{ops::Range, sync::Arc};
 use tokio::task::consume_budget;
 
 use crate::{
-    bus::feed::{Chunk, FeedBatch, Item},
+    bus::{
+        feed::{Chunk, FeedBatch, Item},
+        lens::Lens,
+    },
     filter::Filter,
     log::TopicPartition,
 };
@@ -25,16 +28,38 @@ pub(super) struct Sifted {
     runs: Vec<Range<usize>>,
 }
 
-/// What passes all of the filters. Lets other tasks have their turn between events, however long a filter takes.
-pub(super) async fn sift(chunk: Chunk, filters: &[Filter]) -> Sifted {
-    if filters.is_empty() {
+/// What lets events pass: all of its filters, and the lens of whoever gets them.
+pub(super) struct Sieve {
+    lens: Option<Lens>,
+    filters: Vec<Filter>,
+}
+
+impl Sieve {
+    pub(super) fn new(lens: Option<Lens>, filters: impl IntoIterator<Item = Filter>) -> Self {
+        Self {
+            lens,
+            filters: filters.into_iter().collect(),
+        }
+    }
+
+    /// A record with a fault has made-up attributes, so no filter hides it: nothing is skipped silently. A lens does.
+    fn passes(&self, item: &Item) -> bool {
+        let shows = |lens: &Lens| lens.shows(item);
+        let passes = || self.filters.iter().all(|filter| filter.passes(&item.event));
+        self.lens.as_ref().is_none_or(shows) && (item.fault.is_some() || passes())
+    }
+}
+
+/// What passes. Lets other tasks have their turn between events, however long a filter takes.
+pub(super) async fn sift(chunk: Chunk, sieve: &Sieve) -> Sifted {
+    if sieve.filters.is_empty() && sieve.lens.is_none() {
         let all = chunk.range.clone();
         let runs = if all.is_empty() { Vec::new() } else { vec![all] };
         return Sifted { chunk, runs };
     }
     let mut runs: Vec<Range<usize>> = Vec::new();
     for place in chunk.range.clone() {
-        if passes(&chunk.batch.items[place], filters) {
+        if sieve.passes(&chunk.batch.items[place]) {
             match runs.last_mut() {
                 Some(run) if run.end == place => run.end += 1,
                 _ => runs.push(place..place + 1),
@@ -43,11 +68,6 @@ pub(super) async fn sift(chunk: Chunk, filters: &[Filter]) -> Sifted {
         consume_budget().await;
     }
     Sifted { chunk, runs }
-}
-
-/// A record with a fault has made-up attributes, so no filter hides it: nothing is skipped silently.
-fn passes(item: &Item, filters: &[Filter]) -> bool {
-    item.fault.is_some() || filters.iter().all(|filter| filter.passes(&item.event))
 }
 
 impl Sifted {

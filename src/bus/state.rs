@@ -71,7 +71,7 @@ pub struct SnapshotSettings {
 /// What reading states shares.
 pub(in crate::bus) struct StateRoom {
     memory: Memory,
-    restores: Arc<Semaphore>,
+    pub(super) restores: Arc<Semaphore>,
 }
 
 impl StateRoom {

@@ -28,6 +28,10 @@ fn text(info: &GetInfoResponse) -> String {
         ),
         ("started", words::time(info.start_time.as_ref())),
         ("you are", info.principal.clone()),
+        (
+            "of tenant",
+            words::or_dash((!info.tenant.is_empty()).then(|| info.tenant.clone())),
+        ),
         ("largest event", words::size_or(limits.max_event_bytes, "-")),
         ("largest request", words::size_or(limits.max_request_bytes, "-")),
         ("events per request", limits.max_request_events.to_string()),

@@ -1,6 +1,9 @@
 //! The section `[auth]`: how callers show who they are.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{
     Policy,
@@ -9,6 +12,7 @@ use super::{
     reader::Reader,
     setting::Setting,
 };
+use crate::name::{Tenant, TenantWithin};
 
 /// `[auth]`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +21,8 @@ pub struct Auth {
     pub file: Option<PathBuf>,
     /// Names in the certificates of clients say who they are.
     pub certificates: bool,
+    /// The names that say of which tenant; `None` = of none.
+    pub certificate_tenant: Option<TenantWithin>,
     pub tokens: Vec<Token>,
     pub issuers: Vec<Issuer>,
     pub policies: Vec<Policy>,
@@ -27,6 +33,7 @@ pub struct Auth {
 pub struct Token {
     pub name: String,
     pub sha256: [u8; 32],
+    pub tenant: Option<Tenant>,
 }
 
 /// One of `[[auth.issuers]]`.
@@ -39,6 +46,8 @@ pub struct Issuer {
     pub keys: Keys,
     /// The claim that says who it is.
     pub subject: String,
+    /// The claim that says of which tenant, or a path to it; `None` = of none.
+    pub tenant: Option<String>,
     pub leeway: Duration,
     pub refresh: Duration,
 }
@@ -69,6 +78,14 @@ const LONGEST_LEEWAY: Duration = Duration::from_secs(5 * 60);
 const REFRESH: Duration = Duration::from_secs(10 * 60);
 const SHORTEST_REFRESH: Duration = Duration::from_secs(10);
 
+impl Auth {
+    pub fn has_tenants(&self) -> bool {
+        self.certificate_tenant.is_some()
+            || self.tokens.iter().any(|token| token.tenant.is_some())
+            || self.issuers.iter().any(|issuer| issuer.tenant.is_some())
+    }
+}
+
 /// `None` = nobody has to say who they are.
 pub(super) fn read(reader: &mut Reader, shows_certificates: bool) -> Option<Auth> {
     let certificates: bool = reader.take("auth.certificates");
@@ -80,27 +97,22 @@ pub(super) fn read(reader: &mut Reader, shows_certificates: bool) -> Option<Auth
     );
     let mut auth = Auth {
         certificates,
+        certificate_tenant: reader.optional("auth.certificate_tenant"),
         tokens: tokens(reader, "auth.tokens"),
         issuers: issuers(reader, "auth.issuers"),
         policies: policies::read(reader, "auth.policies"),
         file,
     };
-    if let Some(path) = &auth.file {
-        let mut more = match layer::from_file(path) {
-            Ok(layer) => Reader::new(Layer::new(), layer),
-            Err(mut faults) => {
-                reader.faults.append(&mut faults);
-                return Some(auth);
-            }
-        };
-        auth.tokens.append(&mut tokens(&mut more, "tokens"));
-        auth.issuers.append(&mut issuers(&mut more, "issuers"));
-        auth.policies.append(&mut policies::read(&mut more, "policies"));
-        // It is shown where it lies.
-        more.effective.clear();
-        reader.finish_table(more);
+    if let Some(path) = auth.file.clone() {
+        more(reader, &mut auth, &path);
     }
     check_names(reader, &auth);
+    let has_rule = auth.certificate_tenant.is_some();
+    reader.demand(
+        "auth.certificate_tenant",
+        certificates || !has_rule,
+        "needs auth.certificates",
+    );
     let is_on = auth.certificates || auth.file.is_some() || !auth.tokens.is_empty() || !auth.issuers.is_empty();
     let has_none = auth.policies.is_empty();
     reader.demand(
@@ -111,14 +123,29 @@ pub(super) fn read(reader: &mut Reader, shows_certificates: bool) -> Option<Auth
     is_on.then_some(auth)
 }
 
+/// What lies in a file of its own.
+fn more(reader: &mut Reader, auth: &mut Auth, path: &Path) {
+    let mut more = match layer::from_file(path) {
+        Ok(layer) => Reader::new(Layer::new(), layer),
+        Err(mut faults) => return reader.faults.append(&mut faults),
+    };
+    auth.tokens.append(&mut tokens(&mut more, "tokens"));
+    auth.issuers.append(&mut issuers(&mut more, "issuers"));
+    auth.policies.append(&mut policies::read(&mut more, "policies"));
+    // It is shown where it lies.
+    more.effective.clear();
+    reader.finish_table(more);
+}
+
 fn tokens(reader: &mut Reader, key: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     for mut table in reader.take_tables(key) {
         let name = table.require::<String>("name");
         let sha256 = table.require::<Digest>("sha256");
+        let tenant = table.optional("tenant");
         reader.finish_table(table);
         if let (Some(name), Some(Digest(sha256))) = (name, sha256) {
-            tokens.push(Token { name, sha256 });
+            tokens.push(Token { name, sha256, tenant });
         }
     }
     tokens
@@ -141,6 +168,7 @@ fn issuer(table: &mut Reader) -> Option<Issuer> {
     let algorithms = table.require::<Vec<Algorithm>>("algorithms");
     let keys = keys(table);
     let subject = table.optional("subject").unwrap_or_else(|| "sub".to_owned());
+    let tenant = table.optional::<String>("tenant");
     let leeway = table.optional("leeway").unwrap_or(LEEWAY);
     let refresh = table.optional("refresh").unwrap_or(REFRESH);
     let is_word = |name: &String| !name.contains(':') && !["token", "certificate"].contains(&name.as_str());
@@ -168,6 +196,7 @@ fn issuer(table: &mut Reader) -> Option<Issuer> {
         algorithms: algorithms?,
         keys: keys?,
         subject,
+        tenant,
         leeway,
         refresh,
     })

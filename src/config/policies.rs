@@ -1,13 +1,15 @@
 //! `[[auth.policies]]`: which principals may do what.
 
 use super::{layer::Raw, reader::Reader, setting::Setting};
-use crate::name::{Pattern, Verb};
+use crate::name::{Pattern, Verb, tenant::TENANT};
 
 /// One of `[[auth.policies]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     pub principals: Vec<String>,
     pub claims: Vec<(String, String)>,
+    /// `None` = whatever the tenant, and those of none.
+    pub tenants: Option<Vec<String>>,
     pub verbs: Vec<Verb>,
     pub topics: Vec<Pattern>,
     pub groups: Vec<Pattern>,
@@ -26,16 +28,16 @@ pub(super) fn read(reader: &mut Reader, key: &str) -> Vec<Policy> {
 
 fn policy(table: &mut Reader) -> Option<Policy> {
     let principals: Vec<String> = table.optional("principals").unwrap_or_default();
+    let tenants = table.optional::<Vec<String>>("tenants");
     let verbs = table.require::<Vec<Verb>>("verbs");
-    let [topics, groups, checkpoints] =
-        ["topics", "groups", "checkpoints"].map(|key| table.optional::<Vec<Pattern>>(key).unwrap_or_default());
+    let [topics, groups, checkpoints] = ["topics", "groups", "checkpoints"].map(|key| patterns(table, key));
     // Last, as what is shown of them is a table of its own.
     let claims = table.take_all::<String>("claims", |_| None);
-    let is_for_some = !principals.is_empty() || !claims.is_empty();
+    let is_for_some = !principals.is_empty() || !claims.is_empty() || tenants.is_some();
     table.demand(
         "principals",
         is_for_some,
-        "or claims must say who; [\"*\"] is everybody who is known",
+        "claims or tenants must say who; [\"*\"] is everybody who is known",
     );
     table.demand(
         "verbs",
@@ -51,11 +53,20 @@ fn policy(table: &mut Reader) -> Option<Policy> {
     Some(Policy {
         principals,
         claims,
+        tenants,
         verbs: verbs?,
         topics,
         groups,
         checkpoints,
     })
+}
+
+fn patterns(table: &mut Reader, key: &str) -> Vec<Pattern> {
+    let patterns = table.optional::<Vec<Pattern>>(key).unwrap_or_default();
+    let has_both = |pattern: &Pattern| pattern.as_str().starts_with("re:") && pattern.as_str().contains(TENANT);
+    let rule = "have no {tenant} in a regular expression";
+    table.demand(key, !patterns.iter().any(has_both), rule);
+    patterns
 }
 
 impl Setting for Verb {

@@ -12,13 +12,14 @@ use super::{
 const LATER: [&str; 1] = ["conventions"];
 
 /// Arrays of tables.
-const TABLES: [&str; 6] = [
+const TABLES: [&str; 7] = [
     "routes",
     "delivery.groups",
     "snapshots.schedule",
     "auth.tokens",
     "auth.issuers",
     "auth.policies",
+    "tenants.shared",
 ];
 
 /// What is in force for one key, and who said so.

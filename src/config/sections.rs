@@ -7,7 +7,7 @@ use super::{
     reader::Reader,
     units::ByteSize,
 };
-use crate::name::Topic;
+use crate::name::RouteTopic;
 
 /// `[server]`
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +59,7 @@ pub enum Fsync {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteConfig {
     pub type_pattern: String,
-    pub topic: Topic,
+    pub topic: RouteTopic,
     /// The attribute that is the key.
     pub key: Option<String>,
 }

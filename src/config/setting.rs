@@ -16,7 +16,7 @@ pub(super) trait Setting: Sized {
 }
 
 /// A setting that is one of a few words.
-trait Word: Copy + PartialEq + 'static {
+pub(super) trait Word: Copy + PartialEq + 'static {
     const WORDS: &'static [(&'static str, Self)];
 }
 
@@ -269,7 +269,7 @@ impl<S: Setting> Setting for Vec<S> {
     }
 }
 
-fn text(raw: &Raw) -> Result<&str, String> {
+pub(super) fn text(raw: &Raw) -> Result<&str, String> {
     match raw {
         Raw::Text(text) | Raw::Bare(text) => Ok(text),
         other => Err(format!("must be text in quotes, not {}", describe(other))),
@@ -290,6 +290,6 @@ fn describe(raw: &Raw) -> String {
 }
 
 /// As a TOML string.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }

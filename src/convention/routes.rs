@@ -15,7 +15,7 @@ use super::naming;
 use crate::{
     error::Fault,
     event::{Event, attribute},
-    name::{Topic, pattern::Pattern},
+    name::{RouteTopic, Tenant, Topic, pattern::Pattern},
 };
 
 /// A route as the configuration has it.
@@ -64,8 +64,14 @@ impl Routes {
         }
     }
 
-    /// An event's topic and key; what the request says comes first. The fault is about `type`: it names no topic.
-    pub fn resolve(&self, event: &Event, topic: Option<&Topic>, key: Option<&Bytes>) -> Result<Route, Fault> {
+    /// An event's topic and key; what the request says comes first, and a route may lead to a topic of the tenant that publishes.
+    /// The fault is about `type`: it names no topic.
+    pub fn resolve(
+        &self,
+        event: &Event,
+        (topic, key): (Option<&Topic>, Option<&Bytes>),
+        tenant: Option<&Tenant>,
+    ) -> Result<Route, Fault> {
         if let (Some(topic), Some(key)) = (topic, key) {
             return Ok(Route {
                 topic: topic.clone(),
@@ -75,7 +81,13 @@ impl Routes {
         let seen = self.of_type(event.ty());
         let topic = match topic.cloned().or(seen.topic) {
             Some(topic) => topic,
-            None => naming::topic_of(event.ty())?,
+            None => match seen.route {
+                Some(index) => self.routes[index]
+                    .topic
+                    .topic(tenant)
+                    .map_err(|rule| Fault::new("type", rule))?,
+                None => naming::topic_of(event.ty())?,
+            },
         };
         let named = seen.route.and_then(|index| self.routes[index].key.as_deref());
         let key = key.cloned().or_else(|| {
@@ -106,7 +118,7 @@ impl Routes {
     fn look_up(&self, ty: &str) -> Seen {
         let route = self.routes.iter().position(|rule| rule.pattern.matches(ty));
         let topic = match route {
-            Some(index) => Some(self.routes[index].topic.clone()),
+            Some(index) => self.routes[index].topic.topic(None).ok(),
             None => naming::topic_of(ty).ok(),
         };
         Seen { route, topic }
@@ -121,11 +133,11 @@ const LONGEST_KEPT: usize = 500;
 #[derive(Debug)]
 struct Rule {
     pattern: Pattern,
-    topic: Topic,
+    topic: RouteTopic,
     key: Option<String>,
 }
 
-/// What is known of a type. Without a topic, its type names none.
+/// What is known of a type. Without a topic, its type names none, or it is each tenant's own.
 #[derive(Clone, Debug)]
 struct Seen {
     route: Option<usize>,
@@ -136,7 +148,7 @@ impl Rule {
     fn new(spec: RouteSpec) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
         let pattern = Pattern::new(&spec.type_pattern).map_err(|rule| faults.push(Fault::new("type", rule)));
-        let topic = topic(&spec.topic).map_err(|rule| faults.push(Fault::new("topic", rule)));
+        let topic = RouteTopic::new(&spec.topic).map_err(|rule| faults.push(Fault::new("topic", rule)));
         if let Some(Err(rule)) = spec.key.as_deref().map(check_key) {
             faults.push(Fault::new("key", rule));
         }
@@ -149,21 +161,6 @@ impl Rule {
             _ => Err(faults),
         }
     }
-}
-
-fn topic(name: &str) -> Result<Topic, String> {
-    let topic = Topic::new(name).map_err(|error| {
-        error
-            .field_faults()
-            .first()
-            .map_or_else(String::new, |fault| fault.rule.clone())
-    })?;
-    if topic.is_internal() {
-        return Err(format!(
-            "{topic} is one of the bus's own topics; no event can be sent there"
-        ));
-    }
-    Ok(topic)
 }
 
 fn check_key(name: &str) -> Result<(), String> {

@@ -15,7 +15,7 @@ use crate::{
     auth::{self, Access, Auth, Principal, Rights},
     bus::Start,
     error::{Error, Reason, Result},
-    name::{CheckpointName, Group, Scope, Selectors, Topic, Verb},
+    name::{CheckpointName, Group, Scope, Selectors, Tenant, Topic, Verb},
 };
 
 /// Who calls, where nobody has to say so.
@@ -89,6 +89,14 @@ impl Caller {
         }
     }
 
+    /// With all events on it, whoever's they are.
+    pub(super) fn on_whole_topic(&self, verb: Verb, topic: &Topic) -> Result<()> {
+        match self.rights().on_whole_topic(verb, topic) {
+            true => Ok(()),
+            false => self.denied(verb, format!("topic {topic}")),
+        }
+    }
+
     pub(super) fn on_checkpoint(&self, verb: Verb, name: &CheckpointName) -> Result<()> {
         match self.rights().on_checkpoint(verb, name) {
             true => Ok(()),
@@ -150,6 +158,12 @@ impl Caller {
     /// As it is written down.
     pub(super) fn name(&self) -> &str {
         self.0.as_ref().map_or(ANONYMOUS, |known| known.principal.name())
+    }
+
+    /// Of which tenant they are; empty = of none.
+    pub(super) fn tenant(&self) -> &str {
+        let tenant = self.0.as_ref().and_then(|known| known.principal.tenant());
+        tenant.map_or("", Tenant::as_str)
     }
 
     pub(super) fn token_expires(&self) -> Option<SystemTime> {
@@ -265,7 +279,7 @@ impl Renewal {
             return Err(Error::not_built("authenticate, where nobody has to say who they are,"));
         };
         let fresh = known.auth.now().identity.by_token(token, SystemTime::now()).await?;
-        if fresh.name() != known.principal.name() {
+        if fresh.name() != known.principal.name() || fresh.tenant() != known.principal.tenant() {
             let text = "the token is not of the principal that opened the stream";
             return Err(Error::new(Reason::TokenInvalid, text));
         }

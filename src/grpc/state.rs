@@ -61,7 +61,7 @@ impl StateService for Services {
         let caller = Caller::of(&extensions)?;
         let taken = bounded(&metadata, SNAPSHOT_TIMEOUT, async {
             let topic = convert::topic(&request.topic, "topic")?;
-            caller.on_topic(Verb::State, &topic)?;
+            caller.on_whole_topic(Verb::State, &topic)?;
             let new = NewSnapshot {
                 topic,
                 reason: asked::reason(request.reason)?,
@@ -133,7 +133,7 @@ impl StateService for Services {
         let caller = Caller::of(&extensions)?;
         let deleted = bounded(&metadata, self.limits().publish_timeout, async {
             let name = convert::snapshot_name(&request.name, "name")?;
-            caller.on_topic(Verb::State, &name.topic)?;
+            caller.on_whole_topic(Verb::State, &name.topic)?;
             let id = name
                 .id
                 .ok_or_else(|| convert::invalid("name", "names one snapshot: a topic, @ and 32 hexadecimal digits"))?;
@@ -188,6 +188,7 @@ fn permitted(caller: &Caller, request: RestoreRequest) -> Result<(RestoreOptions
     let scope = caller.rights().topics(Verb::State);
     options.topics = caller.on_topics(Verb::State, &scope, options.topics)?;
     caller.on_start(Verb::State, &scope, options.since.as_ref())?;
+    options.tenant = scope.tenant().cloned();
     Ok((options.clone(), topics_stay(Verb::State, options.topics)))
 }
 

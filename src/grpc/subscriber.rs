@@ -93,6 +93,7 @@ fn permitted(caller: &Caller, request: ReadRequest) -> Result<(ReadOptions, Righ
     let scope = caller.rights().topics(Verb::Read);
     options.topics = caller.on_topics(Verb::Read, &scope, options.topics)?;
     caller.on_start(Verb::Read, &scope, Some(&options.start))?;
+    options.tenant = scope.tenant().cloned();
     Ok((options.clone(), guard::topics_stay(Verb::Read, options.topics)))
 }
 

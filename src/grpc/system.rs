@@ -46,6 +46,7 @@ impl SystemService for Services {
             }),
             start_time: Some(super::timestamp(bus.started())),
             principal: caller.name().to_owned(),
+            tenant: caller.tenant().to_owned(),
             token_expire_time: caller.token_expires().map(super::timestamp),
         }))
     }

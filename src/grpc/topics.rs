@@ -20,7 +20,7 @@ impl TopicService for Services {
         let caller = Caller::of(&extensions)?;
         let created = bounded(&metadata, self.limits().publish_timeout, async {
             let topic = convert::topic(&request.name, "name")?;
-            caller.on_topic(Verb::Topics, &topic)?;
+            caller.on_whole_topic(Verb::Topics, &topic)?;
             let settings = convert::settings_over(self.bus().default_topic_settings(), request.settings)?;
             self.bus().create_topic(&topic, settings, caller.name()).await
         });
@@ -74,7 +74,7 @@ impl TopicService for Services {
         let caller = Caller::of(&extensions)?;
         let updated = bounded(&metadata, self.limits().publish_timeout, async {
             let topic = convert::topic(&request.name, "name")?;
-            caller.on_topic(Verb::Topics, &topic)?;
+            caller.on_whole_topic(Verb::Topics, &topic)?;
             let (before, _) = self.bus().topic(&topic).await?;
             let settings = convert::settings_over(before.settings, request.settings)?;
             self.bus().update_topic(&topic, settings, caller.name()).await
@@ -91,7 +91,7 @@ impl TopicService for Services {
         let caller = Caller::of(&extensions)?;
         bounded(&metadata, self.limits().publish_timeout, async {
             let topic = convert::topic(&request.name, "name")?;
-            caller.on_topic(Verb::Topics, &topic)?;
+            caller.on_whole_topic(Verb::Topics, &topic)?;
             self.bus().delete_topic(&topic, caller.name()).await
         })
         .await?;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Pattern, Selector, Selectors, Topic};
+use super::{Pattern, Selector, Selectors, Tenant, Topic};
 
 /// The topics that may be meant. Cloning it is cheap.
 #[derive(Clone, Debug)]
@@ -15,6 +15,7 @@ struct Bounds {
     topics: Arc<[Pattern]>,
     /// Of the bus's own.
     internal: Vec<Pattern>,
+    tenant: Option<Tenant>,
 }
 
 impl Scope {
@@ -28,7 +29,28 @@ impl Scope {
         Self(Some(Arc::new(Bounds {
             topics: topics.into(),
             internal,
+            tenant: None,
         })))
+    }
+
+    /// What of these topics is a tenant's, or is shared: the patterns of `bounds`. A pattern counts as far as it is sure to lie
+    /// within one of them, or has one whole within it. The bus's own topics are no tenant's.
+    pub fn of_tenant(tenant: Tenant, topics: &[Pattern], bounds: &[Pattern]) -> Self {
+        let both = topics.iter().flat_map(|topic| {
+            let within = move |bound: &&Pattern| topic.covers(bound);
+            let has = bounds.iter().any(|bound| bound.covers(topic));
+            bounds.iter().filter(within).chain(has.then_some(topic))
+        });
+        Self(Some(Arc::new(Bounds {
+            topics: both.cloned().collect(),
+            internal: Vec::new(),
+            tenant: Some(tenant),
+        })))
+    }
+
+    /// Whose it is; `None` = nobody's, so that it means the events of all tenants.
+    pub fn tenant(&self) -> Option<&Tenant> {
+        self.0.as_ref()?.tenant.as_ref()
     }
 
     pub fn is_all(&self) -> bool {
@@ -113,6 +135,23 @@ mod tests {
         );
         let smaller = Scope::new(patterns(&["a.**"]), Vec::new());
         assert!(smaller.outside(&narrowed).is_some());
+    }
+
+    #[test]
+    fn of_a_tenants_topics_what_may_be_anothers_is_left_out() {
+        let acme = || Tenant::new("acme").expect("valid");
+        let bounds = patterns(&["acme.**", "io.shop.**"]);
+        let scope = |topics: &[&str]| Scope::of_tenant(acme(), &patterns(topics), &bounds);
+        let allows = |scope: &Scope, name: &str| scope.allows(&Topic::new(name).expect("valid"));
+        let all = scope(&["**"]);
+        assert!(allows(&all, "acme.orders") && allows(&all, "io.shop.orders.resource"));
+        assert!(!allows(&all, "other.orders") && !allows(&all, "tidings.audit") && !allows(&all, "io.other"));
+        let some = scope(&["io.shop.orders.*", "acme.orders", "*.users", "re:acme[.].*"]);
+        assert!(allows(&some, "io.shop.orders.resource") && allows(&some, "acme.orders"));
+        assert!(
+            !allows(&some, "io.shop.users.resource") && !allows(&some, "acme.users") && !allows(&some, "other.users")
+        );
+        assert_eq!(some.tenant(), Some(&acme()));
     }
 
     proptest! {

@@ -15,9 +15,10 @@ use tokio_util::{
 
 use super::keys;
 use crate::{
-    auth::{self, Access, Auth, Digest, Identity, IssuerRules, KeyRing, Policies, Policy, Tokens, Wildcard},
+    auth::{self, Access, Auth, Digest, Identity, IssuerRules, KeyRing, Owner, Policies, Policy, Tokens, Wildcard},
     config::{self, Config},
     error::{Error, Reason, Result},
+    name::Tenancy,
 };
 
 /// Between two looks at the files.
@@ -30,6 +31,7 @@ pub(super) fn open(config: &Config, tasks: &TaskTracker, stop: &CancellationToke
     let mut issuers = Issuers {
         tasks: tasks.clone(),
         stop: stop.clone(),
+        tenancy: Arc::new(config.tenants.clone()),
         open: Vec::new(),
     };
     let Some(settings) = &config.auth else {
@@ -125,6 +127,8 @@ fn contents(files: &[PathBuf]) -> Vec<Option<Vec<u8>>> {
 struct Issuers {
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// As the bus has it, which takes it up at the start.
+    tenancy: Arc<Tenancy>,
     open: Vec<Open>,
 }
 
@@ -138,7 +142,7 @@ impl Issuers {
     fn access(&mut self, settings: &config::Auth) -> Result<Access> {
         Ok(Access {
             identity: self.identity(settings)?,
-            policies: Policies::new(settings.policies.iter().map(policy)),
+            policies: Policies::new(settings.policies.iter().map(policy), Arc::clone(&self.tenancy)),
         })
     }
 
@@ -155,9 +159,10 @@ impl Issuers {
         self.open.retain(|known| settings.issuers.contains(&known.settings));
         let tokens = settings.tokens.iter();
         Ok(Identity {
-            tokens: Tokens::new(tokens.map(|token| (Digest(token.sha256), token.name.clone()))),
+            tokens: Tokens::new(tokens.map(owner)),
             issuers: self.open.iter().map(|open| Arc::clone(&open.issuer)).collect(),
             certificates: settings.certificates,
+            certificate_tenant: settings.certificate_tenant.clone(),
         })
     }
 
@@ -174,11 +179,23 @@ impl Issuers {
     }
 }
 
+fn owner(token: &config::Token) -> (Digest, Owner) {
+    let owner = Owner {
+        name: token.name.clone(),
+        tenant: token.tenant.clone(),
+    };
+    (Digest(token.sha256), owner)
+}
+
 fn policy(settings: &config::Policy) -> Policy {
     let claim = |(path, wanted): &(String, String)| (path.clone(), Wildcard::new(wanted));
     Policy {
         principals: settings.principals.iter().map(|text| Wildcard::new(text)).collect(),
         claims: settings.claims.iter().map(claim).collect(),
+        tenants: settings
+            .tenants
+            .as_ref()
+            .map(|tenants| tenants.iter().map(|text| Wildcard::new(text)).collect()),
         verbs: settings.verbs.clone(),
         topics: settings.topics.clone(),
         groups: settings.groups.clone(),
@@ -193,6 +210,7 @@ fn rules(settings: &config::Issuer) -> IssuerRules {
         audience: settings.audience.clone(),
         algorithms: settings.algorithms.iter().map(algorithm).collect(),
         subject: settings.subject.clone(),
+        tenant: settings.tenant.clone(),
         leeway: settings.leeway,
     }
 }

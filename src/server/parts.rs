@@ -67,7 +67,7 @@ async fn open_embedded(config: &Config) -> Result<Arc<EmbeddedLog>> {
 pub(super) fn routes(config: &Config) -> Result<Routes> {
     let spec = |route: &crate::config::RouteConfig| RouteSpec {
         type_pattern: route.type_pattern.clone(),
-        topic: route.topic.to_string(),
+        topic: route.topic.as_str().to_owned(),
         key: route.key.clone(),
     };
     let specs = config.routes.iter().map(spec).collect();
@@ -127,6 +127,7 @@ pub(super) fn bus_settings(config: &Config) -> Settings {
         },
         metric_groups: count(config.telemetry.max_metric_groups),
         commands: command_settings(&config.commands),
+        tenancy: Arc::new(config.tenants.clone()),
         drain_timeout: config.server.drain_timeout,
     }
 }

@@ -132,6 +132,7 @@ fn settings() -> Settings {
         commit_interval: Duration::from_secs(1),
         commit_count: 1_000,
         plan_lifetime: Duration::from_secs(3_600),
+        tenancy: Arc::default(),
         delivery: DeliveryRules {
             groups: Vec::new(),
             others: DeliveryRule {
@@ -226,6 +227,7 @@ async fn a_thousand_readers_at_the_end_cost_one_fetch() {
             start: Start::Latest,
             end: None,
             filter: None,
+            tenant: None,
             follow: true,
             max_events: None,
             on_gap: OnGap::Continue,

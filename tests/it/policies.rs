@@ -2,7 +2,7 @@
 
 mod changes;
 mod foreign;
-mod groups;
+pub(crate) mod groups;
 
 use serde_json::Value;
 use tidings::proto::tidings::v1::{

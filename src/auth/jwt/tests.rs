@@ -45,6 +45,7 @@ fn issuer(signers: &[&Signer]) -> Issuer {
         // Of two kinds, as while an issuer changes over.
         algorithms: vec![Algorithm::RS256, Algorithm::ES256],
         subject: "sub".to_owned(),
+        tenant: None,
         leeway: Duration::from_secs(30),
     };
     Issuer::new(rules, Arc::new(ring))

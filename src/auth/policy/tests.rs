@@ -2,7 +2,10 @@ use proptest::{collection::vec, prelude::*, sample::subsequence};
 use serde_json::json;
 
 use super::*;
-use crate::auth::{Claims, Identity};
+use crate::{
+    auth::{Claims, Identity},
+    name::{Keys, Shared, TenantPattern},
+};
 
 fn principal(host: &str, claims: &Value) -> Principal {
     let identity = Identity {
@@ -19,11 +22,16 @@ fn policy(principals: &[&str], verbs: &[Verb], topics: &[&str], groups: &[&str])
     Policy {
         principals: principals.iter().map(|text| Wildcard::new(text)).collect(),
         claims: Vec::new(),
+        tenants: None,
         verbs: verbs.to_vec(),
         topics: patterns(topics),
         groups: patterns(groups),
         checkpoints: Vec::new(),
     }
+}
+
+fn policies_of(policies: impl IntoIterator<Item = Policy>) -> Policies {
+    Policies::new(policies, Arc::default())
 }
 
 fn topic(name: &str) -> Topic {
@@ -36,7 +44,7 @@ fn group(name: &str) -> Group {
 
 #[test]
 fn what_no_policy_allows_is_denied() {
-    let policies = Policies::new([
+    let policies = policies_of([
         policy(
             &["certificate:a", "certificate:b*"],
             &[Verb::Publish],
@@ -69,7 +77,7 @@ fn what_no_policy_allows_is_denied() {
 
 #[test]
 fn the_buss_own_topics_need_admin_whatever_the_verb() {
-    let policies = Policies::new([
+    let policies = policies_of([
         policy(&["certificate:a"], &[Verb::Read, Verb::Subscribe], &["**"], &["**"]),
         policy(&["certificate:b"], &[Verb::Admin], &["tidings.audit"], &[]),
     ]);
@@ -116,12 +124,94 @@ fn names_and_claims_must_both_be_right() {
         ("team".to_owned(), Wildcard::new("x")),
         ("level".to_owned(), Wildcard::new("2")),
     ];
-    let policies = Policies::new([both]);
+    let policies = policies_of([both]);
     let may = |host: &str, claims: &Value| policies.rights(&principal(host, claims)).has(Verb::Read);
     assert!(may("a", &json!({ "team": "x", "level": 2 })));
     assert!(
         !may("b", &json!({ "team": "x", "level": 2 })) && !may("a", &json!({ "team": "x" })) && !may("a", &json!({}))
     );
+}
+
+fn of_tenant(host: &str, tenant: &str) -> Principal {
+    Principal {
+        tenant: Tenant::new(tenant),
+        ..principal(host, &json!({}))
+    }
+}
+
+fn tenancy() -> Arc<Tenancy> {
+    let own = || Some(TenantPattern::new("{tenant}.**").expect("valid"));
+    Arc::new(Tenancy {
+        topics: own(),
+        groups: own(),
+        checkpoints: own(),
+        shared: vec![Shared {
+            topics: vec![Pattern::new("shop.**").expect("valid")],
+            attribute: "tenant".to_owned(),
+            body: None,
+            keys: Keys::Prefixed,
+        }],
+    })
+}
+
+#[test]
+fn whoever_is_of_a_tenant_has_what_is_its_own_or_shared_whatever_policies_say() {
+    let all: Vec<Verb> = Verb::ALL.iter().map(|(_, verb)| *verb).collect();
+    let mut everything = policy(&["*"], &all, &["**"], &["**"]);
+    everything.checkpoints = vec![Pattern::new("**").expect("valid")];
+    let policies = Policies::new([everything], tenancy());
+    let acme = policies.rights(&of_tenant("a", "acme"));
+    let may = |rights: &Rights, name: &str| rights.topics(Verb::Read).allows(&topic(name));
+    assert!(may(&acme, "acme.x") && may(&acme, "shop.orders") && acme.on_group(Verb::Reset, &group("acme.g")));
+    for other in ["beta.x", "common", "tidings.audit"] {
+        assert!(!may(&acme, other), "{other}");
+    }
+    assert!(!acme.on_group(Verb::Reset, &group("beta.g")) && !acme.on_group(Verb::Reset, &group("g")));
+    assert!(!acme.on_every_group(Verb::Command));
+    let checkpoint = |name: &str| CheckpointName::new(name, "name").expect("valid");
+    assert!(acme.on_checkpoint(Verb::State, &checkpoint("acme.c")));
+    assert!(!acme.on_checkpoint(Verb::State, &checkpoint("beta.c")));
+    assert!(
+        acme.on_whole_topic(Verb::Topics, &topic("acme.x"))
+            && !acme.on_whole_topic(Verb::Topics, &topic("shop.orders"))
+    );
+    let nobodys = policies.rights(&principal("a", &json!({})));
+    assert!(
+        may(&nobodys, "beta.x")
+            && nobodys.on_group(Verb::Reset, &group("acme.g"))
+            && nobodys.on_every_group(Verb::Command)
+    );
+    assert_eq!(nobodys.topics(Verb::Read).tenant(), None);
+}
+
+#[test]
+fn a_policy_may_be_for_tenants_and_name_them_in_its_patterns() {
+    let mut some = policy(
+        &[],
+        &[Verb::Read],
+        &["{tenant}.orders", "shop.{tenant}"],
+        &["{tenant}.g"],
+    );
+    some.tenants = Some(vec![Wildcard::new("ac*")]);
+    let policies = Policies::new([some], tenancy());
+    let acme = policies.rights(&of_tenant("a", "acme"));
+    let may = |rights: &Rights, name: &str| rights.topics(Verb::Read).allows(&topic(name));
+    assert!(
+        may(&acme, "acme.orders") && may(&acme, "shop.acme") && !may(&acme, "acme.users") && !may(&acme, "shop.beta")
+    );
+    assert!(acme.on_group(Verb::Read, &group("acme.g")) && !acme.on_group(Verb::Read, &group("acme.h")));
+    assert!(!policies.rights(&of_tenant("a", "beta")).has(Verb::Read));
+    assert!(!policies.rights(&principal("a", &json!({}))).has(Verb::Read));
+}
+
+#[test]
+fn patterns_with_a_tenant_mean_nothing_to_whoever_has_none() {
+    let policies = Policies::new(
+        [policy(&["*"], &[Verb::Read], &["{tenant}.orders", "x"], &[])],
+        tenancy(),
+    );
+    let rights = policies.rights(&principal("a", &json!({})));
+    assert!(rights.topics(Verb::Read).allows(&topic("x")) && !rights.topics(Verb::Read).allows(&topic("acme.orders")));
 }
 
 proptest! {
@@ -137,7 +227,7 @@ proptest! {
         };
         let (host, named, of, verb) = asked;
         let (topic, group, verb) = (topic(&named), group(&of), Verb::ALL[verb].1);
-        let rights = |policies: Vec<Policy>| Policies::new(policies).rights(&principal(&host, &json!({})));
+        let rights = |policies: Vec<Policy>| policies_of(policies).rights(&principal(&host, &json!({})));
         let allows = |rights: &Rights| rights.topics_of(verb, &group).allows(&topic);
         let together = allows(&rights(texts.iter().map(build).collect()));
         let alone = texts.iter().any(|text| allows(&rights(vec![build(text)])));

@@ -9,12 +9,14 @@ use crate::{
         groups::{GroupRecord, OnGap, Undecodable},
     },
     filter::Filter,
-    name::Group,
+    name::{Group, Tenant},
 };
 
 /// What the task needs to know of the group.
 pub(super) struct Identity {
     pub(super) group: Group,
+    /// Whose it is; `None` = nobody's, so that it has the events of all tenants.
+    pub(super) tenant: Option<Tenant>,
     pub(super) record: Arc<GroupRecord>,
 }
 

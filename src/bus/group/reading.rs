@@ -7,20 +7,22 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Payload,
     gaps::gap_at,
+    identity::Identity,
     payload::{Cause, Held},
     task::{RETRY, Task},
 };
 use crate::{
     bus::{
+        Inner,
         delivery::{Arrival, PartitionId},
         feed::FeedReader,
         key_hash,
-        sieve::{Sifted, sift},
+        sieve::{Sieve, Sifted, sift},
         start::Gap,
     },
     error::{Reason, Result},
-    filter::Filter,
     log::Log,
+    name::Topic,
 };
 
 /// A reading that ended; `None` = the partition has left meanwhile.
@@ -56,11 +58,11 @@ impl Task {
             if let Some(reader) = owned.parked.take() {
                 self.reads_behind += usize::from(is_behind);
                 let log = Arc::clone(&self.bus.log);
-                let filter = self.identity.filter();
+                let sieve = sieve(&self.bus, &self.identity, &owned.partition.topic);
                 self.reads.push(Box::pin(read(
                     log,
                     (id, owned.serial, is_behind),
-                    (reader, filter),
+                    (reader, sieve),
                     owned.stop.clone(),
                 )));
             }
@@ -91,10 +93,13 @@ impl Task {
                 None => {
                     tracing::warn!(group = %self.identity.group, %error, "cannot read, trying again");
                     let (id, serial, stop) = (read.id, read.serial, owned.stop.clone());
-                    let (log, filter) = (Arc::clone(&self.bus.log), self.identity.filter());
+                    let (log, sieve) = (
+                        Arc::clone(&self.bus.log),
+                        sieve(&self.bus, &self.identity, &owned.partition.topic),
+                    );
                     self.reads.push(Box::pin(async move {
                         tokio::time::sleep(RETRY).await;
-                        self::read(log, (id, serial, false), (reader, filter), stop).await
+                        self::read(log, (id, serial, false), (reader, sieve), stop).await
                     }));
                 }
             },
@@ -138,15 +143,20 @@ impl Task {
     }
 }
 
+/// What of a topic the group gets.
+pub(super) fn sieve(bus: &Inner, identity: &Identity, topic: &Topic) -> Sieve {
+    Sieve::new(bus.lens(identity.tenant.as_ref(), topic), identity.filter())
+}
+
 async fn read(
     log: Arc<dyn Log>,
     (id, serial, is_behind): (PartitionId, u64, bool),
-    (mut reader, filter): (FeedReader, Option<Filter>),
+    (mut reader, sieve): (FeedReader, Sieve),
     stop: CancellationToken,
 ) -> ReadDone {
     let next = async {
         match reader.next().await {
-            Some(Ok(chunk)) => Some(Ok(sift(chunk, filter.as_slice()).await)),
+            Some(Ok(chunk)) => Some(Ok(sift(chunk, &sieve).await)),
             Some(Err(error)) => Some(Err(error)),
             None => None,
         }

@@ -119,6 +119,7 @@ pub(in crate::bus) fn start(
     };
     let identity = Identity {
         group: group.clone(),
+        tenant: bus.settings.tenancy.tenant_of(group),
         record,
     };
     let queues = (command_queue, signal_queue);

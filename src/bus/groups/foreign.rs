@@ -47,6 +47,7 @@ impl Inner {
         GroupInfo {
             kind: GroupKind::Foreign,
             retry: self.settings.delivery.of(&name).retry,
+            tenant: self.settings.tenancy.tenant_of(&name),
             name,
             revision: 0,
             epoch: 0,

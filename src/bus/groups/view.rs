@@ -16,13 +16,15 @@ use crate::{
     },
     error::{Error, Result},
     log::{Bounds, Committed, LogTime, TopicPartition},
-    name::Group,
+    name::{Group, Tenant},
 };
 
 /// A group.
 #[derive(Clone, Debug)]
 pub struct GroupInfo {
     pub name: Group,
+    /// Whose it is, by its name.
+    pub tenant: Option<Tenant>,
     pub kind: GroupKind,
     pub revision: u64,
     /// Rises with each reset.
@@ -159,6 +161,7 @@ impl Inner {
         let retry = record.settings.retry.over(self.settings.delivery.of(&name).retry);
         GroupInfo {
             partitions,
+            tenant: self.settings.tenancy.tenant_of(&name),
             name,
             kind: GroupKind::Tidings,
             revision: record.revision,

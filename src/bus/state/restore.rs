@@ -19,11 +19,11 @@ use super::{
     topic::TopicReader,
 };
 use crate::{
-    bus::{Bus, Gap, Inner, OnGap, ReadFrame, ReadOptions, ReadSession, Start, draining},
+    bus::{Bus, Gap, OnGap, ReadFrame, ReadOptions, ReadSession, Start, draining},
     error::{Error, Reason, Result},
     filter::Filter,
     log::TopicPartition,
-    name::{Selectors, Topic},
+    name::{Selectors, Tenant, Topic},
 };
 
 /// Between two frames that say how far it is.
@@ -39,6 +39,8 @@ pub struct RestoreOptions {
     /// Only what has changed since there; `None` = the whole state.
     pub since: Option<Start>,
     pub filter: Option<Filter>,
+    /// Whose states, on topics that tenants share; `None` = everybody's.
+    pub tenant: Option<Tenant>,
     pub follow: bool,
     pub on_gap: OnGap,
 }
@@ -112,16 +114,6 @@ impl Bus {
             phase: Phase::Between,
             stream,
             permit,
-        })
-    }
-}
-
-impl Inner {
-    fn restore_permit(&self) -> Result<OwnedSemaphorePermit> {
-        let limit = self.settings.snapshots.restores;
-        Arc::clone(&self.state.restores).try_acquire_owned().map_err(|_| {
-            let text = format!("restore: snapshots.restores = {limit} are under way");
-            Error::new(Reason::Limit, text).retry_after(Duration::from_secs(5))
         })
     }
 }
@@ -201,7 +193,10 @@ impl RestoreSession {
             && let Some((at, record)) = reader.all_deleted()
         {
             let state = KeyState::all_deleted(at, record.clone());
-            self.ready.push_back(RestoreFrame::States(vec![state]));
+            let lens = self.bus.0.lens(self.options.tenant.as_ref(), &topic);
+            if lens.is_none_or(|lens| lens.shows_to_all(&state.item)) {
+                self.ready.push_back(RestoreFrame::States(vec![state]));
+            }
         }
         self.phase = Phase::Sending(topic, Box::new(reader));
         Ok(())
@@ -209,6 +204,8 @@ impl RestoreSession {
 
     async fn send(&mut self, topic: Topic, mut reader: Box<TopicReader>) -> Result<()> {
         let (mut states, mut bytes) = (Vec::new(), 0);
+        let lens = self.bus.0.lens(self.options.tenant.as_ref(), &topic);
+        let is_shown = |state: &KeyState| lens.as_ref().is_none_or(|lens| lens.shows(&state.item));
         let is_over = loop {
             if states.len() >= TOGETHER || bytes >= TOGETHER_BYTES || Instant::now() >= self.tell_at {
                 break false;
@@ -217,7 +214,7 @@ impl RestoreSession {
                 break true;
             };
             self.counter.passed(1);
-            if let Some(state) = KeyState::of(at, &entry, &self.options) {
+            if let Some(state) = KeyState::of(at, &entry, &self.options).filter(is_shown) {
                 bytes += state.item.cost();
                 states.push(state);
             }
@@ -270,6 +267,7 @@ impl RestoreSession {
             start: Start::Positions(positions.cloned().collect()),
             end: None,
             filter: self.options.filter.clone(),
+            tenant: self.options.tenant.clone(),
             follow: true,
             max_events: None,
             on_gap: self.options.on_gap,

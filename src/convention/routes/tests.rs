@@ -31,9 +31,9 @@ fn event(ty: &str, attributes: &[(&str, Value)]) -> Event {
 
 fn resolved(event: &Event) -> (String, Option<String>) {
     let routes = routes();
-    let first = routes.resolve(event, None, None).expect("has a topic");
+    let first = routes.resolve(event, (None, None), None).expect("has a topic");
     // The second time it is remembered.
-    assert_eq!(routes.resolve(event, None, None).as_ref(), Ok(&first));
+    assert_eq!(routes.resolve(event, (None, None), None).as_ref(), Ok(&first));
     let key = first.key.map(|key| String::from_utf8_lossy(&key).into_owned());
     (first.topic.as_str().to_owned(), key)
 }
@@ -93,7 +93,7 @@ fn without_the_routes_attribute_the_usual_ones_are_the_key() {
 fn the_request_comes_first() {
     let (routes, topic, key) = (routes(), Topic::new("t").expect("valid"), Bytes::from_static(b"k"));
     let event = event("UserCreatedEvent", &[("host", string("h"))]);
-    let found = routes.resolve(&event, Some(&topic), Some(&key));
+    let found = routes.resolve(&event, (Some(&topic), Some(&key)), None);
     assert_eq!(
         found,
         Ok(Route {
@@ -101,7 +101,7 @@ fn the_request_comes_first() {
             key: Some(key.clone())
         })
     );
-    let found = routes.resolve(&event, Some(&topic), None).expect("has a topic");
+    let found = routes.resolve(&event, (Some(&topic), None), None).expect("has a topic");
     assert_eq!(
         found,
         Route {
@@ -109,7 +109,9 @@ fn the_request_comes_first() {
             key: Some("h".into())
         }
     );
-    let found = routes.resolve(&event, None, Some(&Bytes::new())).expect("has a topic");
+    let found = routes
+        .resolve(&event, (None, Some(&Bytes::new())), None)
+        .expect("has a topic");
     assert_eq!((found.topic.as_str(), found.key), ("portal-event", Some(Bytes::new())));
 }
 
@@ -117,10 +119,13 @@ fn the_request_comes_first() {
 fn a_type_that_names_no_topic_is_a_fault_unless_the_request_does() {
     let routes = Routes::new(Vec::new()).expect("valid");
     let event = event("UserCreatedEvent", &[]);
-    assert_eq!(routes.resolve(&event, None, None).expect_err("no topic").field, "type");
+    assert_eq!(
+        routes.resolve(&event, (None, None), None).expect_err("no topic").field,
+        "type"
+    );
     let topic = Topic::new("t").expect("valid");
     assert_eq!(
-        routes.resolve(&event, Some(&topic), None),
+        routes.resolve(&event, (Some(&topic), None), None),
         Ok(Route { topic, key: None })
     );
 }
@@ -155,9 +160,9 @@ fn what_is_remembered_is_bounded() {
         }
         .check()
         .expect("valid");
-        assert!(routes.resolve(&event, None, None).is_ok());
+        assert!(routes.resolve(&event, (None, None), None).is_ok());
     }
     let long = event(&format!("a.{}.c", "b".repeat(LONGEST_KEPT)), &[]);
-    assert!(routes.resolve(&long, None, None).is_err());
+    assert!(routes.resolve(&long, (None, None), None).is_err());
     assert!(routes.seen.read().expect("not poisoned").len() <= 10);
 }

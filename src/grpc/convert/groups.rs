@@ -43,6 +43,7 @@ pub(in crate::grpc) fn listed_group(info: &GroupInfo) -> wire::Group {
     let is_ours = info.kind == GroupKind::Tidings;
     wire::Group {
         name: info.name.to_string(),
+        tenant: info.tenant.as_ref().map(ToString::to_string).unwrap_or_default(),
         kind: match info.kind {
             GroupKind::Tidings => wire::Kind::Tidings.into(),
             GroupKind::Foreign => wire::Kind::Kafka.into(),

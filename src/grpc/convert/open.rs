@@ -152,6 +152,7 @@ pub(in crate::grpc) fn read_options(request: wire::ReadRequest) -> Result<ReadOp
         start: start.unwrap_or(if follow { Start::Latest } else { Start::Earliest }),
         end: if follow { None } else { Some(end.unwrap_or(End::Latest)) },
         filter,
+        tenant: None,
         follow,
         max_events: (max_events > 0).then_some(max_events),
         on_gap: OnGap::Continue,

@@ -36,6 +36,7 @@ pub(in crate::grpc) fn restore_options(request: wire::RestoreRequest) -> Result<
         topics: selectors(&request.topics, "topics")?,
         since: start(request.since, "since")?,
         filter: filter::filter(request.filter, "filter")?,
+        tenant: None,
         follow: request.follow,
         on_gap,
     })

@@ -16,32 +16,36 @@ use crate::{
 use tidings::proto::tidings::v1::SubscribeResponse;
 
 /// One subscription, which ends when it is dropped.
-pub(super) struct Stream {
-    _sender: mpsc::Sender<SubscribeRequest>,
+pub(crate) struct Stream {
+    sender: mpsc::Sender<SubscribeRequest>,
     answers: Streaming<SubscribeResponse>,
 }
 
 impl Stream {
-    pub(super) async fn open(channel: Shown, open: Open) -> Result<Self, Status> {
-        let (_sender, receiver) = mpsc::channel(10);
+    pub(crate) async fn open(channel: Shown, open: Open) -> Result<Self, Status> {
+        let (sender, receiver) = mpsc::channel(10);
         let frame = Some(Sent::Open(open));
-        _sender.try_send(SubscribeRequest { frame }).expect("room");
+        sender.try_send(SubscribeRequest { frame }).expect("room");
         let mut client = SubscriberServiceClient::new(channel);
         let answers = within("a stream", client.subscribe(ReceiverStream::new(receiver)))
             .await?
             .into_inner();
-        Ok(Self { _sender, answers })
+        Ok(Self { sender, answers })
+    }
+
+    pub(crate) fn send(&self, request: SubscribeRequest) {
+        self.sender.try_send(request).expect("room");
     }
 
     /// The next event's id, which comes alone.
-    pub(super) async fn event(&mut self) -> Result<String, Status> {
+    pub(crate) async fn event(&mut self) -> Result<String, Status> {
         let mut ids = self.events().await?;
         assert_eq!(ids.len(), 1, "one at a time: {ids:?}");
         Ok(ids.remove(0))
     }
 
     /// The ids of the next events that come together.
-    async fn events(&mut self) -> Result<Vec<String>, Status> {
+    pub(crate) async fn events(&mut self) -> Result<Vec<String>, Status> {
         loop {
             let message = within("a frame", self.answers.message())
                 .await?
@@ -53,7 +57,7 @@ impl Stream {
         }
     }
 
-    pub(super) async fn end(&mut self) -> Result<(), Status> {
+    pub(crate) async fn end(&mut self) -> Result<(), Status> {
         within("the end of a stream", async {
             while self.answers.message().await?.is_some() {}
             Ok(())
@@ -62,7 +66,7 @@ impl Stream {
     }
 }
 
-pub(super) fn open(group: &str, topics: &[&str]) -> Open {
+pub(crate) fn open(group: &str, topics: &[&str]) -> Open {
     Open {
         group: group.to_owned(),
         topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),

@@ -13,11 +13,10 @@ use crate::{
             task::{RETRY, Task},
         },
         key_hash,
-        sieve::{Sifted, sift},
+        sieve::{Sieve, Sifted, sift},
         start::{Gap, GapReason},
     },
     error::{Error, Reason},
-    filter::Filter,
     log::{Log, TopicPartition},
 };
 
@@ -73,10 +72,13 @@ impl Task {
             }
             self.replaying.reading += 1;
             let (log, number) = (Arc::clone(&self.bus.log), self.replaying.number);
-            let filters: Vec<Filter> = self.identity.filter().into_iter().chain(known.filter.clone()).collect();
+            let lens = self
+                .bus
+                .lens(self.identity.tenant.as_ref(), &parked.reader.partition().topic);
+            let sieve = Sieve::new(lens, self.identity.filter().into_iter().chain(known.filter.clone()));
             self.replaying.work.push(Box::pin(async move {
                 let mut parked = parked;
-                let got = read(&*log, &mut parked.reader, &filters).await;
+                let got = read(&*log, &mut parked.reader, &sieve).await;
                 Came(Kind::Read(ReadBack { number, parked, got }))
             }));
         }
@@ -156,14 +158,14 @@ impl Task {
     }
 }
 
-async fn read(log: &dyn Log, reader: &mut FeedReader, filters: &[Filter]) -> Got {
+async fn read(log: &dyn Log, reader: &mut FeedReader, sieve: &Sieve) -> Got {
     let (partition, range) = (
         reader.partition().clone(),
         reader.position()..reader.until().unwrap_or(0),
     );
     match tokio::time::timeout(PATIENCE, reader.next()).await {
         Ok(None) => Got::End,
-        Ok(Some(Ok(chunk))) => Got::Events(sift(chunk, filters).await),
+        Ok(Some(Ok(chunk))) => Got::Events(sift(chunk, sieve).await),
         Ok(Some(Err(error))) => match gone(log, partition, range).await {
             Some(gap) => Got::Gone(gap),
             None => {
