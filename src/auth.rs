@@ -12,6 +12,7 @@ mod jwt;
 mod identity;
 mod policy;
 mod wildcard;
+mod quota;
 mod ration;
 
 pub use identity::{Identity, Known, expired, invalid};
@@ -19,6 +20,7 @@ pub use jwt::{Algorithm, Issuer, IssuerRules};
 pub use keys::KeyRing;
 pub use policy::{Policies, Policy, Rights};
 pub use principal::{Claims, Principal};
+pub use quota::{Allowance, Meters, Place, Quota, Quotas, Who};
 pub use ration::Ration;
 pub use tokens::{Digest, Owner, Tokens};
 pub use wildcard::Wildcard;
@@ -31,23 +33,33 @@ use tokio::sync::watch;
 pub struct Access {
     pub identity: Identity,
     pub policies: Policies,
+    pub quotas: Quotas,
 }
 
 /// What is in force, which changes while the server runs.
 #[derive(Clone)]
-pub struct Auth(watch::Receiver<Arc<Access>>);
+pub struct Auth {
+    current: watch::Receiver<Arc<Access>>,
+    meters: Arc<Meters>,
+}
 
 impl Auth {
     pub fn new(current: watch::Receiver<Arc<Access>>) -> Self {
-        Self(current)
+        let meters = Arc::default();
+        Self { current, meters }
     }
 
     pub fn now(&self) -> Arc<Access> {
-        Arc::clone(&self.0.borrow())
+        Arc::clone(&self.current.borrow())
+    }
+
+    /// What a principal has to keep now.
+    pub fn allowance(&self, principal: &Principal) -> Allowance {
+        self.current.borrow().quotas.of(principal, &self.meters)
     }
 
     /// Told of each change.
     pub fn changes(&self) -> watch::Receiver<Arc<Access>> {
-        self.0.clone()
+        self.current.clone()
     }
 }

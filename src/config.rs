@@ -16,6 +16,7 @@ mod checkpoints;
 mod tls;
 mod auth;
 mod policies;
+mod quotas;
 mod tenants;
 mod reader;
 mod setting;
@@ -33,6 +34,7 @@ pub use fault::{ConfigFault, Origin};
 pub use kafka::Kafka;
 pub use layer::Override;
 pub use policies::Policy;
+pub use quotas::{Quota, Who};
 pub use reader::Effective;
 pub use sections::{
     AfterDeadLetter, Backend, Embedded, Fsync, Limits, Log, LogFormat, LogLevel, RouteConfig, Server, Telemetry, Topics,

@@ -71,6 +71,8 @@ pub enum Reason {
     EpochStale,
     /// A limit of the server is reached.
     Limit,
+    /// A tenant or a principal has used up what it may for now.
+    Quota,
     /// The log cannot be reached, or had to stop.
     LogUnavailable,
     /// The server is stopping.
@@ -105,6 +107,7 @@ impl Reason {
                 | Self::Draining
                 | Self::LogFull
                 | Self::Limit
+                | Self::Quota
         )
     }
 }
@@ -149,6 +152,7 @@ struct Inner {
     faults: Vec<Fault>,
     retry_after: Option<Duration>,
     resource: Option<(&'static str, String)>,
+    quota: Option<(String, String)>,
     source: Option<Box<dyn error::Error + Send + Sync>>,
 }
 
@@ -161,6 +165,7 @@ impl Error {
             faults: Vec::new(),
             retry_after: None,
             resource: None,
+            quota: None,
             source: None,
         }))
     }
@@ -219,6 +224,7 @@ impl Error {
         let mut error = Self::new(self.0.reason, self.0.text.clone());
         error.0.faults.clone_from(&self.0.faults);
         (error.0.retry_after, error.0.resource) = (self.0.retry_after, self.0.resource.clone());
+        error.0.quota.clone_from(&self.0.quota);
         error
     }
 
@@ -238,6 +244,18 @@ impl Error {
     pub fn resource(mut self, kind: &'static str, name: &str) -> Self {
         self.0.resource = Some((kind, name.to_owned()));
         self
+    }
+
+    /// Whose quota is used up, and which.
+    #[must_use]
+    pub fn quota(mut self, subject: &str, name: &str) -> Self {
+        self.0.quota = Some((subject.to_owned(), name.to_owned()));
+        self
+    }
+
+    pub fn used_quota(&self) -> Option<(&str, &str)> {
+        let (subject, name) = self.0.quota.as_ref()?;
+        Some((subject, name))
     }
 
     pub fn reason(&self) -> Reason {

@@ -24,6 +24,7 @@ mod denials;
 mod methods;
 mod page;
 mod panics;
+mod quotas;
 mod size;
 mod convert;
 mod foreign;

@@ -6,16 +6,16 @@ use std::{
 };
 
 use super::{
-    Policy,
+    Policy, Quota,
     layer::{self, Layer, Raw},
-    policies,
+    policies, quotas,
     reader::Reader,
     setting::Setting,
 };
 use crate::name::{Tenant, TenantWithin};
 
 /// `[auth]`
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Auth {
     /// More tables, in a file of their own.
     pub file: Option<PathBuf>,
@@ -26,6 +26,7 @@ pub struct Auth {
     pub tokens: Vec<Token>,
     pub issuers: Vec<Issuer>,
     pub policies: Vec<Policy>,
+    pub quotas: Vec<Quota>,
 }
 
 /// One of `[[auth.tokens]]`.
@@ -101,6 +102,7 @@ pub(super) fn read(reader: &mut Reader, shows_certificates: bool) -> Option<Auth
         tokens: tokens(reader, "auth.tokens"),
         issuers: issuers(reader, "auth.issuers"),
         policies: policies::read(reader, "auth.policies"),
+        quotas: quotas::read(reader, "auth.quotas"),
         file,
     };
     if let Some(path) = auth.file.clone() {
@@ -114,12 +116,9 @@ pub(super) fn read(reader: &mut Reader, shows_certificates: bool) -> Option<Auth
         "needs auth.certificates",
     );
     let is_on = auth.certificates || auth.file.is_some() || !auth.tokens.is_empty() || !auth.issuers.is_empty();
-    let has_none = auth.policies.is_empty();
-    reader.demand(
-        "auth.policies",
-        is_on || has_none,
-        "need tokens, issuers or certificates: nobody else has to say who they are",
-    );
+    let rule = "need tokens, issuers or certificates: nobody else has to say who they are";
+    reader.demand("auth.policies", is_on || auth.policies.is_empty(), rule);
+    reader.demand("auth.quotas", is_on || auth.quotas.is_empty(), rule);
     is_on.then_some(auth)
 }
 
@@ -132,6 +131,7 @@ fn more(reader: &mut Reader, auth: &mut Auth, path: &Path) {
     auth.tokens.append(&mut tokens(&mut more, "tokens"));
     auth.issuers.append(&mut issuers(&mut more, "issuers"));
     auth.policies.append(&mut policies::read(&mut more, "policies"));
+    auth.quotas.append(&mut quotas::read(&mut more, "quotas"));
     // It is shown where it lies.
     more.effective.clear();
     reader.finish_table(more);

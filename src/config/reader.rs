@@ -12,13 +12,14 @@ use super::{
 const LATER: [&str; 1] = ["conventions"];
 
 /// Arrays of tables.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "routes",
     "delivery.groups",
     "snapshots.schedule",
     "auth.tokens",
     "auth.issuers",
     "auth.policies",
+    "auth.quotas",
     "tenants.shared",
 ];
 

@@ -12,7 +12,7 @@ use tonic::{Extensions, Status};
 
 use super::{denials::Denials, status::status};
 use crate::{
-    auth::{self, Access, Auth, Principal, Rights},
+    auth::{self, Access, Allowance, Auth, Principal, Rights},
     bus::Start,
     error::{Error, Reason, Result},
     name::{CheckpointName, Group, Scope, Selectors, Tenant, Topic, Verb},
@@ -60,6 +60,14 @@ impl Caller {
     pub(super) fn of(extensions: &Extensions) -> Result<Self, Status> {
         let unknown = || status(&Error::new(Reason::Internal, "a call came without its caller"));
         extensions.get::<Self>().cloned().ok_or_else(unknown)
+    }
+
+    /// What they have to keep now.
+    pub(super) fn allowance(&self) -> Allowance {
+        match &self.0 {
+            None => Allowance::unbounded(),
+            Some(known) => known.auth.allowance(&known.principal),
+        }
     }
 
     /// Whether they had to say who they are. Whoever need not may do everything.

@@ -20,6 +20,7 @@ use super::{
     caller::Caller,
     convert, deadline, foreign,
     publisher::{new_events, response},
+    quotas::within_quota,
     status::{Room, publish_rpc_status, status},
 };
 use crate::{
@@ -140,8 +141,11 @@ impl PublishSession {
         match self.check(request, bytes) {
             Ok((new, timeout)) => {
                 let answer_by = Instant::now() + timeout;
-                let bus = self.services.bus().clone();
-                let future = Box::pin(async move { bus.hand_over(new, answer_by).await });
+                let (bus, allowance) = (self.services.bus().clone(), self.caller.allowance());
+                let future = Box::pin(async move {
+                    within_quota(&allowance, (new.events.len(), bytes), answer_by).await?;
+                    bus.hand_over(new, answer_by).await
+                });
                 self.handing = Some(Handing {
                     sequence,
                     bytes,

@@ -9,6 +9,7 @@ use super::{
     caller::Caller,
     convert, deadline,
     publish_stream::PublishSession,
+    quotas::placed,
     status::{publish_status, status},
 };
 use crate::{
@@ -32,6 +33,10 @@ impl PublisherService for Services {
         let request = request.into_inner();
         let bytes = request.encoded_len();
         let new = new_events(request, bytes, (self.limits(), &caller)).map_err(|error| status(&error))?;
+        let allowance = caller.allowance();
+        allowance
+            .publish(new.events.len(), bytes, std::time::Instant::now())
+            .map_err(|error| status(&error))?;
         let written = self.bus().publish(new, answer_by).await.map_err(|failure| {
             caller.note(&failure.error);
             publish_status(&failure)
@@ -45,8 +50,9 @@ impl PublisherService for Services {
     ) -> Result<Response<Self::PublishStreamStream>, Status> {
         let end_at = deadline::end_of_stream(request.metadata());
         let caller = Caller::of(request.extensions())?;
+        let place = caller.allowance().stream().map_err(|error| status(&error))?;
         let session = PublishSession::new(self.clone(), caller, request.into_inner());
-        Ok(Response::new(deadline::cut(session.answers(), end_at)))
+        Ok(Response::new(placed(place, deadline::cut(session.answers(), end_at))))
     }
 }
 

@@ -22,10 +22,11 @@ impl ReplayService for Services {
         let (metadata, extensions, request) = request.into_parts();
         let caller = Caller::of(&extensions)?;
         let started = bounded(&metadata, self.limits().publish_timeout, async {
-            let start = convert::start_replay(request, caller.name())?;
+            let mut start = convert::start_replay(request, caller.name())?;
             caller.on_group(Verb::Reset, &start.group)?;
             let scope = caller.rights().topics_of(Verb::Reset, &start.group);
             caller.on_start(Verb::Reset, &scope, Some(&start.start))?;
+            start.max_per_second = caller.allowance().replay(start.max_per_second)?;
             self.bus().start_replay(start).await
         });
         let replay = Some(convert::replay(&started.await?));

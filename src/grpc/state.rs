@@ -12,6 +12,7 @@ use super::{
     deadline::{self, bounded},
     guard::topics_stay,
     page::{Page, token},
+    quotas::placed,
     restore_stream,
     size::{DEFAULT_LIMIT, Sizes},
     status::status,
@@ -42,6 +43,7 @@ impl StateService for Services {
     async fn restore(&self, request: Request<RestoreRequest>) -> Result<Response<Self::RestoreStream>, Status> {
         let end_at = deadline::end_of_stream(request.metadata());
         let caller = Caller::of(request.extensions())?;
+        let place = caller.allowance().stream().map_err(|error| status(&error))?;
         let starting = deadline::before(end_at, async {
             let (options, right) = permitted(&caller, request.into_inner()).map_err(|error| status(&error))?;
             let session = self.bus().restore(options).await.map_err(|error| status(&error))?;
@@ -50,7 +52,10 @@ impl StateService for Services {
         let (session, right) = starting.await?;
         let lifetime = caller.lifetime(right);
         let messages = restore_stream::messages(session, Sizes::new(self.bus(), DEFAULT_LIMIT));
-        Ok(Response::new(deadline::cut(lifetime.cut(messages), end_at)))
+        Ok(Response::new(placed(
+            place,
+            deadline::cut(lifetime.cut(messages), end_at),
+        )))
     }
 
     async fn create_snapshot(

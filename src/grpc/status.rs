@@ -48,6 +48,7 @@ pub(crate) fn row(reason: Reason) -> (&'static str, Code) {
         Reason::PositionGone => ("POSITION_GONE", Code::OutOfRange),
         Reason::LogFull => ("LOG_FULL", Code::ResourceExhausted),
         Reason::Limit => ("LIMIT", Code::ResourceExhausted),
+        Reason::Quota => ("QUOTA", Code::ResourceExhausted),
         Reason::LogUnavailable => ("LOG_UNAVAILABLE", Code::Unavailable),
         Reason::Draining => ("DRAINING", Code::Unavailable),
         Reason::DeadlineExceeded => ("DEADLINE_EXCEEDED", Code::DeadlineExceeded),
@@ -137,6 +138,17 @@ fn rpc_status(error: &Error, runs: &[OutcomeRun], room: Room) -> pb::Status {
             ..Default::default()
         };
         status.details.push(any("google.rpc.ResourceInfo", &resource));
+    }
+    if let Some((subject, name)) = error.used_quota() {
+        let violation = pb::quota_failure::Violation {
+            subject: cut(subject, 120),
+            description: name.to_owned(),
+            ..Default::default()
+        };
+        let failure = pb::QuotaFailure {
+            violations: vec![violation],
+        };
+        status.details.push(any("google.rpc.QuotaFailure", &failure));
     }
     add_faults(&mut status, error);
     add_runs(&mut status, runs, room);

@@ -12,6 +12,7 @@ use super::{
     convert::{self, FrameParts},
     deadline, foreign,
     guard::{self, Guard},
+    quotas::placed,
     read_stream,
     size::{DEFAULT_LIMIT, Sizes},
     status::status,
@@ -42,6 +43,7 @@ impl SubscriberService for Services {
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let end_at = deadline::end_of_stream(request.metadata());
         let caller = Caller::of(request.extensions())?;
+        let place = caller.allowance().stream().map_err(|error| status(&error))?;
         let mut inbound = request.into_inner();
         let opening = deadline::before(end_at, async {
             let open = first_frame(&mut inbound).await?;
@@ -69,12 +71,13 @@ impl SubscriberService for Services {
             renewal,
         };
         self.0.tasks.spawn(inbound.steer(lifetime, outbound.ends()));
-        Ok(Response::new(deadline::cut(outbound, end_at)))
+        Ok(Response::new(placed(place, deadline::cut(outbound, end_at))))
     }
 
     async fn read(&self, request: Request<ReadRequest>) -> Result<Response<Self::ReadStream>, Status> {
         let end_at = deadline::end_of_stream(request.metadata());
         let caller = Caller::of(request.extensions())?;
+        let place = caller.allowance().stream().map_err(|error| status(&error))?;
         let starting = deadline::before(end_at, async {
             let (options, right) = permitted(&caller, request.into_inner()).map_err(|error| status(&error))?;
             let session = self.bus().read(options).await.map_err(|error| status(&error))?;
@@ -83,7 +86,10 @@ impl SubscriberService for Services {
         let (session, right) = starting.await?;
         let lifetime = caller.lifetime(right);
         let messages = read_stream::messages(session, Sizes::new(self.bus(), DEFAULT_LIMIT));
-        Ok(Response::new(deadline::cut(lifetime.cut(messages), end_at)))
+        Ok(Response::new(placed(
+            place,
+            deadline::cut(lifetime.cut(messages), end_at),
+        )))
     }
 }
 

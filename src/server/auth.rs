@@ -15,7 +15,10 @@ use tokio_util::{
 
 use super::keys;
 use crate::{
-    auth::{self, Access, Auth, Digest, Identity, IssuerRules, KeyRing, Owner, Policies, Policy, Tokens, Wildcard},
+    auth::{
+        self, Access, Auth, Digest, Identity, IssuerRules, KeyRing, Owner, Policies, Policy, Quota, Quotas, Tokens,
+        Who, Wildcard,
+    },
     config::{self, Config},
     error::{Error, Reason, Result},
     name::Tenancy,
@@ -143,6 +146,7 @@ impl Issuers {
         Ok(Access {
             identity: self.identity(settings)?,
             policies: Policies::new(settings.policies.iter().map(policy), Arc::clone(&self.tenancy)),
+            quotas: Quotas::new(settings.quotas.iter().map(quota)),
         })
     }
 
@@ -176,6 +180,22 @@ impl Issuers {
             settings: settings.clone(),
             _ended_on_drop: end.drop_guard(),
         })
+    }
+}
+
+fn quota(settings: &config::Quota) -> Quota {
+    let wildcards = |texts: &[String]| texts.iter().map(|text| Wildcard::new(text)).collect();
+    Quota {
+        who: match &settings.who {
+            config::Who::Tenants(names) => Who::Tenants(wildcards(names)),
+            config::Who::Principals(names) => Who::Principals(wildcards(names)),
+        },
+        publish_events_per_second: settings.publish_events_per_second,
+        publish_bytes_per_second: settings.publish_bytes_per_second.map(|bytes| bytes.0 as f64),
+        streams: settings
+            .streams
+            .map(|count| usize::try_from(count).unwrap_or(usize::MAX)),
+        replay_events_per_second: settings.replay_events_per_second,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tenants: each has what is its own by name, and on topics that tenants share its own events, whoever tries what.
 
 mod intrusion;
+mod quotas;
 mod received;
 mod shown;
 

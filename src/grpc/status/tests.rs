@@ -5,7 +5,7 @@ use tonic_types::StatusExt as _;
 use super::*;
 use crate::{bus::Run, error::Fault};
 
-const ALL: [Reason; 38] = [
+const ALL: [Reason; 39] = [
     Reason::EventInvalid,
     Reason::EventTooLarge,
     Reason::RequestInvalid,
@@ -30,6 +30,7 @@ const ALL: [Reason; 38] = [
     Reason::PositionGone,
     Reason::LogFull,
     Reason::Limit,
+    Reason::Quota,
     Reason::LogUnavailable,
     Reason::Draining,
     Reason::DeadlineExceeded,

@@ -1,0 +1,35 @@
+//! What callers do within their quotas: streams that count against them, and publish streams that are slowed down to them.
+
+use futures_util::{StreamExt as _, stream::BoxStream};
+use tokio::time::{Instant, sleep_until};
+
+use crate::{
+    auth::{Allowance, Place},
+    error::Result,
+};
+
+/// Messages of a stream that has its place as long as it lasts.
+pub(super) fn placed<T: Send + 'static>(place: Place, messages: BoxStream<'static, T>) -> BoxStream<'static, T> {
+    match place.is_of_nobody() {
+        true => messages,
+        false => messages.map(move |message| (message, &place).0).boxed(),
+    }
+}
+
+/// A stream is slowed down to its quota, so that its order holds; what cannot be written before its deadline is refused.
+pub(super) async fn within_quota(
+    allowance: &Allowance,
+    (events, bytes): (usize, usize),
+    answer_by: Instant,
+) -> Result<()> {
+    loop {
+        let now = Instant::now();
+        match allowance.publish(events, bytes, now.into_std()) {
+            Ok(()) => return Ok(()),
+            Err(error) => match error.retry_delay().and_then(|wait| now.checked_add(wait)) {
+                Some(again) if again < answer_by => sleep_until(again).await,
+                _ => return Err(error),
+            },
+        }
+    }
+}

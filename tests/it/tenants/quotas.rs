@@ -1,0 +1,186 @@
+//! Quotas: what is too much is refused with how long, publish streams are slowed down, and nobody uses up another's.
+
+use std::time::{Duration, Instant};
+
+use tidings::proto::tidings::v1::{
+    PublishRequest, PublishStreamRequest, ReadRequest, StartReplayRequest, publish_stream_response::Result as Outcome,
+    publisher_service_client::PublisherServiceClient, replay_service_client::ReplayServiceClient,
+    subscriber_service_client::SubscriberServiceClient,
+};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use super::{config, publish};
+use crate::{
+    harness::{
+        SOON, Server,
+        clients::{ORDERS, order},
+        eventually,
+        status::{has_retry_info, refused},
+        within,
+    },
+    policies::{
+        groups::{Stream, open},
+        shown,
+    },
+};
+
+async fn server(quota: &str) -> Server {
+    Server::start_with(&config(&format!("[[auth.quotas]]\ntenants = [\"acme\"]\n{quota}"))).await
+}
+
+/// Whose quota is used up, and which.
+fn used<T>(result: Result<T, Status>) -> (String, String) {
+    let status = refused(result, Code::ResourceExhausted, "QUOTA");
+    assert!(has_retry_info(&status));
+    let mut failure = status.get_details_quota_failure().expect("a QuotaFailure");
+    let violation = failure.violations.remove(0);
+    (violation.subject, violation.description)
+}
+
+fn of_acme(name: &str) -> (String, String) {
+    ("tenant:acme".to_owned(), name.to_owned())
+}
+
+#[tokio::test]
+async fn who_publishes_too_much_is_told_for_how_long_and_nobody_else_is() {
+    let server = server("publish_events_per_second = 5\n").await;
+    let some = |count: usize| (0..count).map(|n| order(&n.to_string(), "1")).collect::<Vec<_>>();
+    let acme = shown(&server, "acme");
+    publish(acme.clone(), "", some(10))
+        .await
+        .expect("as it had used nothing");
+    assert_eq!(
+        used(publish(acme.clone(), "", some(1)).await),
+        of_acme("publish_events_per_second")
+    );
+    publish(shown(&server, "beta"), "", some(10)).await.expect("another's");
+    publish(shown(&server, "beta"), "", some(10)).await.expect("another's");
+    eventually(SOON, "there is something again", async || {
+        publish(acme.clone(), "", some(1)).await.ok()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn bytes_are_counted_too() {
+    let server = server("publish_bytes_per_second = \"1KiB\"\n").await;
+    let acme = shown(&server, "acme");
+    let large = super::with_json(order("1", "1"), &format!("\"{}\"", "x".repeat(5_000)));
+    publish(acme.clone(), "", vec![large])
+        .await
+        .expect("as it had used nothing");
+    assert_eq!(
+        used(publish(acme, "", vec![order("2", "1")]).await),
+        of_acme("publish_bytes_per_second")
+    );
+}
+
+#[tokio::test]
+async fn a_publish_stream_is_slowed_down_in_order_and_what_would_be_too_late_fails_alone() {
+    let server = server("publish_events_per_second = 20\n").await;
+    let request = |sequence: u64, seconds: i64| PublishStreamRequest {
+        sequence,
+        publish: Some(PublishRequest {
+            events: (0..20).map(|n| order(&format!("{sequence}-{n}"), "1")).collect(),
+            ..Default::default()
+        }),
+        timeout: Some(prost_types::Duration { seconds, nanos: 0 }),
+    };
+    let requests = tokio_stream::iter([request(1, 10), request(2, 10), request(3, 10), request(4, 10)]);
+    let began = Instant::now();
+    let mut client = PublisherServiceClient::new(shown(&server, "acme"));
+    let mut answers = client.publish_stream(requests).await.expect("a stream").into_inner();
+    for sequence in 1..=4 {
+        let answer = within("an answer", answers.message())
+            .await
+            .expect("no error")
+            .expect("an answer");
+        assert_eq!(answer.sequence, sequence);
+        assert!(matches!(answer.result, Some(Outcome::Response(_))), "{answer:?}");
+    }
+    // Twice a second's worth at once, and the rest as the rate has it.
+    assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
+    let mut answers = client
+        .publish_stream(tokio_stream::iter([request(1, 20), request(2, 1)]))
+        .await
+        .expect("a stream")
+        .into_inner();
+    let mut results = Vec::new();
+    while let Some(answer) = within("an answer", answers.message()).await.expect("no error") {
+        results.push(answer.result.expect("a result"));
+    }
+    let refusal = results.pop().expect("the second");
+    assert!(
+        matches!(&refusal, Outcome::Error(error) if error.message.contains("quota")),
+        "{refusal:?}"
+    );
+    assert!(matches!(results[..], [Outcome::Response(_)]), "{results:?}");
+}
+
+#[tokio::test]
+async fn so_many_streams_are_open_at_once() {
+    let server = server("streams = 2\n").await;
+    let acme = shown(&server, "acme");
+    publish(acme.clone(), "", vec![order("1", "1")])
+        .await
+        .expect("published");
+    let mut first = Stream::open(acme.clone(), open("acme.g", &[ORDERS]))
+        .await
+        .expect("the first");
+    first.event().await.expect("an event");
+    let follow = ReadRequest {
+        topics: vec![ORDERS.to_owned()],
+        follow: true,
+        ..Default::default()
+    };
+    let mut reader = SubscriberServiceClient::new(acme.clone());
+    let second = reader.read(follow.clone()).await.expect("the second");
+    assert_eq!(used(reader.read(follow.clone()).await), of_acme("streams"));
+    assert_eq!(
+        used(Stream::open(acme.clone(), open("acme.g", &[])).await.map(drop)),
+        of_acme("streams")
+    );
+    SubscriberServiceClient::new(shown(&server, "beta"))
+        .read(follow.clone())
+        .await
+        .expect("another's");
+    drop(second);
+    eventually(SOON, "its place again", async || {
+        let mut reader = SubscriberServiceClient::new(shown(&server, "acme"));
+        reader.read(follow.clone()).await.ok()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_replay_is_no_faster_than_the_quota() {
+    let server = server("replay_events_per_second = 7\n").await;
+    let acme = shown(&server, "acme");
+    publish(acme.clone(), "", vec![order("1", "1")])
+        .await
+        .expect("published");
+    let mut stream = Stream::open(acme.clone(), open("acme.g", &[ORDERS]))
+        .await
+        .expect("a stream");
+    stream.event().await.expect("an event");
+    let asked = |max_events_per_second: f64| StartReplayRequest {
+        group: "acme.g".to_owned(),
+        reason: "test".to_owned(),
+        max_events_per_second,
+        ..Default::default()
+    };
+    let mut replays = ReplayServiceClient::new(acme);
+    assert_eq!(
+        used(replays.start_replay(asked(8.0)).await),
+        of_acme("replay_events_per_second")
+    );
+    let replay = replays
+        .start_replay(asked(0.0))
+        .await
+        .expect("started")
+        .into_inner()
+        .replay
+        .expect("a replay");
+    assert_eq!(replay.max_events_per_second, 7.0);
+}
