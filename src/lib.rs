@@ -14,6 +14,7 @@ pub mod event;
 pub mod log;
 pub mod objects;
 pub mod scratch;
+pub mod tab;
 pub mod config;
 pub mod name;
 pub mod error;

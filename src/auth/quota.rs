@@ -14,6 +14,7 @@ use super::{Principal, wildcard::Wildcard};
 use crate::{
     error::{Error, Reason, Result},
     name::Tenant,
+    tab::Tab,
 };
 
 /// What each of some may. What is `None` is not bounded.
@@ -24,6 +25,8 @@ pub struct Quota {
     pub publish_bytes_per_second: Option<f64>,
     /// Open at once.
     pub streams: Option<usize>,
+    /// Of events that were sent and are not settled, on all streams.
+    pub outstanding_bytes: Option<i64>,
     /// Of each replay.
     pub replay_events_per_second: Option<f64>,
 }
@@ -108,12 +111,14 @@ struct Meter {
     events: Mutex<Bucket>,
     bytes: Mutex<Bucket>,
     streams: AtomicUsize,
+    outstanding: Arc<Tab>,
 }
 
 impl Meter {
     fn is_idle(&self, now: Instant) -> bool {
         let is_full = |bucket: &Mutex<Bucket>| lock(bucket).since.is_none_or(|since| now.duration_since(since) > IDLE);
-        self.streams.load(Ordering::Relaxed) == 0 && is_full(&self.events) && is_full(&self.bytes)
+        let has_nothing = self.streams.load(Ordering::Relaxed) == 0 && self.outstanding.held() == 0;
+        has_nothing && is_full(&self.events) && is_full(&self.bytes)
     }
 }
 
@@ -195,6 +200,16 @@ impl Allowance {
             place.0.push(Arc::clone(&share.meter));
         }
         Ok(place)
+    }
+
+    /// What all streams of whose quota it is have counts on these.
+    pub fn tabs(&self) -> Vec<Arc<Tab>> {
+        let tab = |share: &Share| {
+            let tab = &share.meter.outstanding;
+            tab.limit(share.quota.outstanding_bytes?);
+            Some(Arc::clone(tab))
+        };
+        self.0.iter().filter_map(tab).collect()
     }
 
     /// How fast a replay may be, of that what was asked for; `None` = as fast as can be.

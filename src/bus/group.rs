@@ -69,6 +69,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     log::TopicPartition,
+    tab::Tab,
 };
 
 /// What a stream gets.
@@ -154,6 +155,8 @@ pub(super) struct NewStream {
     pub(super) opened: Opened,
     pub(super) max_credit: Credit,
     pub(super) client_id: String,
+    /// What its caller has counts on these, whatever the stream.
+    pub(super) tabs: Vec<Arc<Tab>>,
     pub(super) permit: OwnedSemaphorePermit,
 }
 

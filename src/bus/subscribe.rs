@@ -19,6 +19,7 @@ use crate::{
     error::{Error, Reason, Result},
     filter::Filter,
     name::{Group, Scope, Selectors},
+    tab::Tab,
 };
 
 /// What a client opens a stream with.
@@ -48,6 +49,8 @@ pub struct OpenOptions {
     pub commands: Option<usize>,
     /// What the group may have, or the stream is not opened.
     pub scope: Scope,
+    /// What its caller may have of events that are not settled, on all of its streams.
+    pub tabs: Vec<Arc<Tab>>,
 }
 
 /// How often a stream that opens just when its group's task ends has it started again.
@@ -109,6 +112,7 @@ impl Inner {
                 opened: opened.clone(),
                 max_credit: self.settings.max_credit,
                 client_id: options.client_id.clone(),
+                tabs: options.tabs.clone(),
                 permit,
             };
             let handle = self.running(&options.group, record).await?;

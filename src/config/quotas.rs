@@ -9,6 +9,7 @@ pub struct Quota {
     pub publish_events_per_second: Option<f64>,
     pub publish_bytes_per_second: Option<ByteSize>,
     pub streams: Option<u32>,
+    pub outstanding_bytes: Option<ByteSize>,
     pub replay_events_per_second: Option<f64>,
 }
 
@@ -46,14 +47,19 @@ fn quota(table: &mut Reader) -> Option<Quota> {
     };
     let publish_events_per_second = rate("publish_events_per_second");
     let replay_events_per_second = rate("replay_events_per_second");
-    let publish_bytes_per_second = table.optional::<ByteSize>("publish_bytes_per_second");
-    let is_some = publish_bytes_per_second.is_none_or(|bytes| bytes.0 > 0);
-    table.demand("publish_bytes_per_second", is_some, "must be more than 0");
+    let mut bytes = |key: &str| {
+        let bytes = table.optional::<ByteSize>(key);
+        table.demand(key, bytes.is_none_or(|bytes| bytes.0 > 0), "must be more than 0");
+        bytes
+    };
+    let publish_bytes_per_second = bytes("publish_bytes_per_second");
+    let outstanding_bytes = bytes("outstanding_bytes");
     Some(Quota {
         who: who?,
         publish_events_per_second,
         publish_bytes_per_second,
         streams: table.optional("streams"),
+        outstanding_bytes,
         replay_events_per_second,
     })
 }

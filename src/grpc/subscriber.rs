@@ -48,6 +48,7 @@ impl SubscriberService for Services {
         let opening = deadline::before(end_at, async {
             let open = first_frame(&mut inbound).await?;
             let (mut options, max_frame_bytes) = convert::open(open).map_err(|error| status(&error))?;
+            options.tabs = caller.allowance().tabs();
             let guard = Guard::of(&caller, &mut options).map_err(|error| status(&error))?;
             let opened = self.bus().subscribe(options).await;
             let subscription = opened

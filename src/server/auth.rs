@@ -195,6 +195,9 @@ fn quota(settings: &config::Quota) -> Quota {
         streams: settings
             .streams
             .map(|count| usize::try_from(count).unwrap_or(usize::MAX)),
+        outstanding_bytes: settings
+            .outstanding_bytes
+            .map(|bytes| i64::try_from(bytes.0).unwrap_or(i64::MAX)),
         replay_events_per_second: settings.replay_events_per_second,
     }
 }

@@ -24,6 +24,7 @@ fn quota(who: Who) -> Quota {
         publish_events_per_second: None,
         publish_bytes_per_second: None,
         streams: None,
+        outstanding_bytes: None,
         replay_events_per_second: None,
     }
 }

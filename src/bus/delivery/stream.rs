@@ -1,14 +1,19 @@
 //! One stream as the dispatcher sees it: its credit, what it holds and for how long, and whether it takes more.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{IdFault, IdRange, Ledger, PartitionId, Verdict, entry::EntryId, outstanding::Outstanding};
+use crate::tab::{Share, Tab};
 
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) ledger: Ledger,
     outstanding: Outstanding<Out>,
-    bytes: i64,
+    /// Bytes that are not settled.
+    share: Share,
     /// How long it may have an event; `None` = for ever.
     lease: Option<Duration>,
     /// No lease is over before.
@@ -48,7 +53,7 @@ impl Stream {
         Self {
             ledger,
             outstanding: Outstanding::new(id_prefix),
-            bytes: 0,
+            share: Share::default(),
             lease,
             next_expiry: None,
             has_room: true,
@@ -59,6 +64,21 @@ impl Stream {
             replayed: (0, 0),
             since_replayed: LIVE_FIRST,
         }
+    }
+
+    /// What it has counts on these too. It has nothing yet.
+    pub(super) fn bind(&mut self, tabs: Vec<Arc<Tab>>) {
+        self.share = Share::of(tabs);
+    }
+
+    /// Whether others may hold it up.
+    pub(super) fn is_bounded(&self) -> bool {
+        self.share.is_bounded()
+    }
+
+    /// Whether it would take an event if others had less.
+    pub(super) fn is_held_up(&self) -> bool {
+        !self.share.has_room()
     }
 
     pub(super) fn may_take(&self) -> bool {
@@ -76,7 +96,7 @@ impl Stream {
         let left = self.ledger.left();
         let share = |left: i64, held: i64| left.max(0).saturating_add(held) / i64::from(LIVE_FIRST + 1);
         let held = i64::try_from(self.outstanding.count()).unwrap_or(i64::MAX);
-        let has_bytes = left.bytes.is_none_or(|left| bytes < share(left, self.bytes));
+        let has_bytes = left.bytes.is_none_or(|left| bytes < share(left, self.share.bytes()));
         self.since_replayed >= LIVE_FIRST
             && self.may_take()
             && (events == 0 || (events < share(left.events, held) && has_bytes))
@@ -88,13 +108,13 @@ impl Stream {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        self.has_room && !self.closed && self.ledger.may_send()
+        self.has_room && !self.closed && self.ledger.may_send() && self.share.has_room()
     }
 
     /// Puts an event on the stream and names it.
     pub(super) fn send(&mut self, mut out: Out, now: Instant, alone: bool) -> u64 {
         self.ledger.charge(out.size);
-        self.bytes += i64::from(out.size);
+        self.share.add(i64::from(out.size));
         match out.is_replayed {
             true => {
                 self.replayed = (self.replayed.0 + 1, self.replayed.1 + i64::from(out.size));
@@ -143,7 +163,7 @@ impl Stream {
         let settled = self.outstanding.settle(is_done);
         for out in &settled {
             self.ledger.settled(out.size);
-            self.bytes -= i64::from(out.size);
+            self.share.add(-i64::from(out.size));
         }
         self.find_next_expiry();
         settled
@@ -216,7 +236,7 @@ impl Stream {
 
     /// The event is not on the stream any more.
     fn landed(&mut self, out: &Out) {
-        self.bytes -= i64::from(out.size);
+        self.share.add(-i64::from(out.size));
         if out.is_replayed {
             self.replayed = (self.replayed.0 - 1, self.replayed.1 - i64::from(out.size));
         }
@@ -226,13 +246,14 @@ impl Stream {
     pub(super) fn surrender(&mut self) -> Vec<Out> {
         let items = self.outstanding.items().collect();
         self.outstanding.make_stale(|_| true);
-        (self.bytes, self.replayed) = (0, (0, 0));
+        self.share.clear();
+        self.replayed = (0, 0);
         self.closed = true;
         items
     }
 
     /// Events and bytes that are not settled.
     pub(super) fn held(&self) -> (usize, i64) {
-        (self.outstanding.count(), self.bytes)
+        (self.outstanding.count(), self.share.bytes())
     }
 }

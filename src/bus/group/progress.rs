@@ -189,7 +189,7 @@ impl Task {
             Waiting::CaughtUp
         } else if self.is_window_full() {
             Waiting::WindowFull
-        } else if self.watch.gauges.buffer.room() == 0 {
+        } else if self.watch.gauges.buffer.room() == 0 || self.dispatch.is_held_up(id) {
             Waiting::Limit
         } else {
             Waiting::Nothing

@@ -91,6 +91,7 @@ impl Task {
         stream.opened.epoch = self.identity.record.epoch;
         let ledger = Ledger::new(stream.opened.credit, stream.max_credit, stream.opened.credit_mode);
         let id = self.dispatch.join(ledger, stream.opened.lease, fastrand::u32(..));
+        self.dispatch.bind(id, std::mem::take(&mut stream.tabs));
         self.serial += 1;
         let key = StreamKey {
             id,

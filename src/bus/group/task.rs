@@ -264,6 +264,7 @@ impl Task {
         self.redrive();
         self.replay(now);
         self.bury(now);
+        self.look_for_room(now);
         self.deliver(now);
         self.pack(now);
         self.read_on();

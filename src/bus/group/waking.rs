@@ -13,6 +13,8 @@ pub(super) struct Looks {
     pub(super) leases: Instant,
     /// Through the buffer, for what need not be kept.
     pub(super) buffer: Instant,
+    /// For room on the tabs of streams.
+    pub(super) tabs: Instant,
     /// Set while there are no streams: until when one that comes back finds the group as it was.
     pub(super) linger_until: Option<Instant>,
 }
@@ -23,12 +25,28 @@ impl Looks {
             unread: None,
             leases: now,
             buffer: now,
+            tabs: now,
             linger_until: None,
         }
     }
 }
 
+/// Between two looks for room on tabs, which others make without telling.
+const LOOK_FOR_ROOM: Duration = Duration::from_millis(50);
+
 impl Task {
+    /// Streams that what others have had held up may go on.
+    pub(super) fn look_for_room(&mut self, now: Instant) {
+        if now >= self.looks.tabs && self.dispatch.is_bounded() {
+            self.looks.tabs = now + LOOK_FOR_ROOM;
+            self.dispatch.look_for_room();
+        }
+    }
+
+    fn room_at(&self) -> Option<Instant> {
+        self.dispatch.waits_for_room().then_some(self.looks.tabs)
+    }
+
     pub(super) fn wake_at(&self) -> Instant {
         let far = Instant::now() + Duration::from_secs(60);
         [
@@ -42,6 +60,7 @@ impl Task {
             self.looks.unread,
             self.looks.linger_until,
             self.lease_at(),
+            self.room_at(),
             self.graves.retry_at().filter(|_| self.moves.is_idle()),
             self.move_at(),
             self.replay_at(),

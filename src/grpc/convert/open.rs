@@ -39,12 +39,7 @@ pub(in crate::grpc) fn open(open: wire::Open) -> Result<(OpenOptions, usize)> {
         } else {
             Some(selectors(&open.topics, "open.topics")?)
         },
-        start: match open.start {
-            Some(wire::Start {
-                at: Some(wire::start::At::Committed(_)),
-            }) => None,
-            other => start(other, "open.start")?,
-        },
+        start: opening_start(open.start)?,
         filter: filter(open.filter, "open.filter")?,
         on_gap: on_gap(open.on_gap)?,
         undecodable: failing::undecodable(open.undecodable)?,
@@ -57,8 +52,19 @@ pub(in crate::grpc) fn open(open: wire::Open) -> Result<(OpenOptions, usize)> {
         heartbeat_interval: heartbeat,
         commands: open.commands.then_some(frame_bytes),
         scope: Scope::all(),
+        tabs: Vec::new(),
     };
     Ok((options, frame_bytes))
+}
+
+/// `None` = where the group stands.
+fn opening_start(asked: Option<wire::Start>) -> Result<Option<Start>> {
+    match asked {
+        Some(wire::Start {
+            at: Some(wire::start::At::Committed(_)),
+        }) => Ok(None),
+        other => start(other, "open.start"),
+    }
 }
 
 fn frame_bytes(bytes: i32) -> Result<usize> {

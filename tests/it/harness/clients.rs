@@ -17,7 +17,13 @@ use tidings::proto::{
 };
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming, transport::Channel};
+use tonic::{
+    Status, Streaming,
+    body::Body,
+    client::GrpcService,
+    codegen::{Bytes, StdError},
+    transport::Channel,
+};
 
 use super::{Server, within};
 
@@ -114,10 +120,16 @@ impl Server {
 }
 
 /// Starts a stream with these frames, on a connection that may outlive its server.
-pub(crate) async fn subscribe_through(
-    channel: Channel,
+pub(crate) async fn subscribe_through<T>(
+    channel: T,
     frames: impl IntoIterator<Item = Sent>,
-) -> Result<Subscription, Status> {
+) -> Result<Subscription, Status>
+where
+    T: GrpcService<Body>,
+    T::Error: Into<StdError>,
+    T::ResponseBody: tonic::codegen::Body<Data = Bytes> + Send + 'static,
+    <T::ResponseBody as tonic::codegen::Body>::Error: Into<StdError> + Send,
+{
     let (sender, receiver) = mpsc::channel(MOST_FRAMES);
     for frame in frames {
         sender

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use tidings::proto::tidings::v1::{
-    PublishRequest, PublishStreamRequest, ReadRequest, StartReplayRequest, publish_stream_response::Result as Outcome,
-    publisher_service_client::PublisherServiceClient, replay_service_client::ReplayServiceClient,
+    Open, PublishRequest, PublishStreamRequest, ReadRequest, StartReplayRequest, Waiting,
+    publish_stream_response::Result as Outcome, publisher_service_client::PublisherServiceClient,
+    replay_service_client::ReplayServiceClient, subscribe_request::Frame,
     subscriber_service_client::SubscriberServiceClient,
 };
 use tonic::{Code, Status};
@@ -14,7 +15,7 @@ use super::{config, publish};
 use crate::{
     harness::{
         SOON, Server,
-        clients::{ORDERS, order},
+        clients::{ORDERS, order, subscribe_through},
         eventually,
         status::{has_retry_info, refused},
         within,
@@ -183,4 +184,45 @@ async fn a_replay_is_no_faster_than_the_quota() {
         .replay
         .expect("a replay");
     assert_eq!(replay.max_events_per_second, 7.0);
+}
+
+/// What the stream of one group has keeps that of another from more, until it is settled.
+#[tokio::test]
+async fn streams_of_a_tenant_have_no_more_together_than_its_quota_and_others_do() {
+    let server = server("outstanding_bytes = \"80KiB\"\n").await;
+    let large = |n: usize| {
+        super::with_json(
+            order(&n.to_string(), &n.to_string()),
+            &format!("\"{}\"", "x".repeat(30_000)),
+        )
+    };
+    for tenant in ["acme", "beta"] {
+        publish(shown(&server, tenant), "", (0..10).map(large).collect())
+            .await
+            .expect("published");
+    }
+    let of = async |tenant: &str, group: &str| {
+        let open = Open {
+            heartbeat_interval: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
+            ..open(group, &[ORDERS])
+        };
+        subscribe_through(shown(&server, tenant), [Frame::Open(open)])
+            .await
+            .expect("a stream")
+    };
+    let mut one = of("acme", "acme.one").await;
+    one.deliveries(3).await;
+    let mut other = of("acme", "acme.other").await;
+    for stream in [&mut one, &mut other] {
+        assert_eq!(stream.heartbeat().await.waiting(), Waiting::Limit);
+    }
+    of("beta", "beta.g").await.deliveries(10).await;
+    // What a stream has that ends is nobody's.
+    drop(one);
+    let mut got = 0;
+    while got < 10 {
+        let some = other.at_least(1).await;
+        other.ack(&some);
+        got += some.len();
+    }
 }

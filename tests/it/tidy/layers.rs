@@ -3,7 +3,7 @@
 use super::source::Source;
 
 /// Each layer and the layers it may name, from the top down. A module belongs to the longest layer that its path begins with.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("main", &["cli", "server", "telemetry", "config", "error"]),
     ("cli", &["proto", "event", "config", "name", "error"]),
     (
@@ -29,9 +29,9 @@ const ARROWS: [(&str, &[&str]); 18] = [
     // Of `log` only its values, which the bus gives and takes: ONLY_IN in tests/it/tidy.rs keeps the trait from it.
     (
         "grpc",
-        &["auth", "bus", "proto", "filter", "event", "log", "name", "error"],
+        &["auth", "bus", "proto", "filter", "event", "log", "tab", "name", "error"],
     ),
-    ("auth", &["name", "error"]),
+    ("auth", &["tab", "name", "error"]),
     ("telemetry", &["bus", "error"]),
     (
         "bus",
@@ -42,6 +42,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "log",
             "objects",
             "scratch",
+            "tab",
             "name",
             "error",
         ],
@@ -55,6 +56,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("log", &["name", "error"]),
     ("objects", &["error"]),
     ("scratch", &["error"]),
+    ("tab", &[]),
     ("config", &["name", "error"]),
     // Words: `name` makes errors, and errors tell names.
     ("name", &["error"]),

@@ -1,12 +1,15 @@
 //! Whose turn it is: streams that may take an event stand in a line.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use super::Dispatch;
-use crate::bus::delivery::{
-    PartitionId, Sending, StreamId,
-    entry::{Entry, EntryId},
-    stream::{Out, Stream},
+use crate::{
+    bus::delivery::{
+        PartitionId, Sending, StreamId,
+        entry::{Entry, EntryId},
+        stream::{Out, Stream},
+    },
+    tab::Tab,
 };
 
 impl<P> Dispatch<P> {
@@ -44,6 +47,37 @@ impl<P> Dispatch<P> {
             stream.listed = true;
             self.eligible.push_back(id);
         }
+    }
+
+    /// What the stream has counts on these too, on which others are.
+    pub fn bind(&mut self, id: StreamId, tabs: Vec<Arc<Tab>>) {
+        if let Some(stream) = self.streams.get_mut(id).filter(|_| !tabs.is_empty()) {
+            stream.bind(tabs);
+            self.has_bounded = true;
+        }
+    }
+
+    /// Others may have less now: streams that they held up may take events again.
+    pub fn look_for_room(&mut self) {
+        let bounded = self.streams.iter().filter(|(_, stream)| stream.is_bounded());
+        for id in bounded.map(|(id, _)| id).collect::<Vec<_>>() {
+            self.list(id);
+        }
+    }
+
+    /// Whether some streams are on tabs with others.
+    pub fn is_bounded(&self) -> bool {
+        self.has_bounded
+    }
+
+    /// Whether what others have holds up some stream.
+    pub fn waits_for_room(&self) -> bool {
+        self.has_bounded && self.streams.iter().any(|(_, stream)| stream.is_held_up())
+    }
+
+    /// Whether what others have holds up this stream.
+    pub fn is_held_up(&self, id: StreamId) -> bool {
+        self.streams.get(id).is_some_and(Stream::is_held_up)
     }
 }
 
