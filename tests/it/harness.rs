@@ -4,6 +4,7 @@
 
 #![allow(dead_code, reason = "a harness offers more than the tests of one day use")]
 
+pub(crate) mod authority;
 pub(crate) mod backend;
 pub(crate) mod clients;
 pub(crate) mod kafka;
@@ -143,6 +144,11 @@ impl Server {
         within(&format!("a log line {message:?}"), self.stderr.line(message))
             .await
             .unwrap_or_else(|| panic!("the server ended without logging {message:?}"))
+    }
+
+    /// All that it has logged.
+    pub(crate) fn log(&self) -> String {
+        self.stderr.text()
     }
 
     /// A command line as a client of this server: `server.command(["topics", "list"])`.

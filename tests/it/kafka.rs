@@ -11,4 +11,5 @@ mod patterns;
 mod producer;
 mod promises;
 mod replicas;
+mod secured;
 mod snapshots;

@@ -1,99 +1,17 @@
 //! TLS between clients and the bus: who is believed, who is let in, and files that change while it runs.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
-use tempfile::TempDir;
 use tokio::{io::AsyncReadExt as _, net::TcpStream};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
+pub(crate) use crate::harness::authority::{Authority, Signed};
 use crate::harness::{
     SOON, Server,
     clients::{ids, open, order, request, subscribe_through},
     eventually, tidings, within,
 };
 use tidings::proto::tidings::v1::{publisher_service_client::PublisherServiceClient, subscribe_request::Frame as Sent};
-
-/// An authority, and the files of who it signs for.
-pub(crate) struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-    directory: TempDir,
-}
-
-/// A certificate and its key, as files.
-pub(crate) struct Signed {
-    pub(crate) certificate: PathBuf,
-    pub(crate) key: PathBuf,
-}
-
-impl Authority {
-    pub(crate) fn new() -> Self {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "a test's authority");
-        let pem = params.self_signed(&key).expect("a certificate").pem();
-        Self {
-            issuer: Issuer::new(params, key),
-            pem,
-            directory: TempDir::with_prefix("tidings-test-").expect("make a directory"),
-        }
-    }
-
-    pub(crate) fn file(&self) -> PathBuf {
-        self.written("ca.crt", &self.pem)
-    }
-
-    pub(crate) fn directory(&self) -> &Path {
-        self.directory.path()
-    }
-
-    pub(crate) fn written(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.directory.path().join(name);
-        fs::write(&path, text).expect("write a file");
-        path
-    }
-
-    pub(crate) fn sign(&self, name: &str) -> Signed {
-        self.sign_for(name, &["localhost", "127.0.0.1"])
-    }
-
-    /// For these names: hosts, or URIs, which have a scheme.
-    pub(crate) fn sign_for(&self, name: &str, names: &[&str]) -> Signed {
-        let key = KeyPair::generate().expect("a key");
-        let (uris, hosts): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| name.contains("://"));
-        let mut params =
-            CertificateParams::new(hosts.into_iter().map(str::to_owned).collect::<Vec<_>>()).expect("parameters");
-        let uris = uris.into_iter().map(|uri| SanType::URI(uri.try_into().expect("a URI")));
-        params.subject_alt_names.extend(uris);
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
-        Signed {
-            certificate: self.written(&format!("{name}.crt"), &certificate.pem()),
-            key: self.written(&format!("{name}.key"), &key.serialize_pem()),
-        }
-    }
-
-    /// What a client believes that trusts this authority.
-    pub(crate) fn trusted(&self) -> ClientTlsConfig {
-        ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&self.pem))
-    }
-}
-
-impl Signed {
-    pub(crate) fn config(&self) -> String {
-        let (certificate, key) = (self.certificate.display(), self.key.display());
-        format!("[tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n")
-    }
-
-    pub(crate) fn identity(&self) -> Identity {
-        let read = |path| fs::read(path).expect("a file");
-        Identity::from_pem(read(&self.certificate), read(&self.key))
-    }
-}
 
 pub(crate) async fn connect(server: &Server, tls: ClientTlsConfig) -> Result<Channel, tonic::transport::Error> {
     let endpoint = Endpoint::from_shared(format!("https://{}", server.address())).expect("an address");
@@ -224,7 +142,7 @@ async fn files_that_are_no_good_stop_the_start_and_say_which() {
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])
             .arg(&file);
-        command.arg("--data").arg(authority.directory.path().join("data"));
+        command.arg("--data").arg(authority.directory().join("data"));
         let output = within("a server to give up", command.output()).await.expect("run it");
         let refused = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && refused.contains(told), "{refused}");

@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::{Notify, watch};
@@ -15,8 +15,16 @@ pub(super) struct Health {
     reachable: Arc<watch::Sender<Reachable>>,
     /// Something looks wrong: ask the cluster now.
     doubt: Arc<Notify>,
-    /// What a client said last about a connection that could not be made.
-    complaint: Arc<Mutex<String>>,
+    complaints: Arc<Mutex<Complaints>>,
+}
+
+/// Why connections cannot be made, and what of it was told since the cluster was reached last.
+#[derive(Default)]
+struct Complaints {
+    /// What a client said last; empty = nothing.
+    last: String,
+    is_told: bool,
+    is_told_with_complaint: bool,
 }
 
 impl Health {
@@ -26,7 +34,7 @@ impl Health {
         Self {
             reachable: Arc::new(watch::Sender::new(Err(connecting.into()))),
             doubt: Arc::default(),
-            complaint: Arc::default(),
+            complaints: Arc::default(),
         }
     }
 
@@ -50,26 +58,37 @@ impl Health {
     pub(super) fn answered(&self) {
         let is_news = |known: &mut Reachable| std::mem::replace(known, Ok(())).is_err();
         if self.reachable.send_if_modified(is_news) {
+            *self.complaints() = Complaints::default();
             tracing::info!("Kafka can be reached");
         }
     }
 
     pub(super) fn failed(&self, cause: &str) {
-        let complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let cause = match complaint.is_empty() {
-            true => cause.to_owned(),
-            false => format!("{cause}: {complaint}"),
+        let mut complaints = self.complaints();
+        let has_complaint = !complaints.last.is_empty();
+        let cause = match has_complaint {
+            true => format!("{cause}: {}", complaints.last),
+            false => cause.to_owned(),
         };
         let cause = cause.as_str();
-        let is_news = |known: &mut Reachable| std::mem::replace(known, Err(cause.into())).is_ok();
-        if self.reachable.send_if_modified(is_news) {
+        // Also where it was never reached, and once more when it is known why.
+        if !complaints.is_told || (has_complaint && !complaints.is_told_with_complaint) {
             tracing::warn!(cause, "Kafka cannot be reached");
         }
+        (complaints.is_told, complaints.is_told_with_complaint) = (true, has_complaint);
+        drop(complaints);
+        let is_news = |known: &mut Reachable| std::mem::replace(known, Err(cause.into())).is_ok();
+        self.reachable.send_if_modified(is_news);
     }
 
     /// A client cannot connect, and says why.
     pub(super) fn complained(&self, complaint: &str) {
-        complaint.clone_into(&mut self.complaint.lock().unwrap_or_else(PoisonError::into_inner));
+        complaint.clone_into(&mut self.complaints().last);
+    }
+
+    /// Nothing panics while it holds this lock, so a poisoned one is whole.
+    fn complaints(&self) -> MutexGuard<'_, Complaints> {
+        self.complaints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A client saw its connections break.

@@ -36,6 +36,8 @@ pub(crate) struct Broker {
 struct Running {
     script: Child,
     kafka: Pid,
+    /// The further ones, `NAME=PORT`.
+    listeners: Vec<String>,
 }
 
 impl Broker {
@@ -77,6 +79,22 @@ impl Broker {
         spawn_blocking(|| Self::launch(arguments, Some(data)))
             .await
             .expect("a broker")
+    }
+
+    /// A broker of the test's own, with these arguments of the script.
+    pub(crate) async fn start_with(arguments: Vec<String>) -> Self {
+        spawn_blocking(|| Self::launch(arguments, None))
+            .await
+            .expect("a broker")
+    }
+
+    /// The address of a further listener.
+    pub(crate) fn listener(&self, name: &str) -> String {
+        let listeners = &self.running.as_ref().expect("the broker runs").listeners;
+        let port = listeners
+            .iter()
+            .find_map(|listener| listener.strip_prefix(name)?.strip_prefix('='));
+        format!("127.0.0.1:{}", port.expect("a listener"))
     }
 
     /// A broker of the test's own on this port.
@@ -167,11 +185,17 @@ impl Running {
             .read_line(&mut ready)
             .expect("text");
         let words: Vec<_> = ready.split_whitespace().collect();
-        let ["ready", address, id] = words[..] else {
+        let ["ready", address, id, ref listeners @ ..] = words[..] else {
             panic!("Kafka did not start:\n{}", said(&mut script));
         };
         let kafka = Pid::from_raw(id.parse().expect("a process id"));
-        (Self { script, kafka }, address.to_owned())
+        let listeners = listeners.iter().map(|listener| (*listener).to_owned()).collect();
+        let running = Self {
+            script,
+            kafka,
+            listeners,
+        };
+        (running, address.to_owned())
     }
 
     fn script_id(&self) -> Pid {
