@@ -155,6 +155,8 @@ pub(super) struct NewStream {
     pub(super) max_credit: Credit,
     pub(super) client_id: String,
     pub(super) permit: OwnedSemaphorePermit,
+    /// What the log tells of it is of this.
+    pub(super) log: tracing::Span,
 }
 
 /// Names a stream for as long as the task lives; numbers are not used twice.

@@ -110,6 +110,7 @@ impl Inner {
                 max_credit: self.settings.max_credit,
                 client_id: options.client_id.clone(),
                 permit,
+                log: tracing::Span::current(),
             };
             let handle = self.running(&options.group, record).await?;
             if let Some(subscription) = handle.join(stream).await {

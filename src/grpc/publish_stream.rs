@@ -20,7 +20,7 @@ use super::{
     caller::Caller,
     convert, deadline, foreign,
     publisher::{new_events, response},
-    status::{Room, publish_rpc_status, status},
+    status::{Room, publish_rpc_status, reason_of, status},
 };
 use crate::{
     auth::Rights,
@@ -31,6 +31,7 @@ use crate::{
         lean::PublishStreamRequest,
         tidings::v1::{PublishStreamResponse, publish_stream_response},
     },
+    telemetry::{CallContext, Publishing},
 };
 
 type Outcome = Result<Vec<Written>, PublishError>;
@@ -46,6 +47,7 @@ pub(super) struct PublishSession {
     bytes: usize,
     draining: CancellationToken,
     caller: Caller,
+    call: CallContext,
     /// The caller is not known any more, or may publish nothing.
     over: BoxFuture<'static, Error>,
     /// No more requests are taken; `Some` is how the stream ends.
@@ -56,6 +58,7 @@ struct Handing {
     sequence: u64,
     bytes: usize,
     answer_by: Instant,
+    publishing: Publishing,
     future: BoxFuture<'static, Result<HandedOver>>,
 }
 
@@ -66,11 +69,16 @@ struct Waiting {
 }
 
 impl PublishSession {
-    pub(super) fn new(services: Services, caller: Caller, requests: Streaming<PublishStreamRequest>) -> Self {
+    pub(super) fn new(
+        services: Services,
+        (caller, call): (Caller, CallContext),
+        requests: Streaming<PublishStreamRequest>,
+    ) -> Self {
         Self {
             draining: services.bus().draining(),
             over: caller.lifetime(Arc::new(may_publish)).over(),
             caller,
+            call,
             services,
             requests,
             last_sequence: None,
@@ -138,7 +146,8 @@ impl PublishSession {
         let bytes = request.encoded_len();
         self.bytes += bytes;
         match self.check(request, bytes) {
-            Ok((new, timeout)) => {
+            Ok((mut new, timeout)) => {
+                let publishing = self.services.telemetry().publish(&self.call, &mut new.events);
                 let answer_by = Instant::now() + timeout;
                 let bus = self.services.bus().clone();
                 let future = Box::pin(async move { bus.hand_over(new, answer_by).await });
@@ -146,6 +155,7 @@ impl PublishSession {
                     sequence,
                     bytes,
                     answer_by,
+                    publishing,
                     future,
                 });
             }
@@ -171,18 +181,27 @@ impl PublishSession {
             sequence,
             bytes,
             answer_by,
+            publishing,
             ..
         } = handing;
         match handed {
             Ok(handed) => {
-                let outcome = Box::pin(handed.outcome(answer_by));
+                let outcome = Box::pin(async move {
+                    let outcome = handed.outcome(answer_by).await;
+                    publishing.done(&outcome, outcome.as_ref().err().map(reason_of));
+                    outcome
+                });
                 self.waiting.push_back(Waiting {
                     sequence,
                     bytes,
                     outcome,
                 });
             }
-            Err(error) => self.refuse(sequence, bytes, error),
+            Err(error) => {
+                let refused = Err(PublishError::refused(error.repeated()));
+                publishing.done(&refused, refused.as_ref().err().map(reason_of));
+                self.refuse(sequence, bytes, error);
+            }
         }
     }
 

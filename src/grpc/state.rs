@@ -8,6 +8,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{
     Services, asked,
     caller::{Caller, Right},
+    calls::call_of,
     checkpoints, convert,
     deadline::{self, bounded},
     guard::topics_stay,
@@ -41,7 +42,7 @@ impl StateService for Services {
 
     async fn restore(&self, request: Request<RestoreRequest>) -> Result<Response<Self::RestoreStream>, Status> {
         let end_at = deadline::end_of_stream(request.metadata());
-        let caller = Caller::of(request.extensions())?;
+        let (caller, call) = (Caller::of(request.extensions())?, call_of(request.extensions()));
         let starting = deadline::before(end_at, async {
             let (options, right) = permitted(&caller, request.into_inner()).map_err(|error| status(&error))?;
             let session = self.bus().restore(options).await.map_err(|error| status(&error))?;
@@ -49,7 +50,7 @@ impl StateService for Services {
         });
         let (session, right) = starting.await?;
         let lifetime = caller.lifetime(right);
-        let messages = restore_stream::messages(session, Sizes::new(self.bus(), DEFAULT_LIMIT));
+        let messages = restore_stream::messages(session, Sizes::new(self.bus(), DEFAULT_LIMIT), call);
         Ok(Response::new(deadline::cut(lifetime.cut(messages), end_at)))
     }
 

@@ -46,6 +46,7 @@ mod sharing;
 mod sizes;
 mod state;
 mod subscribe;
+mod telemetry;
 mod tidy;
 mod tls;
 mod topics;

@@ -29,10 +29,20 @@ const ARROWS: [(&str, &[&str]); 18] = [
     // Of `log` only its values, which the bus gives and takes: ONLY_IN in tests/it/tidy.rs keeps the trait from it.
     (
         "grpc",
-        &["auth", "bus", "proto", "filter", "event", "log", "name", "error"],
+        &[
+            "auth",
+            "telemetry",
+            "bus",
+            "proto",
+            "filter",
+            "event",
+            "log",
+            "name",
+            "error",
+        ],
     ),
     ("auth", &["name", "error"]),
-    ("telemetry", &["bus", "error"]),
+    ("telemetry", &["bus", "event", "log", "name", "error"]),
     (
         "bus",
         &[
