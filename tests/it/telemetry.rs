@@ -186,8 +186,8 @@ async fn events_stay_as_they_are_where_nothing_is_to_be_added() {
     let collector = Collector::start().await;
     let untraced = Server::start().await;
     let unwanted = tracing_to(&collector, "add_traceparent = false").await;
-    for server in [untraced, unwanted] {
-        publish_in(&server, Some(&traceparent("00000000000000aa", "01")), order("1", "a")).await;
+    for server in [&untraced, &unwanted] {
+        publish_in(server, Some(&traceparent("00000000000000aa", "01")), order("1", "a")).await;
         let got = server.subscribe(open("billing")).await.deliveries(1).await;
         assert_eq!(attribute(&got[0], "traceparent"), None);
     }
