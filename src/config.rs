@@ -18,6 +18,7 @@ mod auth;
 mod policies;
 mod quotas;
 mod tenants;
+mod telemetry;
 mod reader;
 mod setting;
 mod layer;
@@ -36,10 +37,9 @@ pub use layer::Override;
 pub use policies::Policy;
 pub use quotas::{Quota, Who};
 pub use reader::Effective;
-pub use sections::{
-    AfterDeadLetter, Backend, Embedded, Fsync, Limits, Log, LogFormat, LogLevel, RouteConfig, Server, Telemetry, Topics,
-};
+pub use sections::{AfterDeadLetter, Backend, Embedded, Fsync, Limits, Log, RouteConfig, Server, Topics};
 pub use snapshots::{Schedule, Snapshots};
+pub use telemetry::{LogFormat, LogLevel, Otlp, OtlpProtocol, Secret, Telemetry};
 pub use tls::{ClientAuth, ClientTls, Tls};
 
 use self::{layer::Layer, reader::Reader};
@@ -158,7 +158,7 @@ impl Config {
             checkpoints: checkpoints::read(&mut reader),
             commands: commands::read(&mut reader),
             limits: sections::limits(&mut reader),
-            telemetry: sections::telemetry(&mut reader),
+            telemetry: telemetry::read(&mut reader),
             effective: Vec::new(),
             sources: Sources::default(),
         };
@@ -213,6 +213,7 @@ fn is_secret(key: &str) -> bool {
         .iter()
         .any(|word| key.contains(word))
         || snapshots::is_secret(key)
+        || telemetry::is_secret(key)
 }
 
 #[cfg(test)]

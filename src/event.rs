@@ -144,6 +144,12 @@ impl Event {
         attribute::find(&self.attributes, name)
     }
 
+    /// Gives it an extension that is text, whose name is good and not there yet.
+    pub(crate) fn add(&mut self, name: &'static str, text: &str) {
+        let value = Value::String(ByteString::from(text));
+        self.attributes.push((ByteString::from_static(name), value));
+    }
+
     /// Any attribute, the required ones too, as its canonical text.
     pub fn text_of(&self, name: &str) -> Option<Cow<'_, str>> {
         match name {

@@ -18,6 +18,7 @@ mod guard;
 mod health;
 mod asked;
 mod authenticate;
+mod calls;
 mod caller;
 mod deadline;
 mod denials;
@@ -39,6 +40,7 @@ use tokio_util::task::TaskTracker;
 use tonic::{codec::CompressionEncoding, service::Routes};
 
 pub use authenticate::{AuthenticateLayer, Peer};
+pub use calls::CallLayer;
 pub use deadline::DeadlineLayer;
 pub use denials::Denials;
 pub use foreign::in_our_words;
@@ -58,6 +60,7 @@ use crate::{
             system_service_server::SystemServiceServer, topic_service_server::TopicServiceServer,
         },
     },
+    telemetry::Telemetry,
 };
 
 /// The full names of the services, as health and reflection know them.
@@ -94,6 +97,7 @@ pub struct Services(Arc<Shared>);
 
 struct Shared {
     bus: Bus,
+    telemetry: Telemetry,
     limits: Limits,
     log_backend: &'static str,
     /// Tasks that read what clients send.
@@ -101,9 +105,15 @@ struct Shared {
 }
 
 impl Services {
-    pub fn new(bus: Bus, limits: Limits, log_backend: &'static str, tasks: TaskTracker) -> Self {
+    pub fn new(
+        (bus, telemetry): (Bus, Telemetry),
+        limits: Limits,
+        log_backend: &'static str,
+        tasks: TaskTracker,
+    ) -> Self {
         Self(Arc::new(Shared {
             bus,
+            telemetry,
             limits,
             log_backend,
             tasks,
@@ -143,6 +153,10 @@ impl Services {
 
     fn bus(&self) -> &Bus {
         &self.0.bus
+    }
+
+    fn telemetry(&self) -> &Telemetry {
+        &self.0.telemetry
     }
 
     fn limits(&self) -> &Limits {

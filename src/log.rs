@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 pub use headers::{Headers, HeadersBuilder};
-pub use receipt::{Pending, Receipt};
+pub use receipt::{AppendTimes, Pending, Receipt};
 
 use crate::{
     error::{Error, Result},

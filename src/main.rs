@@ -1,11 +1,6 @@
 //! The program: parse the command line, call one function.
 
-use std::{
-    io::{self, IsTerminal as _},
-    panic,
-    path::Path,
-    process::ExitCode,
-};
+use std::{panic, path::Path, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser as _};
 use tidings::{
@@ -16,11 +11,10 @@ use tidings::{
         output::{Output, tell},
         stop,
     },
-    config::{self, Config, ConfigFault, LogFormat, LogLevel, Override, Telemetry},
+    config::{self, Config, ConfigFault, Override},
     server,
 };
 use tokio::runtime::Runtime;
-use tracing_subscriber::{EnvFilter, fmt};
 
 fn main() -> ExitCode {
     let done = match Arguments::try_parse() {
@@ -54,11 +48,11 @@ fn run(arguments: Arguments) -> Result<()> {
 
 fn serve(command: Serve) -> Result<()> {
     let config = load(command.sources)?;
-    log_to_stderr(&config.telemetry);
+    let levels = server::log_to_stderr(&config).map_err(|error| Failure::local("serve", error))?;
     panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     runtime()?.block_on(async {
         let stop = stop::on_signal()?;
-        let served = server::run(config, stop.cancelled_owned()).await;
+        let served = server::run(config, levels, stop.cancelled_owned()).await;
         served.map_err(|error| Failure::local("serve", error))
     })
 }
@@ -110,24 +104,6 @@ fn load(sources: Sources) -> Result<Config> {
 fn faulty(faults: &[ConfigFault]) -> Failure {
     let lines: Vec<String> = faults.iter().map(|fault| format!("\n  {fault}")).collect();
     Failure::Local(format!("the configuration is faulty{}", lines.concat()))
-}
-
-fn log_to_stderr(telemetry: &Telemetry) {
-    let level = match telemetry.log_level {
-        LogLevel::Error => "error",
-        LogLevel::Warn => "warn",
-        LogLevel::Info => "info",
-        LogLevel::Debug => "debug",
-        LogLevel::Trace => "trace",
-    };
-    let lines = fmt()
-        .with_env_filter(EnvFilter::new(level))
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr);
-    match telemetry.log_format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
-    }
 }
 
 fn runtime() -> Result<Runtime> {

@@ -7,7 +7,7 @@ use crate::{
     kafka::{broker::Broker, raw::RawClients},
     load::Load,
     log_alone,
-    process::Server,
+    process::{Server, Setting},
     report::Sample,
 };
 
@@ -22,6 +22,14 @@ impl Ground {
         match self {
             Self::Directory(directory) => Server::tidings(&directory.join(name)).await,
             Self::Kafka(broker) => Server::tidings_on_kafka(broker.address(), &prefix(name)).await,
+        }
+    }
+
+    /// The same with these settings.
+    pub(crate) async fn server_with(&self, name: &str, settings: &[Setting]) -> Result<Server> {
+        match self {
+            Self::Directory(directory) => Server::tidings_with(&directory.join(name), settings).await,
+            Self::Kafka(broker) => Server::tidings_on_kafka_with(broker.address(), &prefix(name), settings).await,
         }
     }
 

@@ -31,6 +31,7 @@ mod resets;
 mod retries;
 mod state;
 mod stream;
+mod telemetry;
 mod wire;
 mod workers;
 
@@ -85,6 +86,9 @@ async fn main() -> Result<()> {
     }
     if is_wanted("state") {
         state::measure(&ground).await?;
+    }
+    if is_wanted("telemetry") {
+        telemetry::measure(&ground).await?;
     }
     if let Ground::Kafka(broker) = &ground {
         return kafka::measure(broker, is_wanted).await;

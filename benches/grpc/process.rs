@@ -31,19 +31,33 @@ pub(crate) struct Meter {
     started: Instant,
 }
 
+/// A variable of the environment, and its value.
+pub(crate) type Setting = (&'static str, String);
+
 impl Server {
     /// The real server, on an empty directory.
     pub(crate) async fn tidings(directory: &Path) -> Result<Self> {
+        Self::tidings_with(directory, &[]).await
+    }
+
+    pub(crate) async fn tidings_with(directory: &Path, settings: &[Setting]) -> Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-            .arg(directory);
+            .arg(directory)
+            .envs(settings.iter().cloned());
         Self::start(command, false).await
     }
 
     /// The real server on Kafka, where its topics and groups have this prefix.
     pub(crate) async fn tidings_on_kafka(brokers: &str, prefix: &str) -> Result<Self> {
-        Self::start(on_kafka(brokers, prefix), false).await
+        Self::tidings_on_kafka_with(brokers, prefix, &[]).await
+    }
+
+    pub(crate) async fn tidings_on_kafka_with(brokers: &str, prefix: &str, settings: &[Setting]) -> Result<Self> {
+        let mut command = on_kafka(brokers, prefix);
+        command.envs(settings.iter().cloned());
+        Self::start(command, false).await
     }
 
     /// The same with a store for snapshots.

@@ -34,7 +34,7 @@ impl Samples {
         self.spread(|sample| sample.events as f64 / sample.elapsed.as_secs_f64() / 1e3)
     }
 
-    fn cpu(&self) -> Spread {
+    pub(crate) fn cpu(&self) -> Spread {
         self.spread(|sample| sample.cpu.as_secs_f64() / sample.events as f64 * 1e6)
     }
 }

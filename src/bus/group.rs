@@ -158,6 +158,8 @@ pub(super) struct NewStream {
     /// What its caller has counts on these, whatever the stream.
     pub(super) tabs: Vec<Arc<Tab>>,
     pub(super) permit: OwnedSemaphorePermit,
+    /// What the log tells of it is of this.
+    pub(super) log: tracing::Span,
 }
 
 /// Names a stream for as long as the task lives; numbers are not used twice.

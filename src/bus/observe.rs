@@ -60,6 +60,8 @@ pub struct Levels {
     pub buffered: usize,
     /// Events up to the end of the partitions that are not settled.
     pub lag: usize,
+    /// How long ago the oldest of them was written, about; zero = there is none, or it is not known.
+    pub lag_time: Duration,
     /// How long ago the event was first sent that is not settled since longest; zero = there is none.
     pub oldest_age: Duration,
     /// How often that event was sent.
@@ -119,6 +121,7 @@ impl Levels {
             outstanding: self.outstanding + other.outstanding,
             buffered: self.buffered + other.buffered,
             lag: self.lag + other.lag,
+            lag_time: self.lag_time.max(other.lag_time),
             oldest_age,
             oldest_attempts,
             held_up: HeldUp {

@@ -119,6 +119,11 @@ impl Sifted {
 }
 
 impl ReadEvents {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.runs.iter().map(ExactSizeIterator::len).sum()
+    }
+
     /// In the order of their offsets.
     pub fn items(&self) -> impl Iterator<Item = &Item> {
         self.runs.iter().flat_map(|run| &self.batch.items[run.clone()])

@@ -114,6 +114,7 @@ impl Inner {
                 client_id: options.client_id.clone(),
                 tabs: options.tabs.clone(),
                 permit,
+                log: tracing::Span::current(),
             };
             let handle = self.running(&options.group, record).await?;
             if let Some(subscription) = handle.join(stream).await {

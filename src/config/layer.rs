@@ -106,18 +106,20 @@ pub(super) fn from_overrides(overrides: impl IntoIterator<Item = Override>) -> L
     overrides.into_iter().map(entry).collect()
 }
 
-/// `TIDINGS_LOG__EMBEDDED__FSYNC` → `log.embedded.fsync`. Below PROPERTIES a `_` stands for a dot. Names without `__` are
-/// not settings: TIDINGS_SERVER and TIDINGS_TOKEN are the client's, and Kubernetes sets TIDINGS_PORT and its like.
+/// `TIDINGS_LOG__EMBEDDED__FSYNC` → `log.embedded.fsync`. Below PROPERTIES a `_` stands for a dot, below HEADERS for `-`. Names
+/// without `__` are not settings: TIDINGS_SERVER and TIDINGS_TOKEN are the client's, and Kubernetes sets TIDINGS_PORT and its like.
 fn key_of_variable(name: &str) -> Option<String> {
     let path = name.strip_prefix("TIDINGS_")?.to_ascii_lowercase();
     if !path.contains("__") {
         return None;
     }
     let path = path.replace("__", ".");
-    match path.split_once(".properties.") {
-        Some((section, property)) => Some(format!("{section}.properties.{}", property.replace('_', "."))),
-        None => Some(path),
+    for (table, stands_for) in [(".properties.", "."), (".headers.", "-")] {
+        if let Some((section, name)) = path.split_once(table) {
+            return Some(format!("{section}{table}{}", name.replace('_', stands_for)));
+        }
     }
+    Some(path)
 }
 
 fn flatten(prefix: &str, table: &DeTable<'_>, place: &dyn Fn(usize) -> Origin, layer: &mut Layer) {
@@ -190,6 +192,10 @@ mod tests {
             (
                 "TIDINGS_LOG__KAFKA__PROPERTIES__SASL_PASSWORD",
                 Some("log.kafka.properties.sasl.password"),
+            ),
+            (
+                "TIDINGS_TELEMETRY__OTLP__HEADERS__X_API_KEY",
+                Some("telemetry.otlp.headers.x-api-key"),
             ),
             ("TIDINGS_SERVER", None),
             ("TIDINGS_PORT_4480_TCP_ADDR", None),

@@ -98,31 +98,6 @@ pub struct Limits {
     pub max_credit_bytes: ByteSize,
 }
 
-/// `[telemetry]`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Telemetry {
-    pub log_level: LogLevel,
-    pub log_format: LogFormat,
-    pub max_metric_groups: u32,
-}
-
-/// The least severe log lines that are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-}
-
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    Text,
-    Json,
-}
-
 pub(super) fn server(reader: &mut Reader) -> Server {
     Server {
         insecure: reader.take("server.insecure"),
@@ -222,18 +197,6 @@ pub(super) fn limits(reader: &mut Reader) -> Limits {
     }
 }
 
-pub(super) fn telemetry(reader: &mut Reader) -> Telemetry {
-    Telemetry {
-        log_level: reader.take("telemetry.log_level"),
-        log_format: reader.take("telemetry.log_format"),
-        max_metric_groups: reader.take_if(
-            "telemetry.max_metric_groups",
-            |count: u32| count <= 100_000,
-            "at most 100000",
-        ),
-    }
-}
-
 /// What is handed on must fit where it goes, or it would wait for ever.
 pub(super) fn capacities(reader: &mut Reader, limits: &Limits, log: &Log) {
     let event = (limits.max_event_bytes, "limits.max_event_bytes");
@@ -256,10 +219,10 @@ pub(super) fn capacities(reader: &mut Reader, limits: &Limits, log: &Log) {
     }
 }
 
-fn one_or_more(count: u32) -> bool {
+pub(super) fn one_or_more(count: u32) -> bool {
     count >= 1
 }
 
-fn longer_than_zero(duration: Duration) -> bool {
+pub(super) fn longer_than_zero(duration: Duration) -> bool {
     !duration.is_zero()
 }

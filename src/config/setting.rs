@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
-    AfterDeadLetter, Algorithm, Backend, ClientAuth, Fsync, LogFormat, LogLevel,
+    AfterDeadLetter, Algorithm, Backend, ClientAuth, Fsync,
     layer::Raw,
     units::{ByteSize, parse_duration, show_duration},
 };
@@ -18,10 +18,6 @@ pub(super) trait Setting: Sized {
 /// A setting that is one of a few words.
 pub(super) trait Word: Copy + PartialEq + 'static {
     const WORDS: &'static [(&'static str, Self)];
-}
-
-impl Word for LogFormat {
-    const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
 }
 
 impl Word for ClientAuth {
@@ -39,16 +35,6 @@ impl Word for Algorithm {
         ("ES256", Self::Es256),
         ("ES384", Self::Es384),
         ("EdDSA", Self::EdDsa),
-    ];
-}
-
-impl Word for LogLevel {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("error", Self::Error),
-        ("warn", Self::Warn),
-        ("info", Self::Info),
-        ("debug", Self::Debug),
-        ("trace", Self::Trace),
     ];
 }
 

@@ -26,7 +26,10 @@ fn the_defaults_are_what_the_manual_says() {
         (config.telemetry.log_level, config.telemetry.log_format),
         (LogLevel::Info, LogFormat::Text)
     );
-    assert_eq!(config.telemetry.max_metric_groups, 1_000);
+    let telemetry = &config.telemetry;
+    assert_eq!((telemetry.max_metric_groups, telemetry.max_metric_topics), (1_000, 200));
+    assert_eq!((telemetry.sample_ratio, telemetry.add_traceparent), (0.01, true));
+    assert!(telemetry.otlp.endpoint.is_none() && telemetry.otlp.headers.is_empty());
     let snapshots = &config.snapshots;
     assert_eq!((snapshots.memory, snapshots.restores), (ByteSize(64 << 20), 32));
     assert_eq!(
@@ -290,6 +293,34 @@ fn snapshots_have_options_whose_secrets_are_not_shown_and_a_schedule() {
         !shown.contains("hush") && shown.contains("aws_region = \"eu\""),
         "{shown}"
     );
+}
+
+#[test]
+fn a_collector_has_an_address_and_headers_that_nobody_is_shown() {
+    let text = "[telemetry.otlp]\nendpoint = 'https://collector/otlp'\nprotocol = 'http'\n\
+                [telemetry.otlp.headers]\nauthorization = 'Bearer hush-1'\n";
+    let secret = [("TIDINGS_TELEMETRY__OTLP__HEADERS__X_API_KEY", "hush-2")];
+    let config = load(text, secret).expect("valid");
+    let otlp = &config.telemetry.otlp;
+    assert_eq!(otlp.protocol, OtlpProtocol::Http);
+    let headers: Vec<(&str, &str)> = (otlp.headers.iter())
+        .map(|(name, value)| (name.as_str(), value.0.as_str()))
+        .collect();
+    assert_eq!(headers, [("authorization", "Bearer hush-1"), ("x-api-key", "hush-2")]);
+    assert!(!config.show().contains("hush") && !format!("{config:?}").contains("hush-1"));
+    for (key, value) in [
+        ("endpoint", "'collector:4317'"),
+        ("endpoint", "'http://user:hush@collector'"),
+        ("protocol", "'udp'"),
+        ("headers.x_y", "'hush'"),
+        ("headers.x-y", "\"hush\\n\""),
+    ] {
+        let faults = load(&format!("[telemetry.otlp]\n{key} = {value}\n"), NO_VARIABLES).expect_err(value);
+        assert_eq!(faults[0].key, format!("telemetry.otlp.{key}"));
+        assert!(!faults[0].to_string().contains("hush"), "{}", faults[0]);
+    }
+    let faults = load("[telemetry]\nsample_ratio = 1.5\n", NO_VARIABLES).expect_err("a share");
+    assert_eq!(faults[0].key, "telemetry.sample_ratio");
 }
 
 #[test]

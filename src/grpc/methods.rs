@@ -2,7 +2,9 @@
 //!
 //! With what the verb must be allowed, the method's handler looks at; whoever has it with nothing at all comes no further.
 
-use crate::name::Verb;
+use std::{collections::HashSet, sync::LazyLock};
+
+use crate::{name::Verb, telemetry::Method};
 
 /// What a method needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +109,32 @@ pub(super) fn need(path: &str) -> Option<Need> {
     methods.iter().find(|(name, _)| *name == method).map(|(_, need)| *need)
 }
 
+/// Streams whose beginning and end the log tells. Subscribe's are told by its group, with more.
+const TOLD: [&str; 3] = [
+    "tidings.v1.PublisherService/PublishStream",
+    "tidings.v1.SubscriberService/Read",
+    "tidings.v1.StateService/Restore",
+];
+
+/// All methods, as `package.Service/Method`.
+static NAMES: LazyLock<HashSet<String>> = LazyLock::new(|| {
+    let names = |(service, methods): &(&'static str, &'static [(&'static str, Need)])| {
+        let service = *service;
+        methods.iter().map(move |(method, _)| format!("{service}/{method}"))
+    };
+    METHODS.iter().flat_map(names).collect()
+});
+
+/// How the method of a path is measured and traced: whoever calls says what the path is.
+pub(super) fn method(path: &str) -> Method {
+    let name = path.strip_prefix('/').and_then(|path| NAMES.get(path));
+    let name = name.map_or("_OTHER", String::as_str);
+    Method {
+        name,
+        is_told: TOLD.contains(&name),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -152,5 +180,21 @@ mod tests {
             assert_eq!(need(path), None, "{path}");
         }
         assert_eq!(need("/tidings.v1.TopicService/DeleteTopic"), Some(Right(Verb::Topics)));
+    }
+
+    #[test]
+    fn methods_are_named_from_the_table_and_no_others() {
+        for name in TOLD {
+            let told = Method { name, is_told: true };
+            assert_eq!(method(&format!("/{name}")), told);
+        }
+        let quiet = |name| Method { name, is_told: false };
+        assert_eq!(
+            method("/tidings.v1.PublisherService/Publish"),
+            quiet("tidings.v1.PublisherService/Publish")
+        );
+        for path in ["", "/", "tidings.v1.PublisherService/Publish", "/x/y", "//"] {
+            assert_eq!(method(path), quiet("_OTHER"), "{path}");
+        }
     }
 }

@@ -21,7 +21,7 @@ use super::{
     convert, deadline, foreign,
     publisher::{new_events, response},
     quotas::within_quota,
-    status::{Room, publish_rpc_status, status},
+    status::{Room, publish_rpc_status, reason_of, status},
 };
 use crate::{
     auth::Rights,
@@ -32,6 +32,7 @@ use crate::{
         lean::PublishStreamRequest,
         tidings::v1::{PublishStreamResponse, publish_stream_response},
     },
+    telemetry::{CallContext, Publishing},
 };
 
 type Outcome = Result<Vec<Written>, PublishError>;
@@ -47,6 +48,7 @@ pub(super) struct PublishSession {
     bytes: usize,
     draining: CancellationToken,
     caller: Caller,
+    call: CallContext,
     /// The caller is not known any more, or may publish nothing.
     over: BoxFuture<'static, Error>,
     /// No more requests are taken; `Some` is how the stream ends.
@@ -57,6 +59,7 @@ struct Handing {
     sequence: u64,
     bytes: usize,
     answer_by: Instant,
+    publishing: Publishing,
     future: BoxFuture<'static, Result<HandedOver>>,
 }
 
@@ -67,11 +70,16 @@ struct Waiting {
 }
 
 impl PublishSession {
-    pub(super) fn new(services: Services, caller: Caller, requests: Streaming<PublishStreamRequest>) -> Self {
+    pub(super) fn new(
+        services: Services,
+        (caller, call): (Caller, CallContext),
+        requests: Streaming<PublishStreamRequest>,
+    ) -> Self {
         Self {
             draining: services.bus().draining(),
             over: caller.lifetime(Arc::new(may_publish)).over(),
             caller,
+            call,
             services,
             requests,
             last_sequence: None,
@@ -139,7 +147,8 @@ impl PublishSession {
         let bytes = request.encoded_len();
         self.bytes += bytes;
         match self.check(request, bytes) {
-            Ok((new, timeout)) => {
+            Ok((mut new, timeout)) => {
+                let publishing = self.services.telemetry().publish(&self.call, &mut new.events);
                 let answer_by = Instant::now() + timeout;
                 let (bus, allowance) = (self.services.bus().clone(), self.caller.allowance());
                 let future = Box::pin(async move {
@@ -150,6 +159,7 @@ impl PublishSession {
                     sequence,
                     bytes,
                     answer_by,
+                    publishing,
                     future,
                 });
             }
@@ -175,18 +185,27 @@ impl PublishSession {
             sequence,
             bytes,
             answer_by,
+            publishing,
             ..
         } = handing;
         match handed {
             Ok(handed) => {
-                let outcome = Box::pin(handed.outcome(answer_by));
+                let outcome = Box::pin(async move {
+                    let outcome = handed.outcome(answer_by).await;
+                    publishing.done(&outcome, outcome.as_ref().err().map(reason_of));
+                    outcome
+                });
                 self.waiting.push_back(Waiting {
                     sequence,
                     bytes,
                     outcome,
                 });
             }
-            Err(error) => self.refuse(sequence, bytes, error),
+            Err(error) => {
+                let refused = Err(PublishError::refused(error.repeated()));
+                publishing.done(&refused, refused.as_ref().err().map(reason_of));
+                self.refuse(sequence, bytes, error);
+            }
         }
     }
 

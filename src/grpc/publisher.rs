@@ -7,10 +7,11 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{
     Limits, Services,
     caller::Caller,
+    calls::call_of,
     convert, deadline,
     publish_stream::PublishSession,
-    quotas::placed,
-    status::{publish_status, status},
+    quotas::{place, placed},
+    status::{publish_status, reason_of, status},
 };
 use crate::{
     bus::{NewEvents, Written},
@@ -30,14 +31,18 @@ impl PublisherService for Services {
     async fn publish(&self, request: Request<PublishRequest>) -> Result<Response<PublishResponse>, Status> {
         let answer_by = deadline::answer_by(request.metadata(), self.limits().publish_timeout);
         let caller = Caller::of(request.extensions())?;
+        let call = call_of(request.extensions());
         let request = request.into_inner();
         let bytes = request.encoded_len();
-        let new = new_events(request, bytes, (self.limits(), &caller)).map_err(|error| status(&error))?;
+        let mut new = new_events(request, bytes, (self.limits(), &caller)).map_err(|error| status(&error))?;
         let allowance = caller.allowance();
         allowance
             .publish(new.events.len(), bytes, std::time::Instant::now())
             .map_err(|error| status(&error))?;
-        let written = self.bus().publish(new, answer_by).await.map_err(|failure| {
+        let publishing = self.telemetry().publish(&call, &mut new.events);
+        let outcome = self.bus().publish(new, answer_by).await;
+        publishing.done(&outcome, outcome.as_ref().err().map(reason_of));
+        let written = outcome.map_err(|failure| {
             caller.note(&failure.error);
             publish_status(&failure)
         })?;
@@ -49,9 +54,9 @@ impl PublisherService for Services {
         request: Request<Streaming<PublishStreamRequest>>,
     ) -> Result<Response<Self::PublishStreamStream>, Status> {
         let end_at = deadline::end_of_stream(request.metadata());
-        let caller = Caller::of(request.extensions())?;
-        let place = caller.allowance().stream().map_err(|error| status(&error))?;
-        let session = PublishSession::new(self.clone(), caller, request.into_inner());
+        let callers = (Caller::of(request.extensions())?, call_of(request.extensions()));
+        let place = place(&callers.0)?;
+        let session = PublishSession::new(self.clone(), callers, request.into_inner());
         Ok(Response::new(placed(place, deadline::cut(session.answers(), end_at))))
     }
 }

@@ -2,11 +2,18 @@
 
 use futures_util::{StreamExt as _, stream::BoxStream};
 use tokio::time::{Instant, sleep_until};
+use tonic::Status;
 
+use super::{caller::Caller, status::status};
 use crate::{
     auth::{Allowance, Place},
     error::Result,
 };
+
+/// A place for one more stream of this caller.
+pub(super) fn place(caller: &Caller) -> Result<Place, Status> {
+    caller.allowance().stream().map_err(|error| status(&error))
+}
 
 /// Messages of a stream that has its place as long as it lasts.
 pub(super) fn placed<T: Send + 'static>(place: Place, messages: BoxStream<'static, T>) -> BoxStream<'static, T> {

@@ -17,6 +17,7 @@ use crate::{
         lean::{EventsWriter, ReadResponse},
         tidings::v1::{self as wire, read_response::Frame},
     },
+    telemetry::{CallContext, Telemetry},
 };
 
 struct Reading {
@@ -24,13 +25,19 @@ struct Reading {
     /// What is left of the last frame.
     messages: Messages<ReadResponse>,
     sizes: Sizes,
+    counting: (Telemetry, CallContext),
 }
 
-pub(super) fn messages(session: ReadSession, sizes: Sizes) -> impl Stream<Item = Result<ReadResponse, Status>> + Send {
+pub(super) fn messages(
+    session: ReadSession,
+    sizes: Sizes,
+    counting: (Telemetry, CallContext),
+) -> impl Stream<Item = Result<ReadResponse, Status>> + Send {
     let reading = Reading {
         session,
         messages: Box::new(iter::empty()),
         sizes,
+        counting,
     };
     stream::unfold(Some(reading), |reading| async {
         let mut reading = reading?;
@@ -59,6 +66,8 @@ impl Reading {
     fn convert(&self, frame: ReadFrame) -> Messages<ReadResponse> {
         let frame = match frame {
             ReadFrame::Events(events) => {
+                let (telemetry, call) = &self.counting;
+                telemetry.read(call, &events.partition.topic, events.count());
                 return convert::read_events(events, self.sizes.now(), EventsWriter::into_read_events);
             }
             ReadFrame::CaughtUp(positions) => Frame::CaughtUp(convert::caught_up(&positions)),

@@ -8,11 +8,12 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{
     Services, asked,
     caller::{Caller, Right},
+    calls::call_of,
     checkpoints, convert,
     deadline::{self, bounded},
     guard::topics_stay,
     page::{Page, token},
-    quotas::placed,
+    quotas::{place, placed},
     restore_stream,
     size::{DEFAULT_LIMIT, Sizes},
     status::status,
@@ -42,8 +43,8 @@ impl StateService for Services {
 
     async fn restore(&self, request: Request<RestoreRequest>) -> Result<Response<Self::RestoreStream>, Status> {
         let end_at = deadline::end_of_stream(request.metadata());
-        let caller = Caller::of(request.extensions())?;
-        let place = caller.allowance().stream().map_err(|error| status(&error))?;
+        let (caller, call) = (Caller::of(request.extensions())?, call_of(request.extensions()));
+        let place = place(&caller)?;
         let starting = deadline::before(end_at, async {
             let (options, right) = permitted(&caller, request.into_inner()).map_err(|error| status(&error))?;
             let session = self.bus().restore(options).await.map_err(|error| status(&error))?;
@@ -51,11 +52,9 @@ impl StateService for Services {
         });
         let (session, right) = starting.await?;
         let lifetime = caller.lifetime(right);
-        let messages = restore_stream::messages(session, Sizes::new(self.bus(), DEFAULT_LIMIT));
-        Ok(Response::new(placed(
-            place,
-            deadline::cut(lifetime.cut(messages), end_at),
-        )))
+        let messages = restore_stream::messages(session, Sizes::new(self.bus(), DEFAULT_LIMIT), call);
+        let messages = deadline::cut(lifetime.cut(messages), end_at);
+        Ok(Response::new(placed(place, messages)))
     }
 
     async fn create_snapshot(

@@ -99,6 +99,11 @@ pub(super) fn status(error: &Error) -> Status {
     into_status(&rpc_status(error, &[], Room::Trailers))
 }
 
+/// What a publish failed with, as it is measured.
+pub(super) fn reason_of(failure: &PublishError) -> &'static str {
+    row(failure.error.reason()).0
+}
+
 /// The status of a publish that failed.
 pub(super) fn publish_status(failure: &PublishError) -> Status {
     into_status(&publish_rpc_status(failure, Room::Trailers))

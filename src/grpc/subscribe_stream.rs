@@ -3,6 +3,7 @@
 use std::{
     iter,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -24,6 +25,7 @@ use crate::{
         lean::SubscribeResponse,
         tidings::v1::{SubscribeRequest, subscribe_request::Frame},
     },
+    telemetry::Delivering,
 };
 
 /// Messages to the client. Dropped by tonic when the call ends, whoever ends it: then the stream leaves its group.
@@ -31,6 +33,7 @@ pub(super) struct Outbound {
     frames: Option<Frames>,
     parts: FrameParts,
     guard: Guard,
+    delivering: Arc<Delivering>,
     /// What is left of the last frame.
     messages: Messages<SubscribeResponse, Oversized>,
     ended: CancellationToken,
@@ -48,13 +51,14 @@ pub(super) struct Ends {
 }
 
 impl Outbound {
-    pub(super) fn new(frames: Frames, parts: FrameParts, guard: Guard) -> Self {
+    pub(super) fn new(frames: Frames, parts: FrameParts, (guard, delivering): (Guard, Arc<Delivering>)) -> Self {
         let ended = CancellationToken::new();
         let _ended_on_drop = ended.clone().drop_guard();
         Self {
             frames: Some(frames),
             parts,
             guard,
+            delivering,
             messages: Box::new(iter::empty()),
             ended,
             over: CancellationToken::new(),
@@ -111,6 +115,10 @@ impl Outbound {
         match frame {
             bus::Frame::Opened(opened) => self.guard.has(&opened.settings.topics),
             bus::Frame::GroupChanged { settings, .. } => self.guard.has(&settings.topics),
+            bus::Frame::Deliveries(deliveries) => {
+                self.delivering.sent(deliveries);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -126,6 +134,7 @@ pub(super) struct Inbound {
     pub(super) frames: Streaming<SubscribeRequest>,
     pub(super) control: Control,
     pub(super) renewal: Renewal,
+    pub(super) delivering: Arc<Delivering>,
 }
 
 impl Inbound {
@@ -146,7 +155,7 @@ impl Inbound {
                 } => message,
             };
             let result = match message {
-                Ok(Some(request)) => take(request, &self.control, &self.renewal).await,
+                Ok(Some(request)) => self.take(request).await,
                 Ok(None) => return self.control.half_close().await,
                 Err(broken) => match foreign::unreadable(&broken, Reason::FrameUnexpected) {
                     Some(error) => Err(error),
@@ -159,32 +168,34 @@ impl Inbound {
             }
         }
     }
-}
 
-async fn take(request: SubscribeRequest, control: &Control, renewal: &Renewal) -> Result<()> {
-    let unexpected = |rule: &str| Error::fault(Reason::FrameUnexpected, "frame", rule);
-    match request.frame {
-        None => return Err(unexpected("a frame is set")),
-        Some(Frame::Open(_)) => return Err(unexpected("open is the first frame, and comes once")),
-        Some(Frame::Credit(credit)) => control.credit(convert::credit(credit)?).await,
-        Some(Frame::Ack(ack)) => {
-            control
-                .ack(convert::id_ranges(&ack.delivery_ids, &ack.ranges), ack.sequence)
-                .await;
+    async fn take(&self, request: SubscribeRequest) -> Result<()> {
+        let control = &self.control;
+        let unexpected = |rule: &str| Error::fault(Reason::FrameUnexpected, "frame", rule);
+        match request.frame {
+            None => return Err(unexpected("a frame is set")),
+            Some(Frame::Open(_)) => return Err(unexpected("open is the first frame, and comes once")),
+            Some(Frame::Credit(credit)) => control.credit(convert::credit(credit)?).await,
+            Some(Frame::Ack(ack)) => {
+                let ids = convert::id_ranges(&ack.delivery_ids, &ack.ranges);
+                let _acking = self.delivering.settle("ack", &ids);
+                control.ack(ids, ack.sequence).await;
+            }
+            Some(Frame::Nack(nack)) => {
+                let refusal = convert::refusal(&nack)?;
+                let ids = convert::id_ranges(&nack.delivery_ids, &nack.ranges);
+                let _nacking = self.delivering.settle("nack", &ids);
+                control.nack(ids, refusal, nack.sequence).await;
+            }
+            Some(Frame::Close(_)) => control.close().await,
+            Some(Frame::Extend(extend)) => {
+                let by = convert::extension(&extend, control.max_lease())?;
+                let ids = convert::id_ranges(&extend.delivery_ids, &extend.ranges);
+                control.extend(ids, by, extend.sequence).await;
+            }
+            Some(Frame::Authenticate(fresh)) => self.renewal.renew(&fresh.token).await?,
+            Some(Frame::CommandReply(reply)) => control.reply(convert::command_reply(reply)).await?,
         }
-        Some(Frame::Nack(nack)) => {
-            let refusal = convert::refusal(&nack)?;
-            let ids = convert::id_ranges(&nack.delivery_ids, &nack.ranges);
-            control.nack(ids, refusal, nack.sequence).await;
-        }
-        Some(Frame::Close(_)) => control.close().await,
-        Some(Frame::Extend(extend)) => {
-            let by = convert::extension(&extend, control.max_lease())?;
-            let ids = convert::id_ranges(&extend.delivery_ids, &extend.ranges);
-            control.extend(ids, by, extend.sequence).await;
-        }
-        Some(Frame::Authenticate(fresh)) => renewal.renew(&fresh.token).await?,
-        Some(Frame::CommandReply(reply)) => control.reply(convert::command_reply(reply)).await?,
+        Ok(())
     }
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! SubscriberService: opens streams and reads; what flows on them is in `subscribe_stream` and `read_stream`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::stream::BoxStream;
 use tokio::time::timeout;
@@ -9,10 +9,11 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{
     Services,
     caller::{Caller, Right},
+    calls::call_of,
     convert::{self, FrameParts},
     deadline, foreign,
     guard::{self, Guard},
-    quotas::placed,
+    quotas::{place, placed},
     read_stream,
     size::{DEFAULT_LIMIT, Sizes},
     status::status,
@@ -42,21 +43,22 @@ impl SubscriberService for Services {
         request: Request<Streaming<SubscribeRequest>>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let end_at = deadline::end_of_stream(request.metadata());
-        let caller = Caller::of(request.extensions())?;
-        let place = caller.allowance().stream().map_err(|error| status(&error))?;
+        let (caller, call) = (Caller::of(request.extensions())?, call_of(request.extensions()));
+        let place = place(&caller)?;
         let mut inbound = request.into_inner();
         let opening = deadline::before(end_at, async {
             let open = first_frame(&mut inbound).await?;
             let (mut options, max_frame_bytes) = convert::open(open).map_err(|error| status(&error))?;
             options.tabs = caller.allowance().tabs();
             let guard = Guard::of(&caller, &mut options).map_err(|error| status(&error))?;
+            let delivering = Arc::new(self.telemetry().deliver(options.group.clone(), call));
             let opened = self.bus().subscribe(options).await;
             let subscription = opened
                 .inspect_err(|error| caller.note(error))
                 .map_err(|error| status(&error))?;
-            Ok((subscription, max_frame_bytes, guard))
+            Ok((subscription, max_frame_bytes, (guard, delivering)))
         });
-        let (subscription, max_frame_bytes, guard) = opening.await?;
+        let (subscription, max_frame_bytes, (guard, delivering)) = opening.await?;
         let (lifetime, renewal) = caller.renewable(guard.right());
         let parts = FrameParts {
             sizes: Sizes::new(self.bus(), max_frame_bytes),
@@ -65,11 +67,12 @@ impl SubscriberService for Services {
             features: features(self.bus()),
             token_expires: caller.token_expires(),
         };
-        let outbound = Outbound::new(subscription.frames, parts, guard);
+        let outbound = Outbound::new(subscription.frames, parts, (guard, Arc::clone(&delivering)));
         let inbound = Inbound {
             frames: inbound,
             control: subscription.control,
             renewal,
+            delivering,
         };
         self.0.tasks.spawn(inbound.steer(lifetime, outbound.ends()));
         Ok(Response::new(placed(place, deadline::cut(outbound, end_at))))
@@ -77,8 +80,8 @@ impl SubscriberService for Services {
 
     async fn read(&self, request: Request<ReadRequest>) -> Result<Response<Self::ReadStream>, Status> {
         let end_at = deadline::end_of_stream(request.metadata());
-        let caller = Caller::of(request.extensions())?;
-        let place = caller.allowance().stream().map_err(|error| status(&error))?;
+        let (caller, call) = (Caller::of(request.extensions())?, call_of(request.extensions()));
+        let place = place(&caller)?;
         let starting = deadline::before(end_at, async {
             let (options, right) = permitted(&caller, request.into_inner()).map_err(|error| status(&error))?;
             let session = self.bus().read(options).await.map_err(|error| status(&error))?;
@@ -86,11 +89,10 @@ impl SubscriberService for Services {
         });
         let (session, right) = starting.await?;
         let lifetime = caller.lifetime(right);
-        let messages = read_stream::messages(session, Sizes::new(self.bus(), DEFAULT_LIMIT));
-        Ok(Response::new(placed(
-            place,
-            deadline::cut(lifetime.cut(messages), end_at),
-        )))
+        let counting = (self.telemetry().clone(), call);
+        let messages = read_stream::messages(session, Sizes::new(self.bus(), DEFAULT_LIMIT), counting);
+        let messages = deadline::cut(lifetime.cut(messages), end_at);
+        Ok(Response::new(placed(place, messages)))
     }
 }
 

@@ -71,7 +71,7 @@ pub use self::{
 };
 use crate::{
     error::{Error, Reason, Result},
-    log::LogTime,
+    log::{AppendTimes, LogTime},
 };
 
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
@@ -92,6 +92,8 @@ pub struct Options {
     pub cache_bytes: usize,
     /// Segment files open at a time.
     pub open_files: usize,
+    /// Hears how long each write to the journal took, with its fsync where that is not put off.
+    pub append_times: AppendTimes,
 }
 
 /// When what was appended is made durable.
@@ -115,6 +117,7 @@ impl Options {
             queue_bytes: 16 << 20,
             cache_bytes: 8 << 20,
             open_files: 256,
+            append_times: AppendTimes::default(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Receipts: what became of records that were handed over.
 
+mod times;
+
 use std::{
     future::Future,
     pin::Pin,
@@ -9,6 +11,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
+pub use self::times::AppendTimes;
 use super::{Outcome, Unwritten};
 use crate::error::{Error, Reason};
 

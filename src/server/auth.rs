@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::Signal,
     sync::watch,
     task::spawn_blocking,
     time::{Interval, interval},
@@ -13,7 +13,7 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use super::keys;
+use super::{keys, reload};
 use crate::{
     auth::{
         self, Access, Auth, Digest, Identity, IssuerRules, KeyRing, Owner, Policies, Policy, Quota, Quotas, Tokens,
@@ -29,17 +29,14 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// `None` = nobody has to say who they are. The configuration is followed until `stop`.
 pub(super) fn open(config: &Config, tasks: &TaskTracker, stop: &CancellationToken) -> Result<Option<Auth>> {
-    let hangup = signal(SignalKind::hangup())
-        .map_err(|error| Error::new(Reason::Internal, "listen for SIGHUP").caused_by(error))?;
+    let Some(settings) = &config.auth else {
+        return Ok(None);
+    };
     let mut issuers = Issuers {
         tasks: tasks.clone(),
         stop: stop.clone(),
         tenancy: Arc::new(config.tenants.clone()),
         open: Vec::new(),
-    };
-    let Some(settings) = &config.auth else {
-        tasks.spawn(ignore(hangup, stop.clone()));
-        return Ok(None);
     };
     let (told, current) = watch::channel(Arc::new(issuers.access(settings)?));
     let following = Following {
@@ -47,7 +44,7 @@ pub(super) fn open(config: &Config, tasks: &TaskTracker, stop: &CancellationToke
         config: config.clone(),
         issuers,
         told,
-        wakes: (interval(LOOK), hangup),
+        wakes: (interval(LOOK), reload::hangup()?),
     };
     let stop = stop.clone();
     tasks.spawn(async move {
@@ -57,16 +54,6 @@ pub(super) fn open(config: &Config, tasks: &TaskTracker, stop: &CancellationToke
         }
     });
     Ok(Some(Auth::new(current)))
-}
-
-/// SIGHUP ends a process that does not listen for it.
-async fn ignore(mut hangup: Signal, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = hangup.recv() => tracing::info!("SIGHUP: nothing here is read again while the server runs"),
-        }
-    }
 }
 
 struct Following {

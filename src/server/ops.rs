@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     error::{Error, Reason},
-    telemetry::{self, Metrics},
+    telemetry::{self, Telemetry},
 };
 
 type LogHealth = watch::Receiver<Result<(), Arc<str>>>;
@@ -21,7 +21,7 @@ type LogHealth = watch::Receiver<Result<(), Arc<str>>>;
 /// Serves until `stop`, which comes after the drain: who asks while the server drains is told so.
 pub(super) async fn serve(
     listener: TcpListener,
-    metrics: Arc<Metrics>,
+    telemetry: Telemetry,
     (log, serving): (LogHealth, watch::Receiver<bool>),
     stop: CancellationToken,
 ) {
@@ -32,7 +32,7 @@ pub(super) async fn serve(
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(move || told(Arc::clone(&metrics))));
+        .route("/metrics", get(move || told(telemetry.clone())));
     let served = axum::serve(listener, router).into_future();
     tokio::select! {
         served = served => {
@@ -45,9 +45,9 @@ pub(super) async fn serve(
 }
 
 /// With thousands of groups that takes a while, in which no worker of the runtime is held up.
-async fn told(metrics: Arc<Metrics>) -> Response {
+async fn told(telemetry: Telemetry) -> Response {
     let broken = |error| Err(Error::new(Reason::Internal, format!("tell the metrics: {error}")));
-    match spawn_blocking(move || metrics.text()).await.unwrap_or_else(broken) {
+    match spawn_blocking(move || telemetry.text()).await.unwrap_or_else(broken) {
         Ok(text) => ([(CONTENT_TYPE, telemetry::TEXT)], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "cannot tell the metrics");

@@ -2,34 +2,37 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tracing::level_filters::LevelFilter;
+
 use crate::{
     bus::{
         AfterDeadLetter, CheckpointRules, CommandSettings, DeliveryRule, DeliveryRules, Schedule, Settings,
         SnapshotSettings, Stores,
         delivery::{Credit, RetryPolicy},
     },
-    config::{self, Backend, Config, Fsync},
+    config::{self, Backend, Config, Fsync, LogFormat, LogLevel, OtlpProtocol},
     convention::routes::{RouteSpec, Routes},
     error::{Error, Reason, Result},
     grpc::Limits,
     log::{
-        Log,
+        AppendTimes, Log,
         embedded::{self, EmbeddedLog},
         kafka::{self, KafkaLog},
     },
     objects::{self, Objects},
     scratch::Scratch,
+    telemetry::{self, Collector, LogLines, Transport},
 };
 
 /// The log, and its name for those who ask.
-pub(super) async fn open_log(config: &Config) -> Result<(Arc<dyn Log>, &'static str)> {
+pub(super) async fn open_log(config: &Config, times: &AppendTimes) -> Result<(Arc<dyn Log>, &'static str)> {
     match config.log.backend {
-        Backend::Embedded => Ok((open_embedded(config).await?, "embedded")),
-        Backend::Kafka => Ok((open_kafka(config).await?, "kafka")),
+        Backend::Embedded => Ok((open_embedded(config, times).await?, "embedded")),
+        Backend::Kafka => Ok((open_kafka(config, times).await?, "kafka")),
     }
 }
 
-async fn open_kafka(config: &Config) -> Result<Arc<KafkaLog>> {
+async fn open_kafka(config: &Config, times: &AppendTimes) -> Result<Arc<KafkaLog>> {
     let kafka = &config.log.kafka;
     let options = kafka::Options {
         bootstrap_servers: kafka.bootstrap_servers.clone(),
@@ -39,13 +42,14 @@ async fn open_kafka(config: &Config) -> Result<Arc<KafkaLog>> {
         queue_bytes: bytes(kafka.queue_bytes.0),
         fetch_bytes: bytes(kafka.fetch_bytes.0),
         properties: kafka.properties.clone(),
+        append_times: times.clone(),
     };
     let log = KafkaLog::open(options).await?;
     tracing::info!(bootstrap_servers = kafka.bootstrap_servers, "the log is on Kafka");
     Ok(log)
 }
 
-async fn open_embedded(config: &Config) -> Result<Arc<EmbeddedLog>> {
+async fn open_embedded(config: &Config, times: &AppendTimes) -> Result<Arc<EmbeddedLog>> {
     let embedded = &config.log.embedded;
     let options = embedded::Options {
         directory: embedded.directory.clone(),
@@ -58,6 +62,7 @@ async fn open_embedded(config: &Config) -> Result<Arc<EmbeddedLog>> {
         queue_bytes: bytes(embedded.queue_bytes.0),
         cache_bytes: bytes(embedded.cache_bytes.0),
         open_files: count(embedded.open_files),
+        append_times: times.clone(),
     };
     let log = EmbeddedLog::open(options).await?;
     tracing::info!(directory = %embedded.directory.display(), "opened the embedded log");
@@ -182,6 +187,47 @@ pub(super) fn request_limits(config: &Config) -> Limits {
         max_request_events: count(limits.max_request_events),
         publish_timeout: limits.publish_timeout,
         publish_stream_bytes: bytes(limits.publish_stream_bytes.0),
+    }
+}
+
+pub(super) fn telemetry_settings(config: &Config, log: &'static str) -> telemetry::Settings {
+    let (settings, otlp) = (&config.telemetry, &config.telemetry.otlp);
+    let header = |(name, value): &(String, config::Secret)| (name.clone(), value.0.clone());
+    let collector = |endpoint: &String| Collector {
+        endpoint: endpoint.clone(),
+        transport: match otlp.protocol {
+            OtlpProtocol::Grpc => Transport::Grpc,
+            OtlpProtocol::Http => Transport::Http,
+        },
+        headers: otlp.headers.iter().map(header).collect(),
+        timeout: otlp.timeout,
+        service_name: otlp.service_name.clone(),
+        takes_traces: otlp.traces,
+        takes_metrics: otlp.metrics.then_some(otlp.metrics_interval),
+    };
+    telemetry::Settings {
+        log,
+        topics: count(settings.max_metric_topics),
+        sample_ratio: settings.sample_ratio,
+        add_traceparent: settings.add_traceparent,
+        collector: otlp.endpoint.as_ref().map(collector),
+    }
+}
+
+pub(super) fn level(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+pub(super) fn lines(format: LogFormat) -> LogLines {
+    match format {
+        LogFormat::Text => LogLines::Text,
+        LogFormat::Json => LogLines::Json,
     }
 }
 

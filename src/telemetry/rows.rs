@@ -84,7 +84,7 @@ pub(super) const SERVER: [Row<Observed, f64>; 10] = [
 ];
 
 /// Where a group stands.
-pub(super) const LEVELS: [Row<Levels, f64>; 5] = [
+pub(super) const LEVELS: [Row<Levels, f64>; 6] = [
     row(
         "tidings.group.outstanding_events",
         "{event}",
@@ -99,6 +99,12 @@ pub(super) const LEVELS: [Row<Levels, f64>; 5] = [
         "{event}",
         "Events that are not settled, up to the end.",
         |levels| levels.lag as f64,
+    ),
+    row(
+        "tidings.group.lag",
+        "s",
+        "How long ago the oldest event was written that is not settled, about; 0 = none.",
+        |levels| levels.lag_time.as_secs_f64(),
     ),
     row(
         "tidings.group.oldest_unacked.age",
@@ -153,15 +159,54 @@ pub(super) const COUNTS: [Row<Tally, u64>; 5] = [
 
 pub(super) const DEAD_LETTERS: &str = "tidings.group.dead_letters";
 
-/// The most series that an instrument has where so many groups are told one by one.
-pub(super) fn most_series(instrument: &str, groups: usize) -> usize {
-    let of_each = match instrument {
-        WAITING => REASONS.len(),
-        DEAD_LETTERS => LetterReason::ALL.len(),
-        _ => 1,
-    };
-    // The others are one more.
-    of_each * (groups + 1)
+pub(super) const CALLS: &str = "rpc.server.call.duration";
+pub(super) const OPERATIONS: &str = "messaging.client.operation.duration";
+pub(super) const SENT: &str = "messaging.client.sent.messages";
+pub(super) const CONSUMED: &str = "messaging.client.consumed.messages";
+pub(super) const APPENDS: &str = "tidings.log.append.duration";
+
+/// Seconds, as the semantic conventions say for calls and for messaging.
+const CONVENTIONAL: [f64; 14] = [
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+];
+/// A disk is faster than a call.
+const OF_APPENDS: [f64; 14] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
+];
+
+/// Between the buckets of a histogram.
+pub(super) fn boundaries(histogram: &str) -> &'static [f64] {
+    match histogram {
+        APPENDS => &OF_APPENDS,
+        _ => &CONVENTIONAL,
+    }
+}
+
+/// How many groups and topics are told one by one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Most {
+    pub(super) groups: usize,
+    pub(super) topics: usize,
+}
+
+/// More than there are methods, times the codes that gRPC has.
+const OF_CALLS: usize = 100 * 17;
+/// What a publish may fail with, about; a topic has seen few of them.
+const OUTCOMES: usize = 8;
+
+impl Most {
+    /// The most series that an instrument has.
+    pub(super) fn series(self, instrument: &str) -> usize {
+        // The others are one more.
+        let (groups, topics) = (self.groups + 1, self.topics + 1);
+        match instrument {
+            WAITING => REASONS.len() * groups,
+            DEAD_LETTERS => LetterReason::ALL.len() * groups,
+            CALLS => OF_CALLS,
+            OPERATIONS | SENT | CONSUMED => OUTCOMES * topics,
+            _ => groups,
+        }
+    }
 }
 
 /// As it stands in the label `reason`.

@@ -19,10 +19,11 @@ def documented():
     """The labels of each series that docs/metrics.md lists, which a test compares with a running server."""
     found = {}
     for line in (CHECKOUT / "docs" / "metrics.md").read_text().splitlines():
-        if line.startswith("| `tidings_"):
+        if re.match(r"\| `\w+_\w+` \| (gauge|counter|histogram) \|", line):
             name, kind, labels = [cell.strip(" `") for cell in line.split("|")[1:4]]
             for suffix in SUFFIXES.get(kind, ("",)):
-                found[name + suffix] = {label.strip() for label in labels.split(",") if label.strip()}
+                own = {label.strip() for label in labels.split(",") if label.strip()}
+                found[name + suffix] = own | ({"le"} if suffix == "_bucket" else set())
     return found
 
 

@@ -7,6 +7,7 @@
 pub(crate) mod authority;
 pub(crate) mod backend;
 pub(crate) mod clients;
+pub(crate) mod collector;
 pub(crate) mod kafka;
 pub(crate) mod raw;
 pub(crate) mod status;
@@ -139,6 +140,11 @@ impl Server {
         self.home.data()
     }
 
+    /// Changes the configuration file of the server that runs.
+    pub(crate) fn configure(&self, config: &str) {
+        fs::write(self.home.config(), config).expect("write the configuration");
+    }
+
     /// Waits for a line of the log with this message, and gives its fields.
     pub(crate) async fn logged(&self, message: &str) -> Value {
         within(&format!("a log line {message:?}"), self.stderr.line(message))
@@ -218,6 +224,8 @@ impl Home {
             .args(["--listen", "127.0.0.1:0"])
             .env("TIDINGS_SERVER__OPS", "127.0.0.1:0")
             .env("TIDINGS_TELEMETRY__LOG_FORMAT", "json")
+            // Spans are sent at once, where a test has a collector.
+            .env("OTEL_BSP_SCHEDULE_DELAY", "50")
             .envs(self.ground.environment(&self.config()))
             .stdout(Stdio::null())
             .stderr(Stdio::piped());

@@ -47,6 +47,7 @@ mod sizes;
 mod state;
 mod subscribe;
 mod tenants;
+mod telemetry;
 mod tidy;
 mod tls;
 mod topics;

@@ -11,10 +11,13 @@ use tidings::proto::{
     tidings::v1::{Credit, Open},
 };
 
+use tonic::{Request, codegen::http::uri::PathAndQuery};
+
 use crate::{
+    LOG,
     harness::{
-        SOON, Server,
-        clients::{ids, open, order, request},
+        Backend, SOON, Server,
+        clients::{ORDERS, ids, open, order, request},
         eventually,
     },
     retries::{broken::break_over, commit, every, nack, seconds, to_dead_letters, with_one_partition},
@@ -245,10 +248,73 @@ async fn groups_beyond_the_limit_are_told_together() {
 }
 
 #[tokio::test]
+async fn calls_are_measured_by_method_and_status_and_events_by_topic() {
+    let server = Server::start_with("[telemetry]\nmax_metric_topics = 1\n").await;
+    server.publish(vec![order("1", "a"), order("2", "b")]).await;
+    let cart = CloudEvent {
+        r#type: "io.shop.carts.created".to_owned(),
+        ..order("3", "c")
+    };
+    server.publish(vec![cart]).await;
+    let mut stream = server.subscribe(open("billing")).await;
+    stream.deliveries(2).await;
+    server.try_publish(request([])).await.expect_err("no events");
+    let mut unknown = tonic::client::Grpc::new(server.channel());
+    unknown.ready().await.expect("a connection");
+    let codec = tonic_prost::ProstCodec::<(), ()>::default();
+    let path = PathAndQuery::from_static("/no.such.Service/Method");
+    unknown.unary(Request::new(()), path, codec).await.expect_err("unknown");
+    let system = if LOG == Backend::Kafka { "kafka" } else { "tidings" };
+    let publishes = "rpc_method=\"tidings.v1.PublisherService/Publish\"";
+    let sent = |topic: &str| {
+        format!(
+            "messaging_destination_name=\"{topic}\",messaging_operation_name=\"send\",messaging_system=\"{system}\""
+        )
+    };
+    let consumed = sent(ORDERS).replace("\"send\"", "\"deliver\"");
+    let calls = "rpc_server_call_duration_seconds_count";
+    let wanted = [
+        (
+            format!("{calls}{{{publishes},rpc_response_status_code=\"OK\",rpc_system_name=\"grpc\"}}"),
+            2.0,
+        ),
+        (
+            format!("{calls}{{{publishes},rpc_response_status_code=\"INVALID_ARGUMENT\",rpc_system_name=\"grpc\"}}"),
+            1.0,
+        ),
+        (
+            format!(
+                "{calls}{{error_type=\"UNIMPLEMENTED\",rpc_method=\"_OTHER\",rpc_response_status_code=\"UNIMPLEMENTED\",rpc_system_name=\"grpc\"}}"
+            ),
+            1.0,
+        ),
+        (format!("messaging_client_sent_messages_total{{{}}}", sent(ORDERS)), 2.0),
+        (
+            format!("messaging_client_sent_messages_total{{{}}}", sent("other")),
+            1.0,
+        ),
+        (
+            format!("messaging_client_operation_duration_seconds_count{{{}}}", sent(ORDERS)),
+            1.0,
+        ),
+        (format!("messaging_client_consumed_messages_total{{{consumed}}}"), 2.0),
+    ];
+    let seen = shows(
+        &server,
+        wanted.each_ref().map(|(series, value)| (series.as_str(), *value)),
+    )
+    .await;
+    assert!(seen["tidings_log_append_duration_seconds_count"] >= 2.0, "{seen:?}");
+    assert!(seen[&of_group("tidings_group_lag_seconds")] >= 0.0, "{seen:?}");
+}
+
+#[tokio::test]
 async fn the_documentation_lists_what_is_served_and_nothing_else() {
     let server = Server::start().await;
-    let _stream = server.subscribe(open("billing")).await;
-    shows(&server, [("tidings_group_streams{group=\"billing\"}", 1.0)]).await;
+    let mut stream = server.subscribe(open("billing")).await;
+    server.publish(vec![order("1", "a")]).await;
+    stream.deliveries(1).await;
+    shows(&server, [("tidings_group_deliveries_total{group=\"billing\"}", 1.0)]).await;
     let served = text(&server).await;
     let served: BTreeSet<(&str, &str)> = served
         .lines()
@@ -258,8 +324,9 @@ async fn the_documentation_lists_what_is_served_and_nothing_else() {
     let page = fs::read_to_string(page).expect("docs/metrics.md");
     let listed: BTreeSet<(&str, &str)> = page
         .lines()
-        .filter_map(|line| line.strip_prefix("| `tidings_").map(|_| &line[3..])?.split_once("` | "))
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
         .map(|(name, rest)| (name, rest.split(' ').next().unwrap_or_default()))
+        .filter(|(_, kind)| ["gauge", "counter", "histogram"].contains(kind))
         .collect();
     assert_eq!(listed, served, "docs/metrics.md (left) and /metrics (right) differ");
 }

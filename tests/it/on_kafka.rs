@@ -42,4 +42,5 @@ mod sharing;
 mod sizes;
 mod state;
 mod subscribe;
+mod telemetry;
 mod topics;

@@ -35,8 +35,9 @@ const ONLY_IN: [(&[&str], &[&str]); 16] = [
     (
         &[
             "opentelemetry",
-            "opentelemetry_sdk",
+            "opentelemetry_http",
             "opentelemetry_otlp",
+            "opentelemetry_sdk",
             "opentelemetry_prometheus",
             "prometheus",
             "tracing_subscriber",
@@ -45,7 +46,7 @@ const ONLY_IN: [(&[&str], &[&str]); 16] = [
     ),
     (&["axum"], &["server"]),
     (&["jsonwebtoken"], &["auth"]),
-    (&["reqwest"], &["server::keys"]),
+    (&["reqwest"], &["server::keys", "telemetry::http"]),
     (&["rustls", "tokio_rustls", "webpki"], &["server"]),
     (&["clap", "clap_complete", "indicatif"], &["cli"]),
     (&["toml"], &["config"]),

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::{buffer::Buffer, task::Task};
 use crate::{
     bus::{
-        Inner,
+        Inner, age,
         observe::{HeldUp, Levels, Tally},
     },
     log::LogTime,
@@ -37,6 +37,8 @@ struct Measured {
     levels: Levels,
     /// When the event was first sent that is not settled since longest; it goes on to age.
     oldest: Option<Instant>,
+    /// When the oldest event was written that is not settled; so does this.
+    behind: Option<LogTime>,
 }
 
 impl Gauges {
@@ -50,7 +52,7 @@ impl Gauges {
     }
 
     pub(in crate::bus) fn levels(&self, now: Instant) -> Levels {
-        let Measured { levels, oldest } = *self.measured();
+        let Measured { levels, oldest, behind } = *self.measured();
         let held_up = HeldUp {
             log_unavailable: usize::from(self.health.borrow().is_err()),
             ..levels.held_up
@@ -58,6 +60,7 @@ impl Gauges {
         Levels {
             held_up,
             buffered: self.buffer.held(),
+            lag_time: behind.map_or(Duration::ZERO, age),
             oldest_age: oldest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
             ..levels
         }
@@ -115,16 +118,19 @@ impl Task {
             held_up: self.held_up(),
             ..Levels::default()
         };
+        let mut behind: Option<LogTime> = None;
         for (id, owned) in &self.owned {
             if let Some(view) = self.dispatch.partition(*id) {
                 levels.outstanding += view.in_flight;
                 levels.lag += usize::try_from(owned.end - view.committed).unwrap_or(0);
+                let written = owned.time_at(view.committed).filter(|_| view.committed < owned.end);
+                behind = behind.into_iter().chain(written).min();
             }
         }
         let oldest = self.dispatch.oldest();
         levels.oldest_attempts = oldest.as_ref().map_or(0, |oldest| oldest.attempt);
         let oldest = oldest.map(|oldest| oldest.first_sent);
-        Measured { levels, oldest }
+        Measured { levels, oldest, behind }
     }
 
     /// Which limit holds the group as a whole up; `waiting` tells it of one stream.

@@ -12,8 +12,13 @@ use super::{
     AckReport, Control, Delivery, Ending, Frame, Frames, NewStream, StreamKey, Subscription, commits::Settling,
     outbox::Outbox, task::Task,
 };
-use crate::bus::dead_letters::LetterId;
-use crate::bus::delivery::{Credit, IdRange, Ledger, PartitionId, Places};
+use crate::{
+    bus::{
+        dead_letters::LetterId,
+        delivery::{Credit, IdRange, Ledger, PartitionId, Places},
+    },
+    name::Group,
+};
 
 /// An answer names at most so many faults.
 pub(super) const MAX_FAULTS: usize = 1_000;
@@ -38,6 +43,8 @@ pub(super) struct Member {
     closed: bool,
     /// Deliveries of this round.
     pub(super) pending: Vec<Delivery>,
+    /// Of the call that opened it.
+    log: tracing::Span,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -47,6 +54,7 @@ impl Member {
             opened,
             client_id,
             permit,
+            log,
             ..
         } = stream;
         let now = Instant::now();
@@ -65,10 +73,16 @@ impl Member {
             settled: 0,
             closed: false,
             pending: Vec::new(),
+            log,
             _permit: permit,
         };
         member.push(Frame::Opened(Box::new(opened)));
         member
+    }
+
+    fn tell_opened(&self, group: &Group) {
+        let (stream, client) = (&self.stream_id, &self.client_id);
+        tracing::info!(parent: &self.log, %group, %stream, %client, "stream opened");
     }
 
     pub(super) fn push(&mut self, frame: Frame) {
@@ -99,7 +113,7 @@ impl Task {
         };
         let outbox = Outbox::new(self.handle.signals.clone(), Arc::clone(&self.watch.tally));
         let member = Member::new(key, Arc::clone(&outbox), stream);
-        tracing::info!(group = %self.identity.group, stream = %member.stream_id, client = %member.client_id, "stream opened");
+        member.tell_opened(&self.identity.group);
         let first_heartbeat = member.last_frame + member.heartbeat_interval;
         self.next_heartbeat = match self.members.is_empty() {
             true => first_heartbeat,
@@ -230,6 +244,7 @@ impl Task {
             .err()
             .map_or_else(|| "done".to_owned(), |error| format!("{:?}", error.reason()));
         tracing::info!(
+            parent: &member.log,
             group = %self.identity.group,
             stream = %member.stream_id,
             client = %member.client_id,

@@ -19,6 +19,8 @@ pub struct PublishError {
     pub error: Error,
     /// Covers all events, in order; empty where nothing is or will be on the log.
     pub runs: Vec<Run>,
+    /// Where the events would have gone, in order; empty where they were refused before the log had them.
+    pub topics: Vec<Topic>,
     /// The log had the events when it failed; otherwise they were refused before.
     pub was_writing: bool,
 }
@@ -29,6 +31,7 @@ impl PublishError {
         Self {
             error,
             runs: Vec::new(),
+            topics: Vec::new(),
             was_writing: false,
         }
     }
@@ -55,11 +58,7 @@ pub enum RunState {
 
 impl From<Error> for PublishError {
     fn from(error: Error) -> Self {
-        Self {
-            error,
-            runs: Vec::new(),
-            was_writing: false,
-        }
+        Self::refused(error)
     }
 }
 
@@ -80,7 +79,10 @@ pub(super) fn collect(topics: Vec<Topic>, outcomes: Vec<Outcome>) -> Result<Vec<
     let Some(cause) = first.map(|unwritten| unwritten.error) else {
         return Err(Error::new(Reason::Internal, "publish: an outcome is missing").into());
     };
-    Err(failed(runs, &cause))
+    Err(PublishError {
+        topics,
+        ..failed(runs, &cause)
+    })
 }
 
 /// What is retryable may only be said where nothing is, or can still become, durable.
@@ -100,6 +102,7 @@ fn failed(runs: Vec<Run>, cause: &Error) -> PublishError {
     PublishError {
         error,
         runs,
+        topics: Vec::new(),
         was_writing: true,
     }
 }

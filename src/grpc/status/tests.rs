@@ -105,6 +105,7 @@ fn outcomes_are_cut_in_trailers_and_whole_in_band() {
     let failure = PublishError {
         error: Error::new(Reason::DeadlineExceeded, "publish: too late"),
         runs: (0..2_000).map(run).collect(),
+        topics: Vec::new(),
         was_writing: true,
     };
     let read = |status: &pb::Status| {

@@ -236,6 +236,7 @@ impl Writer {
     }
 
     fn write_journal(&mut self, bytes: &[u8]) -> Result<(), Unsure> {
+        let began = Instant::now();
         match self.journal.append(bytes) {
             Ok(()) => {}
             Err(Failure::Undone(error)) => {
@@ -252,6 +253,7 @@ impl Writer {
                 .sync()
                 .map_err(|error| self.die("sync the journal", error))?;
         }
+        self.shared.options.append_times.tell(began.elapsed());
         Ok(())
     }
 }

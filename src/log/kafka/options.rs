@@ -1,5 +1,7 @@
 //! Where the cluster is, and what the log may use.
 
+use crate::log::AppendTimes;
+
 /// How the log stands on a cluster.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -17,6 +19,8 @@ pub struct Options {
     pub fetch_bytes: usize,
     /// Properties of librdkafka; they go over those of this log.
     pub properties: Vec<(String, String)>,
+    /// Hears how long the records of each append took, from when librdkafka had them until the brokers did.
+    pub append_times: AppendTimes,
 }
 
 impl Options {
@@ -30,6 +34,7 @@ impl Options {
             queue_bytes: 64 << 20,
             fetch_bytes: 32 << 20,
             properties: Vec::new(),
+            append_times: AppendTimes::default(),
         }
     }
 

@@ -58,6 +58,5 @@ async fn sighup_has_it_read_again_and_ends_nobody() {
         .expect("still known");
     let open = Server::start().await;
     open.signal(Signal::SIGHUP);
-    open.logged("SIGHUP: nothing here is read again while the server runs")
-        .await;
+    open.logged("SIGHUP: telemetry.log_level is as it was").await;
 }

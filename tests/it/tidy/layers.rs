@@ -29,10 +29,21 @@ const ARROWS: [(&str, &[&str]); 19] = [
     // Of `log` only its values, which the bus gives and takes: ONLY_IN in tests/it/tidy.rs keeps the trait from it.
     (
         "grpc",
-        &["auth", "bus", "proto", "filter", "event", "log", "tab", "name", "error"],
+        &[
+            "auth",
+            "telemetry",
+            "bus",
+            "proto",
+            "filter",
+            "event",
+            "log",
+            "tab",
+            "name",
+            "error",
+        ],
     ),
     ("auth", &["tab", "name", "error"]),
-    ("telemetry", &["bus", "error"]),
+    ("telemetry", &["bus", "event", "log", "name", "error"]),
     (
         "bus",
         &[

@@ -5,13 +5,14 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
+    time::Instant,
 };
 
 use slab::Slab;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::log::{
-    Outcome, Pending,
+    AppendTimes, Outcome, Pending,
     receipt::{Answer, unanswered},
 };
 
@@ -37,9 +38,13 @@ impl Ticket {
 }
 
 #[derive(Default)]
-pub(super) struct Calls(Mutex<Slab<Call>>);
+pub(super) struct Calls {
+    slots: Mutex<Slab<Call>>,
+    times: AppendTimes,
+}
 
 struct Call {
+    began: Instant,
     outcomes: Vec<Option<Outcome>>,
     /// Records whose outcome is not known.
     open: usize,
@@ -49,9 +54,15 @@ struct Call {
 }
 
 impl Calls {
+    pub(super) fn timed(times: AppendTimes) -> Self {
+        let slots = Mutex::default();
+        Self { slots, times }
+    }
+
     pub(super) fn begin(self: &Arc<Self>, records: usize, room: OwnedSemaphorePermit) -> (u32, CallReceipt) {
         let (answer, answered) = oneshot::channel();
         let call = Call {
+            began: Instant::now(),
             outcomes: vec![None; records],
             open: records,
             answer,
@@ -80,6 +91,8 @@ impl Calls {
         }
         if call.open == 0 {
             let call = calls.remove(slot);
+            drop(calls);
+            self.times.tell(call.began.elapsed());
             // Whoever asked may have left.
             let _ = call.answer.send(call.outcomes.into_iter().flatten().collect());
         }
@@ -92,7 +105,7 @@ impl Calls {
 
     /// Nothing panics while it holds this lock, so a poisoned one is whole.
     fn lock(&self) -> MutexGuard<'_, Slab<Call>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -75,7 +75,8 @@ struct Failure {
 
 impl Generation {
     pub(super) fn new(cluster: &Cluster) -> Result<Self> {
-        let (calls, failure) = (Arc::<Calls>::default(), Arc::<Failure>::default());
+        let calls = Arc::new(Calls::timed(cluster.options.append_times.clone()));
+        let failure = Arc::<Failure>::default();
         let reports = Reports {
             context: cluster.clients.context(),
             names: Arc::clone(&cluster.names),
