@@ -43,7 +43,7 @@ fn main() {
             || draft(&checked),
             |draft| draft.check().map(|event| convention::encode(&event)),
         );
-        measure("route", || (), |()| routes.resolve(&checked, None, None));
+        measure("route", || (), |()| routes.resolve(&checked, (None, None), None));
         measure(
             "decode",
             || record.clone(),
