@@ -2,6 +2,7 @@
 
 use super::{Inner, feed::Item};
 use crate::{
+    convention::Happening,
     event::Event,
     name::{Keys, Shared, Tenant, Topic},
 };
@@ -34,10 +35,10 @@ impl Lens {
         }
     }
 
-    /// A record that is no event says nobody's name; its key may.
+    /// A record that is no event says nobody's name; its key may. What deletes all and is nobody's deletes this tenant's too.
     pub(super) fn shows(&self, item: &Item) -> bool {
         match item.fault {
-            None => self.is_own(&item.event),
+            None => self.is_own(&item.event) || self.means_all(&item.event),
             Some(_) => {
                 let key = item.key.as_deref().unwrap_or_default();
                 self.key.as_ref().is_some_and(|prefix| key.starts_with(prefix))
@@ -45,9 +46,8 @@ impl Lens {
         }
     }
 
-    /// Whether an event that deletes what all have means this tenant too: it is its own, or nobody's.
-    pub(super) fn shows_to_all(&self, item: &Item) -> bool {
-        item.event.attribute(&self.attribute).is_none() || self.shows(item)
+    fn means_all(&self, event: &Event) -> bool {
+        event.attribute(&self.attribute).is_none() && Happening::of(event.ty()) == Happening::DeletedAll
     }
 
     fn is_own(&self, event: &Event) -> bool {

@@ -132,6 +132,10 @@ impl Inner {
     }
 
     fn record(&self, event: &Event, new: &NewEvents) -> Result<(NewRecord, usize), Refused> {
+        if event.content_type().is_some_and(|of| is_an_event(of)) {
+            let rule = "says that the data is an event: whoever reads the log would take that for this one; publish it by itself";
+            return Err(Fault::new("attributes.datacontenttype", rule).into());
+        }
         let tenant = new.scope.tenant();
         let mut route = self
             .routes
@@ -203,6 +207,13 @@ impl Inner {
         let room = Arc::clone(&self.permits.publish_bytes).acquire_many_owned(bytes).await;
         room.map_err(|_| super::draining())
     }
+}
+
+/// The media types of CloudEvents in structured mode and in batches, by which readers know them on the log.
+fn is_an_event(content_type: &str) -> bool {
+    const EVENTS: &str = "application/cloudevents";
+    let start = content_type.trim_start().as_bytes().get(..EVENTS.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(EVENTS.as_bytes()))
 }
 
 /// Why an event is not written.

@@ -171,11 +171,11 @@ fn issuer(table: &mut Reader) -> Option<Issuer> {
     let tenant = table.optional::<String>("tenant");
     let leeway = table.optional("leeway").unwrap_or(LEEWAY);
     let refresh = table.optional("refresh").unwrap_or(REFRESH);
-    let is_word = |name: &String| !name.contains(':') && !["token", "certificate"].contains(&name.as_str());
+    let is_word = |name: &String| !name.contains(':') && !["token", "certificate", "tenant"].contains(&name.as_str());
     table.demand(
         "name",
         name.as_ref().is_none_or(is_word),
-        "is a word without :, and neither token nor certificate",
+        "is a word without :, and none of token, certificate, tenant",
     );
     table.demand(
         "audience",

@@ -47,6 +47,8 @@ pub(super) struct PublishSession {
     /// Of requests that are not answered.
     bytes: usize,
     draining: CancellationToken,
+    /// What waits for its quota waits no longer.
+    hurry: CancellationToken,
     caller: Caller,
     call: CallContext,
     /// The caller is not known any more, or may publish nothing.
@@ -77,6 +79,7 @@ impl PublishSession {
     ) -> Self {
         Self {
             draining: services.bus().draining(),
+            hurry: CancellationToken::new(),
             over: caller.lifetime(Arc::new(may_publish)).over(),
             caller,
             call,
@@ -118,11 +121,16 @@ impl PublishSession {
                 }
                 (handing, handed) = hand(&mut self.handing), if self.handing.is_some() => self.handed(handing, handed),
                 // What the client has sent and nobody has read is not written: it sends it again.
-                () = self.draining.cancelled(), if self.ending.is_none() => self.ending = Some(Err(bus::draining())),
-                error = &mut self.over, if self.ending.is_none() => self.ending = Some(Err(error)),
+                () = self.draining.cancelled(), if self.ending.is_none() => self.end(bus::draining()),
+                error = &mut self.over, if self.ending.is_none() => self.end(error),
                 request = self.requests.message(), if may_read => self.take(request),
             }
         }
+    }
+
+    fn end(&mut self, error: Error) {
+        self.hurry.cancel();
+        self.ending = Some(Err(error));
     }
 
     /// A request came, or the client has said everything, or it is gone.
@@ -150,9 +158,10 @@ impl PublishSession {
             Ok((mut new, timeout)) => {
                 let publishing = self.services.telemetry().publish(&self.call, &mut new.events);
                 let answer_by = Instant::now() + timeout;
-                let (bus, allowance) = (self.services.bus().clone(), self.caller.allowance());
+                let (bus, caller, hurry) = (self.services.bus().clone(), self.caller.clone(), self.hurry.clone());
                 let future = Box::pin(async move {
-                    within_quota(&allowance, (new.events.len(), bytes), answer_by).await?;
+                    let publish = (new.events.len(), bytes);
+                    within_quota(&caller, publish, answer_by, &hurry).await?;
                     bus.hand_over(new, answer_by).await
                 });
                 self.handing = Some(Handing {

@@ -222,3 +222,26 @@ async fn a_route_leads_each_tenant_to_its_own_topic() {
         "{status}"
     );
 }
+
+/// Readers of the log would take the data for the event, with whatever tenant it says.
+#[tokio::test]
+async fn an_event_whose_data_is_said_to_be_an_event_is_refused() {
+    let server = server().await;
+    let within = r#"{"specversion":"1.0","id":"x","source":"/","type":"io.shop.orders.deletedAll","tenantid":"beta"}"#;
+    for content_type in [
+        "application/cloudevents+json",
+        "Application/CloudEvents+JSON; charset=utf-8",
+        "application/cloudevents-batch+json",
+        "application/cloudevents",
+    ] {
+        for token in ["acme", "root"] {
+            let event = with(with_json(order("1", "1"), within), "datacontenttype", content_type);
+            let published = publish(with_token(&server, token), "", vec![event]).await;
+            let status = refused(published, Code::InvalidArgument, "EVENT_INVALID");
+            assert!(
+                status.message().contains("events[0].attributes.datacontenttype"),
+                "{status}"
+            );
+        }
+    }
+}

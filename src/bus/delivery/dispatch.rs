@@ -36,8 +36,8 @@ pub struct Dispatch<P> {
     streams: Slab<Stream>,
     /// Streams that may take an event, each once; the first is next.
     eligible: VecDeque<StreamId>,
-    /// Whether some of the streams are on tabs with others.
-    has_bounded: bool,
+    /// A stream was passed over for what others have.
+    wants_room: bool,
     /// Beside the live events, if one runs.
     replay: Option<Box<Replay<P>>>,
 }
@@ -51,7 +51,7 @@ impl<P> Dispatch<P> {
             scheduler: Scheduler::default(),
             streams: Slab::new(),
             eligible: VecDeque::new(),
-            has_bounded: false,
+            wants_room: false,
             replay: None,
         }
     }

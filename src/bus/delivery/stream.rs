@@ -76,13 +76,19 @@ impl Stream {
         self.share.is_bounded()
     }
 
-    /// Whether it would take an event if others had less.
+    /// Whether what others have holds it up.
     pub(super) fn is_held_up(&self) -> bool {
         !self.share.has_room()
     }
 
     pub(super) fn may_take(&self) -> bool {
-        !self.reserved && self.is_open() && !(self.alone && self.outstanding.count() > 0)
+        self.may_stand() && self.share.has_room()
+    }
+
+    /// Whether it would take an event if others had less.
+    pub(super) fn may_stand(&self) -> bool {
+        let has_place = !(self.alone && self.outstanding.count() > 0);
+        !self.reserved && self.has_room && !self.closed && self.ledger.may_send() && has_place
     }
 
     /// Whether an event may be sent that goes alone.

@@ -37,14 +37,14 @@ const LOOK_FOR_ROOM: Duration = Duration::from_millis(50);
 impl Task {
     /// Streams that what others have had held up may go on.
     pub(super) fn look_for_room(&mut self, now: Instant) {
-        if now >= self.looks.tabs && self.dispatch.is_bounded() {
+        if self.dispatch.wants_room() && now >= self.looks.tabs {
             self.looks.tabs = now + LOOK_FOR_ROOM;
             self.dispatch.look_for_room();
         }
     }
 
     fn room_at(&self) -> Option<Instant> {
-        self.dispatch.waits_for_room().then_some(self.looks.tabs)
+        self.dispatch.wants_room().then_some(self.looks.tabs)
     }
 
     pub(super) fn wake_at(&self) -> Instant {

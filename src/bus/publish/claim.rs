@@ -1,7 +1,12 @@
 //! Events of a tenant on a topic that tenants share: each is its publisher's own and says so, in its attribute, its data and its key.
 
+use std::{borrow::Cow, fmt};
+
 use bytes::Bytes;
-use serde_json::Value as Json;
+use serde::{
+    Deserialize as _, Deserializer,
+    de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
 
 use crate::{
     bus::lens::prefix,
@@ -41,7 +46,7 @@ pub(super) fn claim(event: &Event, shared: &Shared, tenant: &Tenant) -> Result<E
     }
     if says_another(event, shared.body.as_deref(), tenant) {
         let field = format!("data.{}", shared.body.as_deref().unwrap_or_default());
-        return foreign(field, "is not the tenant of whoever publishes");
+        return foreign(field, "is not, or is not for sure, the tenant of whoever publishes");
     }
     let said = event.text_of(&shared.attribute);
     if said.as_ref().is_some_and(|said| said != tenant.as_str()) {
@@ -69,22 +74,90 @@ pub(super) fn own_key(key: Bytes, shared: &Shared, tenant: &Tenant) -> Bytes {
     own.into()
 }
 
-/// Whether JSON data has the field and it is not the tenant's name. Other data is not looked into.
+/// Whether JSON data may be read as another's: the field is there and is not the tenant's name, or nobody can be sure. Other data is not
+/// looked into.
 fn says_another(event: &Event, path: Option<&str>, tenant: &Tenant) -> bool {
     let is_json = |of: &bytestring::ByteString| media(of) == Media::Json;
     let (Some(path), true) = (path, event.content_type().is_some_and(is_json)) else {
         return false;
     };
-    let data = event
-        .data()
-        .bytes()
-        .and_then(|bytes| serde_json::from_slice::<Json>(bytes).ok());
-    let found = data
-        .as_ref()
-        .and_then(|data| path.split('.').try_fold(data, |value, name| value.get(name)));
-    match found {
-        None | Some(Json::Null) => false,
-        Some(said) => said.as_str() != Some(tenant.as_str()),
+    let Some(data) = event.data().bytes() else { return false };
+    let mut json = serde_json::Deserializer::from_slice(data);
+    let said = Said { path, tenant }.deserialize(&mut json).and_then(|()| json.end());
+    said.is_err()
+}
+
+/// Reads a value of which the field at this path, if it is there, is the tenant's name, and is there once; else it fails.
+#[derive(Clone, Copy)]
+struct Said<'a> {
+    path: &'a str,
+    tenant: &'a Tenant,
+}
+
+impl<'de> DeserializeSeed<'de> for Said<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        match self.path {
+            "" => match Option::<Cow<'de, str>>::deserialize(deserializer)? {
+                Some(said) if said != self.tenant.as_str() => Err(D::Error::custom("another's")),
+                _ => Ok(()),
+            },
+            _ => deserializer.deserialize_any(self),
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for Said<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let (name, path) = self.path.split_once('.').unwrap_or((self.path, ""));
+        let mut is_there = false;
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            if key != name {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            if std::mem::replace(&mut is_there, true) {
+                return Err(A::Error::custom("there twice"));
+            }
+            map.next_value_seed(Said { path, ..self })?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
     }
 }
 
@@ -142,9 +215,11 @@ mod tests {
         for own in [
             "{}",
             r#"{"meta":{"tenant":"acme"}}"#,
-            r#"{"meta":{"tenant":null}}"#,
-            "no json",
+            r#"{"meta":{"tenant":null,"x":[{"tenant":"beta"}]},"tenant":"beta"}"#,
+            r#"{"meta":7}"#,
             "[1]",
+            "7.5",
+            "true",
         ] {
             assert!(with_body(own).is_ok(), "{own}");
         }
@@ -152,9 +227,20 @@ mod tests {
             r#"{"meta":{"tenant":"other"}}"#,
             r#"{"meta":{"tenant":["acme"]}}"#,
             r#"{"meta":{"tenant":7}}"#,
+            r#"{"meta":{"tenant":"other","tenant":"acme"}}"#,
+            r#"{"meta":{"tenant":"acme"},"meta":{"tenant":"other"}}"#,
+            r#"{"meta":{"ten\u0061nt":"other"}}"#,
+            "no json",
+            "{} {}",
+            "",
         ] {
             assert_eq!(with_body(other).expect_err(other).field, "data.meta.tenant");
         }
+        // However deep other things are.
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        let with_deep =
+            |tenant: &str| -> &'static str { format!(r#"{{"x":{deep},"meta":{{"tenant":"{tenant}"}}}}"#).leak() };
+        assert!(with_body(with_deep("acme")).is_ok() && with_body(with_deep("other")).is_err());
     }
 
     #[test]

@@ -194,7 +194,7 @@ impl RestoreSession {
         {
             let state = KeyState::all_deleted(at, record.clone());
             let lens = self.bus.0.lens(self.options.tenant.as_ref(), &topic);
-            if lens.is_none_or(|lens| lens.shows_to_all(&state.item)) {
+            if lens.is_none_or(|lens| lens.shows(&state.item)) {
                 self.ready.push_back(RestoreFrame::States(vec![state]));
             }
         }

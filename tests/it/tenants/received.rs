@@ -182,7 +182,13 @@ async fn nobody_sees_or_replaces_the_state_of_another() {
         pairs(&[("beta/7", "b2"), ("beta/8", "b3")])
     );
     assert_eq!(
-        restored(admin, None).await,
+        restored(admin.clone(), None).await,
         pairs(&[("acme/7", "a1"), ("beta/8", "b3")])
     );
+    // What an operator deletes for all is told to all.
+    publish(admin, "", vec![of("o", "deletedAll", "0")])
+        .await
+        .expect("published");
+    let told = crate::policies::read(shown(&server, "beta"), &[ORDERS]).await;
+    assert_eq!(told.expect("its own"), ["b1", "b2", "b3", "o"]);
 }

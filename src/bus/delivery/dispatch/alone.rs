@@ -10,6 +10,7 @@ impl<P> Dispatch<P> {
     pub(super) fn pump_alone(&mut self, now: Instant, send: &mut impl FnMut(StreamId, Sending<'_, P>) -> bool) {
         while self.scheduler.has_alone() {
             let Some(id) = self.empty_stream() else {
+                self.wants_room |= self.streams.iter().any(|(_, stream)| stream.is_held_up());
                 self.reserve();
                 break;
             };

@@ -34,6 +34,7 @@ impl<P> Dispatch<P> {
                 if stream.may_take() {
                     return Some(id);
                 }
+                self.wants_room |= stream.may_stand();
             }
         }
         None
@@ -41,7 +42,7 @@ impl<P> Dispatch<P> {
 
     pub(super) fn list(&mut self, id: StreamId) {
         if let Some(stream) = self.streams.get_mut(id)
-            && stream.may_take()
+            && stream.may_stand()
             && !stream.listed
         {
             stream.listed = true;
@@ -53,26 +54,21 @@ impl<P> Dispatch<P> {
     pub fn bind(&mut self, id: StreamId, tabs: Vec<Arc<Tab>>) {
         if let Some(stream) = self.streams.get_mut(id).filter(|_| !tabs.is_empty()) {
             stream.bind(tabs);
-            self.has_bounded = true;
         }
     }
 
     /// Others may have less now: streams that they held up may take events again.
     pub fn look_for_room(&mut self) {
+        self.wants_room = false;
         let bounded = self.streams.iter().filter(|(_, stream)| stream.is_bounded());
         for id in bounded.map(|(id, _)| id).collect::<Vec<_>>() {
             self.list(id);
         }
     }
 
-    /// Whether some streams are on tabs with others.
-    pub fn is_bounded(&self) -> bool {
-        self.has_bounded
-    }
-
-    /// Whether what others have holds up some stream.
-    pub fn waits_for_room(&self) -> bool {
-        self.has_bounded && self.streams.iter().any(|(_, stream)| stream.is_held_up())
+    /// Whether an event waits for a stream that what others have holds up.
+    pub fn wants_room(&self) -> bool {
+        self.wants_room
     }
 
     /// Whether what others have holds up this stream.
