@@ -49,59 +49,73 @@ impl Quotas {
 
     /// What a principal has to keep: its tenant's, and its own.
     pub fn of(&self, principal: &Principal, meters: &Meters) -> Allowance {
-        let mut shares = Vec::new();
-        if self.0.is_empty() {
-            return Allowance(shares);
-        }
-        let tenant = principal.tenant().map(Tenant::as_str);
-        for (kind, name) in [("tenant", tenant), ("principal", Some(principal.name()))] {
-            let Some(name) = name else { continue };
-            if let Some(quota) = self.0.iter().find(|quota| quota.is_for(kind, name)) {
-                let subject = match kind {
-                    "tenant" => format!("tenant:{name}"),
-                    _ => name.to_owned(),
-                };
-                shares.push(Share {
-                    quota: Arc::clone(quota),
-                    meter: meters.of(&subject),
-                    subject,
-                });
-            }
-        }
-        Allowance(shares)
+        let first = |is_for_tenants: bool| {
+            let quotas = self.0.iter().filter(|quota| quota.is_for_tenants() == is_for_tenants);
+            let mut found = quotas.filter_map(|quota| Some((quota, quota.subject(principal)?)));
+            found.next()
+        };
+        let shares = [true, false].into_iter().filter_map(first);
+        let share = |(quota, subject): (&Arc<Quota>, String)| Share {
+            quota: Arc::clone(quota),
+            meter: meters.of(&subject, Instant::now()),
+            subject,
+        };
+        Allowance(shares.map(share).collect())
     }
 }
 
 impl Quota {
-    fn is_for(&self, kind: &str, name: &str) -> bool {
-        match (&self.who, kind) {
-            (Who::Tenants(names), "tenant") | (Who::Principals(names), "principal") => {
-                names.iter().any(|wanted| wanted.matches(name))
+    fn is_for_tenants(&self) -> bool {
+        matches!(self.who, Who::Tenants(_))
+    }
+
+    /// Whose it is, if it is for this principal or its tenant. No principal's name begins like a tenant's.
+    fn subject(&self, principal: &Principal) -> Option<String> {
+        let is_among = |names: &[Wildcard], name: &str| names.iter().any(|wanted| wanted.matches(name));
+        match &self.who {
+            Who::Tenants(names) => {
+                let tenant = principal.tenant().map(Tenant::as_str);
+                let tenant = tenant.filter(|tenant| is_among(names, tenant))?;
+                Some(format!("tenant:{tenant}"))
             }
-            _ => false,
+            Who::Principals(names) => is_among(names, principal.name()).then(|| principal.name().to_owned()),
         }
     }
 }
 
 /// What was used of quotas lately, by whom; they last longer than the configuration that was in force.
 #[derive(Default)]
-pub struct Meters(Mutex<FxHashMap<String, Arc<Meter>>>);
+pub struct Meters(Mutex<Metered>);
 
-/// When there are more, those that use nothing are forgotten.
+#[derive(Default)]
+struct Metered {
+    of: FxHashMap<String, Arc<Meter>>,
+    /// Of all for whom there is no room.
+    others: Arc<Meter>,
+    swept: Option<Instant>,
+}
+
+/// When there are more, those that use nothing are forgotten; while all use something, who comes then shares one quota.
 const MOST_METERS: usize = 10_000;
+/// Between two looks for those that use nothing.
+const SWEEP: Duration = Duration::from_secs(1);
 
 impl Meters {
-    fn of(&self, subject: &str) -> Arc<Meter> {
-        let mut meters = lock(&self.0);
-        if let Some(meter) = meters.get(subject) {
+    fn of(&self, subject: &str, now: Instant) -> Arc<Meter> {
+        let mut metered = lock(&self.0);
+        if let Some(meter) = metered.of.get(subject) {
             return Arc::clone(meter);
         }
-        if meters.len() >= MOST_METERS {
-            let now = Instant::now();
-            meters.retain(|_, meter| Arc::strong_count(meter) > 1 || !meter.is_idle(now));
+        let is_full = metered.of.len() >= MOST_METERS;
+        if is_full && metered.swept.is_none_or(|swept| now.duration_since(swept) >= SWEEP) {
+            metered.swept = Some(now);
+            metered.of.retain(|_, meter| !meter.is_idle(now));
+        }
+        if metered.of.len() >= MOST_METERS {
+            return Arc::clone(&metered.others);
         }
         let meter = Arc::<Meter>::default();
-        meters.insert(subject.to_owned(), Arc::clone(&meter));
+        metered.of.insert(subject.to_owned(), Arc::clone(&meter));
         meter
     }
 }
@@ -115,10 +129,11 @@ struct Meter {
 }
 
 impl Meter {
-    fn is_idle(&self, now: Instant) -> bool {
+    /// Nobody has it, none of its streams is open, and it has all of its rates again.
+    fn is_idle(self: &Arc<Self>, now: Instant) -> bool {
         let is_full = |bucket: &Mutex<Bucket>| lock(bucket).since.is_none_or(|since| now.duration_since(since) > IDLE);
-        let has_nothing = self.streams.load(Ordering::Relaxed) == 0 && self.outstanding.held() == 0;
-        has_nothing && is_full(&self.events) && is_full(&self.bytes)
+        let is_alone = Arc::strong_count(self) == 1 && Arc::strong_count(&self.outstanding) == 1;
+        is_alone && is_full(&self.events) && is_full(&self.bytes)
     }
 }
 

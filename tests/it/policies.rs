@@ -1,7 +1,7 @@
 //! What callers may: what no policy allows is denied before anything is looked at, and what is denied is written down.
 
 mod changes;
-mod foreign;
+pub(crate) mod foreign;
 pub(crate) mod groups;
 
 use serde_json::Value;

@@ -108,6 +108,18 @@ async fn a_publish_too_much_waits_as_long_as_it_is_told() {
         .expect("again");
 }
 
+#[test]
+fn no_more_than_so_many_are_metered_and_those_that_use_nothing_make_room() {
+    let (meters, now) = (Meters::default(), Instant::now());
+    let in_use: Vec<Arc<Meter>> = (0..MOST_METERS).map(|n| meters.of(&n.to_string(), now)).collect();
+    let (one, other) = (meters.of("one", now), meters.of("other", now));
+    assert!(Arc::ptr_eq(&one, &other) && lock(&meters.0).of.len() == MOST_METERS);
+    assert!(Arc::ptr_eq(&in_use[7], &meters.of("7", now)));
+    drop(in_use);
+    let later = meters.of("one", now + SWEEP);
+    assert!(!Arc::ptr_eq(&later, &other) && lock(&meters.0).of.len() == 1);
+}
+
 proptest! {
     /// Over any time, no more passes than the rate, a second's worth and the last call.
     #[test]

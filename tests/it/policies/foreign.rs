@@ -38,7 +38,8 @@ async fn server() -> (Server, String) {
     (server, planned.into_inner().plan.expect("a plan").id)
 }
 
-fn plan(group: &str, to: To) -> PlanResetRequest {
+/// A plan for a group.
+pub(crate) fn plan(group: &str, to: To) -> PlanResetRequest {
     PlanResetRequest {
         group: group.to_owned(),
         target: Some(Target { to: Some(to) }),

@@ -4,11 +4,10 @@ use tidings::proto::tidings::v1::{
     CreateSnapshotRequest, CreateTopicRequest, DeleteGroupRequest, DeleteSnapshotRequest, DeleteTopicRequest,
     DiscardDeadLettersRequest, Filter, GetCheckpointRequest, GetDeadLetterRequest, GetGroupRequest,
     GetResetPlanRequest, GetSnapshotRequest, GetTopicRequest, ListCheckpointsRequest, ListDeadLettersRequest,
-    ListGroupsRequest, ListTopicsRequest, PlanResetRequest, PutCheckpointHeader, PutCheckpointRequest, ReadRequest,
-    RestoreRequest, SendCommandRequest, Start, StartReplayRequest, Target, UpdateTopicRequest,
-    command_service_client::CommandServiceClient, dead_letter_service_client::DeadLetterServiceClient, filter::Dialect,
-    offset_service_client::OffsetServiceClient, put_checkpoint_request::Frame as Put,
-    replay_service_client::ReplayServiceClient, send_command_request, start::At,
+    ListGroupsRequest, ListTopicsRequest, PutCheckpointHeader, PutCheckpointRequest, ReadRequest, RestoreRequest,
+    SendCommandRequest, Start, StartReplayRequest, UpdateTopicRequest, command_service_client::CommandServiceClient,
+    dead_letter_service_client::DeadLetterServiceClient, filter::Dialect, offset_service_client::OffsetServiceClient,
+    put_checkpoint_request::Frame as Put, replay_service_client::ReplayServiceClient, send_command_request, start::At,
     state_service_client::StateServiceClient, subscriber_service_client::SubscriberServiceClient, target::To,
     topic_service_client::TopicServiceClient,
 };
@@ -25,6 +24,7 @@ use crate::{
     },
     policies::{
         denied,
+        foreign::plan,
         groups::{Stream, open},
         shown,
     },
@@ -60,15 +60,6 @@ async fn server(store: &Store) -> (Server, String) {
         .await
         .expect("planned");
     (server, planned.into_inner().plan.expect("a plan").id)
-}
-
-fn plan(group: &str, to: To) -> PlanResetRequest {
-    PlanResetRequest {
-        group: group.to_owned(),
-        target: Some(Target { to: Some(to) }),
-        reason: "test".to_owned(),
-        ..Default::default()
-    }
 }
 
 async fn put(channel: Shown, name: &str) -> Result<(), Status> {
