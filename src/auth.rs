@@ -58,6 +58,11 @@ impl Auth {
         self.current.borrow().quotas.of(principal, &self.meters)
     }
 
+    /// What was used of quotas, whatever is in force.
+    pub fn meters(&self) -> Arc<Meters> {
+        Arc::clone(&self.meters)
+    }
+
     /// Told of each change.
     pub fn changes(&self) -> watch::Receiver<Arc<Access>> {
         self.current.clone()

@@ -6,13 +6,15 @@
 mod auth;
 mod keys;
 mod connections;
+mod files;
+mod lent;
 mod peer;
 mod ops;
 mod parts;
 mod reload;
 mod tls;
 
-use std::{future::Future, net::SocketAddr, path::Path, time::Duration};
+use std::{future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -54,6 +56,8 @@ pub async fn run(config: Config, levels: LogLevels, stop: impl Future<Output = (
     let auth = auth.map(|auth| (auth, Denials::begin(&bus, &tasks, &stopped)));
     let (serving, is_serving) = watch::channel(true);
     let telemetry = Telemetry::start(&bus, &parts::telemetry_settings(&config, log_name))?;
+    let quotas = auth.as_ref().map_or_else(Arc::default, |(auth, _)| auth.meters());
+    telemetry.quotas(move || quotas.refused());
     append_times.listen(telemetry.append_listener());
     let health = (bus.health(), is_serving.clone());
     tasks.spawn(ops::serve(ops, telemetry.clone(), health, stopped.clone()));
@@ -157,7 +161,7 @@ async fn serve(
         // Outermost: every answer, errors too, carries the caller's request id.
         .layer(tower_http::request_id::PropagateRequestIdLayer::x_request_id())
         // Around all that may answer: each call is measured, and traced.
-        .layer(CallLayer(telemetry))
+        .layer(CallLayer(telemetry.clone()))
         // Around the services: a call whose request does not come whole ends too.
         .layer(DeadlineLayer)
         // Nothing of a call is read before it is known who calls.
@@ -167,5 +171,9 @@ async fn serve(
         // Innermost: a fault of ours ends one call, not the connection with all that is on it.
         .layer(PanicLayer)
         .service(routes.prepare());
-    connections::serve(listener, service, config.limits.streams_per_connection, stop).await;
+    let room = connections::Room {
+        connections: files::room_for(config.limits.connections),
+        streams_per_connection: config.limits.streams_per_connection,
+    };
+    connections::serve(listener, service, room, telemetry, stop).await;
 }

@@ -17,14 +17,19 @@ mod calls;
 mod publishing;
 mod delivering;
 mod collector;
+mod sending;
 mod http;
 
-use std::{fmt::Display, sync::Arc, time::Duration};
+use std::{
+    fmt::Display,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use opentelemetry::{KeyValue, metrics::MeterProvider as _};
 use opentelemetry_sdk::{
     Resource,
-    metrics::{Aggregation, Instrument, InstrumentKind, MeterProviderBuilder, SdkMeterProvider, Stream},
+    metrics::{Aggregation, Instrument, InstrumentKind, SdkMeterProvider, Stream},
 };
 use prometheus::{Registry, TextEncoder};
 use tokio::{task::spawn_blocking, time::timeout};
@@ -36,7 +41,13 @@ pub use self::{
     logs::{LogLevels, LogLines},
     publishing::Publishing,
 };
-use self::{meters::Meters, rows::Most, snapshots::Snapshots, traces::Traces};
+use self::{
+    meters::Meters,
+    rows::Most,
+    sending::{Reader, Sending},
+    snapshots::Snapshots,
+    traces::Traces,
+};
 use crate::{
     bus::Bus,
     error::{Error, Reason, Result},
@@ -44,6 +55,9 @@ use crate::{
 
 /// The media type of [`Telemetry::text`].
 pub const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The scope of our instruments.
+const OURS: &str = "tidings";
 
 /// For the last spans and metrics on their way to the collector.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -74,6 +88,8 @@ struct Inner {
     meters: Meters,
     /// `None` = nothing is traced.
     traces: Option<Traces>,
+    /// Metrics, to a collector, until they stop.
+    sending: Mutex<Option<Sending>>,
 }
 
 impl Telemetry {
@@ -87,24 +103,27 @@ impl Telemetry {
                 groups: bus.settings().metric_groups,
                 topics: settings.topics,
             }));
-        builder = with_prometheus(builder, &registry)?;
-        if let Some(collector) = &settings.collector
-            && let Some(interval) = collector.takes_metrics
-        {
-            builder = builder.with_reader(collector.metric_reader(interval)?);
-        }
+        let reader = reader(&registry)?;
+        builder = builder.with_reader(reader.clone());
         let provider = builder.build();
+        let collector = settings.collector.as_ref();
+        let metrics = collector.and_then(|collector| collector.takes_metrics.map(|interval| (collector, interval)));
+        let sending = match metrics {
+            Some((collector, interval)) => Some(Sending::start(reader, collector.metric_exporter()?, interval)),
+            None => None,
+        };
         let traces = match &settings.collector {
             Some(collector) if collector.takes_traces => Some(Traces::start(collector, settings, resource)?),
             _ => None,
         };
-        let meter = provider.meter("tidings");
+        let meter = provider.meter(OURS);
         instruments::make(&meter, &Arc::new(Snapshots::of(bus.clone())), settings.log);
         Ok(Self(Arc::new(Inner {
             registry,
             meters: Meters::new(&meter, settings),
             provider,
             traces,
+            sending: Mutex::new(sending),
         })))
     }
 
@@ -121,10 +140,36 @@ impl Telemetry {
         move |took| telemetry.meters().appended(took)
     }
 
+    /// What quotas refuse is told from now on.
+    pub fn quotas(&self, refused: impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static) {
+        instruments::quotas(&self.0.provider.meter(OURS), refused);
+    }
+
+    /// Clients have so many connections open.
+    pub fn connections(&self, open: usize) {
+        self.meters().connections(open);
+    }
+
+    /// They may have so many.
+    pub fn connections_limit(&self, most: u32) {
+        self.meters().connections_limit(most);
+    }
+
+    /// A connection was closed as it came: there were as many as there may be.
+    pub fn connection_refused(&self) {
+        self.meters().connection_refused();
+    }
+
     /// Sends what was not sent yet, for a moment; nothing is told after that.
     pub async fn stop(&self) {
         let (metrics, traces) = (self.clone(), self.clone());
-        let metrics = spawn_blocking(move || metrics.0.provider.shutdown());
+        let sending = self.0.sending.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let metrics = async {
+            if let Some(sending) = sending {
+                sending.stop().await;
+            }
+            spawn_blocking(move || metrics.0.provider.shutdown()).await
+        };
         let traces = spawn_blocking(move || traces.traces().map_or(Ok(()), Traces::stop));
         let Ok((metrics, traces)) = timeout(LAST_WORDS, async { tokio::join!(metrics, traces) }).await else {
             tracing::warn!("the collector took too long to take the last of the telemetry");
@@ -148,15 +193,16 @@ impl Telemetry {
     }
 }
 
-fn with_prometheus(builder: MeterProviderBuilder, registry: &Registry) -> Result<MeterProviderBuilder> {
+fn reader(registry: &Registry) -> Result<Reader> {
     // To say on each line of whom it is makes lines long: it is one server that is asked.
-    let reader = opentelemetry_prometheus::exporter()
+    let exporter = opentelemetry_prometheus::exporter()
         .with_registry(registry.clone())
         .scope_info_enabled(false)
         .without_target_info()
         .build();
-    let reader = reader.map_err(|error| failed("set up the metrics", error))?;
-    Ok(builder.with_reader(reader))
+    exporter
+        .map(Reader::new)
+        .map_err(|error| failed("set up the metrics", error))
 }
 
 /// Without a limit of its own, OpenTelemetry puts all series of an instrument beyond 2,000 into one.

@@ -1,15 +1,15 @@
 //! Quotas: how much each tenant, or each principal, may publish and have open on this replica.
 
+mod meters;
+
+pub use meters::Meters;
+
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use rustc_hash::FxHashMap;
-
+use self::meters::{Bucket, Limit, Meter, Refusals, lock};
 use super::{Principal, wildcard::Wildcard};
 use crate::{
     error::{Error, Reason, Result},
@@ -58,6 +58,7 @@ impl Quotas {
         let share = |(quota, subject): (&Arc<Quota>, String)| Share {
             quota: Arc::clone(quota),
             meter: meters.of(&subject, Instant::now()),
+            refusals: meters.refusals(),
             subject,
         };
         Allowance(shares.map(share).collect())
@@ -83,87 +84,6 @@ impl Quota {
     }
 }
 
-/// What was used of quotas lately, by whom; they last longer than the configuration that was in force.
-#[derive(Default)]
-pub struct Meters(Mutex<Metered>);
-
-#[derive(Default)]
-struct Metered {
-    of: FxHashMap<String, Arc<Meter>>,
-    /// Of all for whom there is no room.
-    others: Arc<Meter>,
-    swept: Option<Instant>,
-}
-
-/// When there are more, those that use nothing are forgotten; while all use something, who comes then shares one quota.
-const MOST_METERS: usize = 10_000;
-/// Between two looks for those that use nothing.
-const SWEEP: Duration = Duration::from_secs(1);
-
-impl Meters {
-    fn of(&self, subject: &str, now: Instant) -> Arc<Meter> {
-        let mut metered = lock(&self.0);
-        if let Some(meter) = metered.of.get(subject) {
-            return Arc::clone(meter);
-        }
-        let is_full = metered.of.len() >= MOST_METERS;
-        if is_full && metered.swept.is_none_or(|swept| now.duration_since(swept) >= SWEEP) {
-            metered.swept = Some(now);
-            metered.of.retain(|_, meter| !meter.is_idle(now));
-        }
-        if metered.of.len() >= MOST_METERS {
-            return Arc::clone(&metered.others);
-        }
-        let meter = Arc::<Meter>::default();
-        metered.of.insert(subject.to_owned(), Arc::clone(&meter));
-        meter
-    }
-}
-
-#[derive(Default)]
-struct Meter {
-    events: Mutex<Bucket>,
-    bytes: Mutex<Bucket>,
-    streams: AtomicUsize,
-    outstanding: Arc<Tab>,
-}
-
-impl Meter {
-    /// Nobody has it, none of its streams is open, and it has all of its rates again.
-    fn is_idle(self: &Arc<Self>, now: Instant) -> bool {
-        let is_full = |bucket: &Mutex<Bucket>| lock(bucket).since.is_none_or(|since| now.duration_since(since) > IDLE);
-        let is_alone = Arc::strong_count(self) == 1 && Arc::strong_count(&self.outstanding) == 1;
-        is_alone && is_full(&self.events) && is_full(&self.bytes)
-    }
-}
-
-/// So long after what it used last somebody has all of its quota again, if that was no more than sixty seconds' worth.
-const IDLE: Duration = Duration::from_secs(60);
-
-/// What may be used now: at most a second's worth, and less than nothing after a call that took more than there was.
-#[derive(Debug, Default)]
-struct Bucket {
-    used: f64,
-    since: Option<Instant>,
-}
-
-impl Bucket {
-    /// How long there is nothing; `None` = there is something now.
-    fn wait(&mut self, rate: f64, now: Instant) -> Option<Duration> {
-        let passed = self.since.map_or(Duration::ZERO, |since| now.duration_since(since));
-        self.used = (self.used - passed.as_secs_f64() * rate).max(0.0);
-        self.since = Some(now);
-        let over = self.used - rate;
-        (over >= 0.0).then(|| {
-            Duration::try_from_secs_f64(over / rate)
-                .unwrap_or(Duration::MAX)
-                .max(SHORTEST)
-        })
-    }
-}
-
-const SHORTEST: Duration = Duration::from_millis(1);
-
 /// What one caller has to keep. Nothing, for most.
 #[derive(Clone)]
 pub struct Allowance(Vec<Share>);
@@ -172,6 +92,7 @@ pub struct Allowance(Vec<Share>);
 struct Share {
     quota: Arc<Quota>,
     meter: Arc<Meter>,
+    refusals: Arc<Refusals>,
     subject: String,
 }
 
@@ -184,15 +105,15 @@ impl Allowance {
     /// Takes what a publish needs, or tells that it is too much now, and for how long.
     pub fn publish(&self, events: usize, bytes: usize, now: Instant) -> Result<()> {
         for share in &self.0 {
-            for (bucket, rate, name) in share.rates() {
+            for (bucket, rate, limit) in share.rates() {
                 if let Some(wait) = lock(bucket).wait(rate, now) {
-                    return Err(share.refusal(name, rate).retry_after(wait));
+                    return Err(share.refusal(limit, rate).retry_after(wait));
                 }
             }
         }
         for share in &self.0 {
-            for (bucket, _, name) in share.rates() {
-                let amount = if name == EVENTS { events } else { bytes };
+            for (bucket, _, limit) in share.rates() {
+                let amount = if limit == Limit::Events { events } else { bytes };
                 lock(bucket).used += amount as f64;
             }
         }
@@ -209,7 +130,7 @@ impl Allowance {
                 (open < most).then_some(open + 1)
             });
             if taken.is_err() {
-                let error = share.refusal("streams", most as f64);
+                let error = share.refusal(Limit::Streams, most as f64);
                 return Err(error.retry_after(Duration::from_secs(5)));
             }
             place.0.push(Arc::clone(&share.meter));
@@ -235,7 +156,7 @@ impl Allowance {
                 continue;
             };
             if asked.is_some_and(|asked| asked > most) {
-                let error = share.refusal("replay_events_per_second", most);
+                let error = share.refusal(Limit::ReplayRate, most);
                 return Err(error.retry_after(Duration::from_secs(60)));
             }
             rate = Some(rate.map_or(most, |rate: f64| rate.min(most)));
@@ -244,23 +165,22 @@ impl Allowance {
     }
 }
 
-const EVENTS: &str = "publish_events_per_second";
-const BYTES: &str = "publish_bytes_per_second";
-
 impl Share {
-    fn rates(&self) -> impl Iterator<Item = (&Mutex<Bucket>, f64, &'static str)> {
+    fn rates(&self) -> impl Iterator<Item = (&Mutex<Bucket>, f64, Limit)> {
         let events = self
             .quota
             .publish_events_per_second
-            .map(|rate| (&self.meter.events, rate, EVENTS));
+            .map(|rate| (&self.meter.events, rate, Limit::Events));
         let bytes = self
             .quota
             .publish_bytes_per_second
-            .map(|rate| (&self.meter.bytes, rate, BYTES));
+            .map(|rate| (&self.meter.bytes, rate, Limit::Bytes));
         events.into_iter().chain(bytes)
     }
 
-    fn refusal(&self, name: &str, most: f64) -> Error {
+    fn refusal(&self, limit: Limit, most: f64) -> Error {
+        self.refusals.count(limit);
+        let name = limit.name();
         let text = format!("the quota of {} is used up: {name} = {most}", self.subject);
         Error::new(Reason::Quota, text).quota(&self.subject, name)
     }
@@ -281,11 +201,6 @@ impl Drop for Place {
             meter.streams.fetch_sub(1, Ordering::Relaxed);
         }
     }
-}
-
-/// Nothing panics while it holds these locks, so a poisoned one is whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

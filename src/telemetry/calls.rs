@@ -175,6 +175,9 @@ impl CallContext {
 
 fn trace(traces: &Traces, method: Method, headers: &HeaderMap, authority: Option<&Authority>) -> Option<Context> {
     let parent = traces.of_call(headers);
+    if !parent.has_active_span() && !traces.draws() {
+        return None;
+    }
     let mut attributes = vec![
         KeyValue::new("rpc.system.name", "grpc"),
         KeyValue::new("rpc.method", method.name),
@@ -187,9 +190,7 @@ fn trace(traces: &Traces, method: Method, headers: &HeaderMap, authority: Option
     let span = SpanBuilder::from_name(method.name)
         .with_kind(SpanKind::Server)
         .with_attributes(attributes);
-    let context = traces.begin(span, &parent);
-    let matters = parent.has_active_span() || context.span().span_context().is_sampled();
-    matters.then_some(context)
+    Some(traces.begin(span, &parent))
 }
 
 /// None where there is nothing to say.

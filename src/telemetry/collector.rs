@@ -7,7 +7,6 @@ use opentelemetry_otlp::{
     ExporterBuildError, MetricExporter, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig, WithTonicConfig,
     tonic_types::metadata::MetadataMap,
 };
-use opentelemetry_sdk::metrics::PeriodicReader;
 
 use super::{failed, http::Client};
 use crate::error::Result;
@@ -43,15 +42,14 @@ impl Collector {
         built.map_err(|error| bad(&error))
     }
 
-    pub(super) fn metric_reader(&self, interval: Duration) -> Result<PeriodicReader<MetricExporter>> {
+    pub(super) fn metric_exporter(&self) -> Result<MetricExporter> {
         let built = match self.transport {
             Transport::Grpc => self.by_grpc(MetricExporter::builder().with_tonic())?.build(),
             Transport::Http => self
                 .by_http(MetricExporter::builder().with_http(), "v1/metrics")?
                 .build(),
         };
-        let exporter = built.map_err(|error| bad(&error))?;
-        Ok(PeriodicReader::builder(exporter).with_interval(interval).build())
+        built.map_err(|error| bad(&error))
     }
 
     fn by_grpc<B: WithExportConfig + WithTonicConfig>(&self, builder: B) -> Result<B> {

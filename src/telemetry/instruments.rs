@@ -109,6 +109,20 @@ fn dead_letters(meter: &Meter, snapshots: &Arc<Snapshots>) {
         .build();
 }
 
+/// By quota.
+pub(super) fn quotas(meter: &Meter, refused: impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static) {
+    meter
+        .u64_observable_counter("tidings.quota.refusals")
+        .with_unit("{refusal}")
+        .with_description("Calls that a quota refused, and waits of publish streams.")
+        .with_callback(move |counter| {
+            for (quota, count) in refused() {
+                counter.observe(count, &[KeyValue::new("quota", quota)]);
+            }
+        })
+        .build();
+}
+
 fn build_info(meter: &Meter, log: &'static str) {
     let version = env!("CARGO_PKG_VERSION");
     meter

@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use opentelemetry::{
     KeyValue,
-    metrics::{Counter, Histogram, Meter},
+    metrics::{Counter, Gauge, Histogram, Meter},
 };
 use rustc_hash::FxHashMap;
 
 use super::{
     Settings,
-    rows::{APPENDS, CALLS, CONSUMED, OPERATIONS, SENT},
+    rows::{APPENDS, CALLS, CONNECTIONS, CONNECTIONS_LIMIT, CONSUMED, OPERATIONS, REFUSED, SENT},
     topics::Topics,
 };
 use crate::name::Topic;
 
+const CONNECTION: &str = "{connection}";
 const ERROR: &str = "error.type";
 
 pub(super) struct Meters {
@@ -25,6 +26,9 @@ pub(super) struct Meters {
     sent: Counter<u64>,
     consumed: Counter<u64>,
     appends: Histogram<f64>,
+    connections: Gauge<u64>,
+    connections_limit: Gauge<u64>,
+    refused: Counter<u64>,
     topics: Topics,
     /// The messaging system that spans and metrics are of.
     system: KeyValue,
@@ -40,12 +44,28 @@ impl Meters {
                 .with_description(tells)
                 .build()
         };
+        let connections = |name, tells| {
+            meter
+                .u64_gauge(name)
+                .with_unit(CONNECTION)
+                .with_description(tells)
+                .build()
+        };
+        let refused = meter
+            .u64_counter(REFUSED)
+            .with_unit(CONNECTION)
+            .with_description("Connections beyond limits.connections, closed at once.")
+            .build();
+        refused.add(0, &[]);
         Self {
             calls: seconds(CALLS, "From the headers of a call to the end of its answer."),
             operations: seconds(OPERATIONS, "From a checked publish until its outcome is known."),
             sent: messages(SENT, "Events that were handed to the log."),
             consumed: messages(CONSUMED, "Events that clients were sent."),
             appends: seconds(APPENDS, "Writes of the log, until they are durable."),
+            connections: connections(CONNECTIONS, "Open connections of clients."),
+            connections_limit: connections(CONNECTIONS_LIMIT, "limits.connections: the most open connections."),
+            refused,
             topics: Topics::new(settings.topics),
             system: system(settings.log),
         }
@@ -64,6 +84,19 @@ impl Meters {
 
     pub(super) fn appended(&self, took: Duration) {
         self.appends.record(took.as_secs_f64(), &[]);
+    }
+
+    /// So many connections are open.
+    pub(super) fn connections(&self, open: usize) {
+        self.connections.record(open as u64, &[]);
+    }
+
+    pub(super) fn connections_limit(&self, most: u32) {
+        self.connections_limit.record(most.into(), &[]);
+    }
+
+    pub(super) fn connection_refused(&self) {
+        self.refused.add(1, &[]);
     }
 
     /// A publish has ended. `runs` has the topics of its events, in order; none = they were not handed to the log.

@@ -164,6 +164,9 @@ pub(super) const OPERATIONS: &str = "messaging.client.operation.duration";
 pub(super) const SENT: &str = "messaging.client.sent.messages";
 pub(super) const CONSUMED: &str = "messaging.client.consumed.messages";
 pub(super) const APPENDS: &str = "tidings.log.append.duration";
+pub(super) const CONNECTIONS: &str = "tidings.connections.open";
+pub(super) const CONNECTIONS_LIMIT: &str = "tidings.connections.limit";
+pub(super) const REFUSED: &str = "tidings.connections.refused";
 
 /// Seconds, as the semantic conventions say for calls and for messaging.
 const CONVENTIONAL: [f64; 14] = [

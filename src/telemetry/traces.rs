@@ -31,6 +31,7 @@ pub(super) struct Traces {
     provider: SdkTracerProvider,
     tracer: SdkTracer,
     propagator: TraceContextPropagator,
+    sample_ratio: f64,
     pub(super) adds_to_events: bool,
     pub(super) system: KeyValue,
     /// What an offset is called in this system.
@@ -39,16 +40,17 @@ pub(super) struct Traces {
 
 impl Traces {
     pub(super) fn start(collector: &Collector, settings: &Settings, resource: Resource) -> Result<Self> {
-        let ratio = Sampler::TraceIdRatioBased(settings.sample_ratio);
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(collector.span_exporter()?)
-            .with_sampler(Sampler::ParentBased(Box::new(ratio)))
+            // What has no parent is a call that was drawn.
+            .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)))
             .with_resource(resource)
             .build();
         Ok(Self {
             tracer: provider.tracer("tidings"),
             provider,
             propagator: TraceContextPropagator::new(),
+            sample_ratio: settings.sample_ratio,
             adds_to_events: settings.add_traceparent,
             system: system(settings.log),
             offset: match settings.log {
@@ -60,6 +62,11 @@ impl Traces {
 
     pub(super) fn stop(&self) -> OTelSdkResult {
         self.provider.shutdown_with_timeout(LAST_WORDS)
+    }
+
+    /// Whether a call without a trace context is traced. For one that is not, nothing else is done.
+    pub(super) fn draws(&self) -> bool {
+        fastrand::f64() < self.sample_ratio
     }
 
     /// Begins a span; it ends with the last of the contexts that it is in, or before.

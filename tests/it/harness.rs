@@ -8,6 +8,7 @@ pub(crate) mod authority;
 pub(crate) mod backend;
 pub(crate) mod clients;
 pub(crate) mod collector;
+pub(crate) mod frames;
 pub(crate) mod kafka;
 pub(crate) mod raw;
 pub(crate) mod status;
@@ -111,11 +112,20 @@ impl Server {
 
     /// The memory that it has, in bytes.
     pub(crate) fn memory(&self) -> usize {
+        self.of_memory("VmRSS:")
+    }
+
+    /// The most memory that it had.
+    pub(crate) fn peak_memory(&self) -> usize {
+        self.of_memory("VmHWM:")
+    }
+
+    fn of_memory(&self, name: &str) -> usize {
         let id = self.process.id().expect("the server runs");
         let status = fs::read_to_string(format!("/proc/{id}/status")).expect("a process");
         let line = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .find_map(|line| line.strip_prefix(name))
             .expect("its memory");
         let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number");
         kib * 1024

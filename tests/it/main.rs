@@ -25,6 +25,7 @@ mod log;
 mod embedded;
 mod fanout;
 mod filters;
+mod floods;
 mod foreign;
 mod frames;
 mod gaps;

@@ -81,7 +81,7 @@ const ONLY_IN: [(&[&str], &[&str]); 16] = [
 /// Tests of one log, and those for which it makes no difference.
 const ON_KAFKA_ONLY: &[&str] = &["kafka"];
 const EMBEDDED_ONLY: &[&str] = &[
-    "auth", "embedded", "docs", "fanout", "policies", "tenants", "tidy", "tls",
+    "auth", "embedded", "docs", "fanout", "floods", "policies", "tenants", "tidy", "tls",
 ];
 
 /// Names that say nothing of what is inside.

@@ -1,6 +1,9 @@
 use proptest::{collection::vec, prelude::*};
 
-use super::*;
+use super::{
+    meters::{MOST_METERS, SWEEP},
+    *,
+};
 use crate::auth::{Digest, Identity, Owner, Tokens};
 
 async fn principal(name: &str, tenant: &str) -> Arc<Principal> {
@@ -113,11 +116,11 @@ fn no_more_than_so_many_are_metered_and_those_that_use_nothing_make_room() {
     let (meters, now) = (Meters::default(), Instant::now());
     let in_use: Vec<Arc<Meter>> = (0..MOST_METERS).map(|n| meters.of(&n.to_string(), now)).collect();
     let (one, other) = (meters.of("one", now), meters.of("other", now));
-    assert!(Arc::ptr_eq(&one, &other) && lock(&meters.0).of.len() == MOST_METERS);
+    assert!(Arc::ptr_eq(&one, &other) && meters.len() == MOST_METERS);
     assert!(Arc::ptr_eq(&in_use[7], &meters.of("7", now)));
     drop(in_use);
     let later = meters.of("one", now + SWEEP);
-    assert!(!Arc::ptr_eq(&later, &other) && lock(&meters.0).of.len() == 1);
+    assert!(!Arc::ptr_eq(&later, &other) && meters.len() == 1);
 }
 
 proptest! {
@@ -125,6 +128,7 @@ proptest! {
     #[test]
     fn rates_are_kept(calls in vec((0_u64..200, 1_usize..300), 1..100), rate in 10_f64..1_000.0) {
         let share = Share {
+            refusals: Arc::default(),
             quota: Arc::new(Quota { publish_events_per_second: Some(rate), ..quota(Who::Tenants(all())) }),
             meter: Arc::default(),
             subject: "a".to_owned(),

@@ -20,6 +20,7 @@ use crate::{
         status::{has_retry_info, refused},
         within,
     },
+    metrics::shows,
     policies::{
         groups::{Stream, open},
         shown,
@@ -55,6 +56,8 @@ async fn who_publishes_too_much_is_told_for_how_long_and_nobody_else_is() {
         used(publish(acme.clone(), "", some(1)).await),
         of_acme("publish_events_per_second")
     );
+    let refusals = "tidings_quota_refusals_total{quota=\"publish_events_per_second\"}";
+    shows(&server, [(refusals, 1.0)]).await;
     publish(shown(&server, "beta"), "", some(10)).await.expect("another's");
     publish(shown(&server, "beta"), "", some(10)).await.expect("another's");
     eventually(SOON, "there is something again", async || {
