@@ -9,6 +9,7 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /build
 COPY . .
+RUN bash -euc '. scripts/lib.sh; need_c_compiler'
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --release --locked --bin tidings \
     && strip target/release/tidings \

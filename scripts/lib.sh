@@ -35,14 +35,14 @@ need_rust() {
   fi
 }
 
-# The linker of Rust programs, and what builds the C libraries among our dependencies: librdkafka wants make and a C++ compiler
-# too, and OpenSSL comes from the system.
+# The linker of Rust programs, and what builds the C libraries among our dependencies: librdkafka wants make, CMake and a
+# C++ compiler too, and OpenSSL comes from the system.
 need_c_compiler() {
-  if ! { command -v make && command -v pkg-config; } >/dev/null || ! echo '#include <cstdlib>
+  if ! { command -v cmake && command -v make && command -v pkg-config; } >/dev/null || ! echo '#include <cstdlib>
     #include <openssl/ssl.h>
     int main() { return OPENSSL_init_ssl(0, nullptr) == 1 ? EXIT_SUCCESS : EXIT_FAILURE; }' |
     c++ -x c++ - -lssl -lcrypto -o /dev/null 2>/dev/null; then
-    install_packages gcc g++ libc6-dev libssl-dev make pkg-config
+    install_packages cmake gcc g++ libc6-dev libssl-dev make pkg-config
   fi
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod backend;
 pub(crate) mod clients;
 pub(crate) mod collector;
 pub(crate) mod frames;
+pub(crate) mod issuer;
 pub(crate) mod kafka;
 pub(crate) mod raw;
 pub(crate) mod status;

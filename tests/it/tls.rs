@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use tokio::{io::AsyncReadExt as _, net::TcpStream};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
-pub(crate) use crate::harness::authority::{Authority, Signed};
+pub(crate) use crate::harness::authority::Authority;
 use crate::harness::{
     SOON, Server,
     clients::{ids, open, order, request, subscribe_through},

@@ -116,6 +116,10 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, "librdkafka: {reason}");
+        // No token of an issuer, for one.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Authentication) {
+            self.health.complained(reason);
+        }
         self.heard(&error);
     }
 }
