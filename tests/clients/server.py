@@ -23,16 +23,20 @@ class Embedded:
 
 
 class Kafka:
-    """A broker of its own, which ends with its `with` block."""
+    """A broker of its own, which ends with its `with` block, started with these arguments of the script."""
+
+    def __init__(self, *arguments):
+        self.arguments = arguments
 
     def __enter__(self):
-        broker = CHECKOUT / "tests" / "kafka" / "broker"
-        self.process = subprocess.Popen([broker], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        command = [CHECKOUT / "tests" / "kafka" / "broker", *self.arguments]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         if not line.startswith("ready "):
             self.__exit__()
             raise RuntimeError(f"the broker did not start: {line!r}")
-        self.address = line.split()[1]
+        _, self.address, _, *further = line.split()
+        self.listeners = {name: f"127.0.0.1:{port}" for name, port in (listener.split("=") for listener in further)}
         self.options = ["--kafka", self.address]
         return self
 

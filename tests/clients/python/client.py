@@ -36,10 +36,11 @@ def event(type, source, subject, text):
 
 
 class Bus:
-    """A connection to the bus, for any number of threads."""
+    """A connection to the bus, for any number of threads. With `authority`, certificates in PEM, it is encrypted, to whom those have
+    signed for; then `token` says who calls."""
 
-    def __init__(self, address):
-        self.channel = grpc.insecure_channel(address)
+    def __init__(self, address, authority=None, token=None):
+        self.channel = grpc.secure_channel(address, credentials(authority, token)) if authority else grpc.insecure_channel(address)
         self.publisher = publisher_pb2_grpc.PublisherServiceStub(self.channel)
         self.subscriber = subscriber_pb2_grpc.SubscriberServiceStub(self.channel)
         self.commands = commands_pb2_grpc.CommandServiceStub(self.channel)
@@ -76,6 +77,11 @@ class Bus:
         if payload:
             request.payload.Pack(payload)
         yield from self.commands.SendCommand(request, timeout=timeout, wait_for_ready=True)
+
+
+def credentials(authority, token):
+    encrypted = grpc.ssl_channel_credentials(authority)
+    return grpc.composite_channel_credentials(encrypted, grpc.access_token_call_credentials(token)) if token else encrypted
 
 
 class Stream:
