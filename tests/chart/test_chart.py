@@ -223,6 +223,9 @@ class Modes(unittest.TestCase):
         (claim,) = of_kind(objects, "PersistentVolumeClaim")
         self.assertEqual(claim["metadata"]["annotations"], {"helm.sh/resource-policy": "keep"})
         self.assertEqual(of_kind(objects, "PodDisruptionBudget", "HorizontalPodAutoscaler"), [])
+        # Nobody else could serve: clients come as soon as it listens.
+        clients = of_kind(objects, "Service")[0]
+        self.assertTrue(clients["spec"]["publishNotReadyAddresses"])
         own = template(OPEN, {"persistence": {"existingClaim": "mine"}})
         self.assertEqual(of_kind(own, "PersistentVolumeClaim"), [])
         self.assertIn({"name": "data", "persistentVolumeClaim": {"claimName": "mine"}}, pod_of(own)["volumes"])
@@ -237,6 +240,7 @@ class Modes(unittest.TestCase):
         spread = pod_of(objects)["topologySpreadConstraints"]
         self.assertEqual([one["topologyKey"].split("/")[1] for one in spread], ["zone", "hostname"])
         self.assertEqual(of_kind(objects, "PersistentVolumeClaim", "StatefulSet"), [])
+        self.assertNotIn("publishNotReadyAddresses", of_kind(objects, "Service")[0]["spec"])
 
     def test_a_changed_configuration_brings_new_pods_and_labels_of_charts_do_not(self):
         def metadata(**config):
@@ -269,6 +273,8 @@ class Modes(unittest.TestCase):
         self.assertEqual(pod["metadata"]["annotations"]["was/hook"], "test")
         self.assertEqual((pod["kind"], pod["spec"]["restartPolicy"]), ("Pod", "Never"))
         self.assertGreater(pod["spec"]["activeDeadlineSeconds"], 0)
+        # A dry run makes no account, and the API checks that of a bare pod.
+        self.assertNotIn("serviceAccountName", pod["spec"])
 
     def test_notes_say_how_to_connect_and_what_is_open(self):
         self.assertIn(f"http://bus-tidings.{NAMESPACE}.svc:4480", notes(OPEN))
