@@ -108,7 +108,9 @@ pub(super) async fn serve<S, F>(
     }
     // Whoever connects now is refused, and goes elsewhere.
     drop(listener);
-    while connections.join_next().await.is_some() {}
+    while connections.join_next().await.is_some() {
+        telemetry.connections(connections.len());
+    }
 }
 
 fn http(max_streams: u32) -> http2::Builder<TokioExecutor> {

@@ -1,7 +1,10 @@
 //! Metrics on their way to a collector, at an interval: they are what /metrics tells, read where it reads, so that each thing is
 //! measured once, whoever asks for it.
 
-use std::{sync::Arc, sync::Weak, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use opentelemetry_otlp::MetricExporter;
 use opentelemetry_prometheus::PrometheusExporter;
@@ -14,7 +17,7 @@ use opentelemetry_sdk::{
 };
 use tokio::{
     task::{JoinHandle, spawn_blocking},
-    time::{Instant, interval_at},
+    time::{Instant, MissedTickBehavior, interval_at},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -50,7 +53,7 @@ impl MetricReader for Reader {
     }
 }
 
-/// The task that sends them. Dropped, it ends without a last word.
+/// The task that sends them, until this is dropped; then once more.
 pub(super) struct Sending {
     stop: DropGuard,
     task: JoinHandle<()>,
@@ -64,7 +67,7 @@ impl Sending {
         Self { stop, task }
     }
 
-    /// Sends them once more.
+    /// Waits until they were sent once more.
     pub(super) async fn stop(self) {
         drop(self.stop);
         let _ = self.task.await;
@@ -73,6 +76,8 @@ impl Sending {
 
 async fn send(reader: Reader, exporter: MetricExporter, interval: Duration, stop: CancellationToken) {
     let mut ticks = interval_at(Instant::now() + interval, interval);
+    // A slow collector is not sent them more often afterwards.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_lost = false;
     loop {
         let is_last = tokio::select! {

@@ -32,9 +32,8 @@ class TenantsTest(unittest.TestCase):
         log.options = ["--config", str(configured(cls.authority, cls.issuer, log.listeners["SASL"]))]
         cls.server = cls.enterClassContext(Server(log))
 
-    def bus(self, tenant, **claims):
-        token = self.issuer.token(f"{tenant}-billing", tenant=tenant, **claims)
-        return self.with_token(token)
+    def bus(self, tenant):
+        return self.with_token(self.issuer.token(f"{tenant}-billing", tenant=tenant))
 
     def with_token(self, token):
         bus = Bus(self.server.address, authority=self.authority.pem, token=token)
