@@ -14,6 +14,7 @@ mod names;
 mod client;
 mod fault;
 mod health;
+mod stranded;
 mod pulse;
 mod catalog;
 mod admin;
@@ -79,8 +80,7 @@ impl KafkaLog {
         let health = Health::new(&options.bootstrap_servers);
         let clients = Clients::new(&options, health.clone());
         let names = Arc::new(Names::new(&options));
-        let probe = Arc::new(clients.create(&[], clients.context())?);
-        let catalog = Arc::new(Catalog::new(Arc::clone(&probe), Arc::clone(&names), health.clone()));
+        let catalog = Arc::new(Catalog::new(clients.clone(), Arc::clone(&names), health.clone())?);
         let cluster = Arc::new(Cluster {
             pulse: Arc::new(Pulse::new(&options)),
             options,
@@ -96,7 +96,7 @@ impl KafkaLog {
         cluster.tasks.spawn(catalog.run(cluster.stop.clone()));
         let (pulse, stop) = (Arc::clone(&cluster.pulse), cluster.stop.clone());
         cluster.tasks.spawn(async move { pulse.run(stop).await });
-        let offsets = Arc::new(Offsets::new(&cluster, probe));
+        let offsets = Arc::new(Offsets::new(&cluster));
         Ok(Arc::new(Self {
             admin: Admin::new(&cluster)?,
             producer: Producer::start(&cluster)?,

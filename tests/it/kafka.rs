@@ -13,3 +13,4 @@ mod promises;
 mod replicas;
 mod secured;
 mod snapshots;
+mod stranded;

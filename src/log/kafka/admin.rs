@@ -23,7 +23,7 @@ use self::config::{config, of_table, settings};
 use super::{
     Cluster,
     catalog::Known,
-    client::Context,
+    client::{Context, STATISTICS},
     fault::{failed, failed_with, unavailable},
     offsets::settles,
 };
@@ -56,7 +56,10 @@ pub(super) struct Admin {
 impl Admin {
     pub(super) fn new(cluster: &Arc<Cluster>) -> Result<Self> {
         Ok(Self {
-            client: cluster.clients.create(&[], cluster.clients.context())?,
+            // Nobody would read its statistics; it asks for no topics, and such answers do not strand it.
+            client: cluster
+                .clients
+                .create(&[(STATISTICS, "0")], cluster.clients.context())?,
             cluster: Arc::clone(cluster),
         })
     }

@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    client::Context,
+    client::{Clients, Context},
     fault::{blocking, failed_with, unavailable},
     health::Health,
     names::Names,
@@ -37,7 +37,9 @@ const RETRY: Duration = Duration::from_millis(250);
 const SHARE: u32 = 20;
 
 pub(super) struct Catalog {
-    probe: Arc<BaseConsumer<Context>>,
+    clients: Clients,
+    /// Belongs to no group.
+    probe: Mutex<Arc<BaseConsumer<Context>>>,
     names: Arc<Names>,
     health: Health,
     topics: Mutex<FxHashMap<Topic, Known>>,
@@ -66,21 +68,22 @@ struct Rounds {
 }
 
 impl Catalog {
-    pub(super) fn new(probe: Arc<BaseConsumer<Context>>, names: Arc<Names>, health: Health) -> Self {
-        Self {
-            probe,
+    pub(super) fn new(clients: Clients, names: Arc<Names>, health: Health) -> Result<Self> {
+        Ok(Self {
+            probe: Mutex::new(Arc::new(probe(&clients)?)),
+            clients,
             names,
             health,
             topics: Mutex::default(),
             changes: watch::Sender::new(0),
             rounds: watch::Sender::default(),
             wanted: Notify::new(),
-        }
+        })
     }
 
     /// A client that is connected already; it belongs to no group.
     pub(super) fn probe(&self) -> Arc<BaseConsumer<Context>> {
-        Arc::clone(&self.probe)
+        Arc::clone(&self.lock_probe())
     }
 
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
@@ -121,7 +124,7 @@ impl Catalog {
         if let Some(known) = self.known(topic) {
             return Ok(Some(known));
         }
-        let (probe, name) = (Arc::clone(&self.probe), self.names.on_cluster(topic));
+        let (probe, name) = (self.probe(), self.names.on_cluster(topic));
         let asked = blocking(move || probe.fetch_metadata(Some(&name), TIMEOUT)).await?;
         let metadata = asked.map_err(|error| super::fault::failed(&format!("look up topic {topic}"), &error))?;
         let error = metadata
@@ -182,7 +185,8 @@ impl Catalog {
             rounds.begun += 1;
             round = rounds.begun;
         });
-        let probe = Arc::clone(&self.probe);
+        self.replace_stranded().await;
+        let probe = self.probe();
         let asked = blocking(move || {
             // Nothing is consumed: this only serves the client's events.
             let _ = probe.poll(Duration::ZERO);
@@ -214,6 +218,19 @@ impl Catalog {
         answered
     }
 
+    async fn replace_stranded(&self) {
+        let before = self.probe();
+        if !before.context().stranded.is() {
+            return;
+        }
+        let clients = self.clients.clone();
+        match blocking(move || probe(&clients)).await.flatten() {
+            Ok(made) => *self.lock_probe() = Arc::new(made),
+            Err(error) => tracing::warn!(%error, "cannot make another client of Kafka, trying again"),
+        }
+        let _ = blocking(move || drop(before)).await;
+    }
+
     fn learn(&self, metadata: &Metadata, round: u64) {
         let mut topics = self.lock();
         let mut now = FxHashMap::default();
@@ -240,4 +257,12 @@ impl Catalog {
     fn lock(&self) -> MutexGuard<'_, FxHashMap<Topic, Known>> {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn lock_probe(&self) -> MutexGuard<'_, Arc<BaseConsumer<Context>>> {
+        self.probe.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn probe(clients: &Clients) -> Result<BaseConsumer<Context>> {
+    clients.create(&[], clients.context())
 }

@@ -7,7 +7,11 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 
-use super::{Options, health::Health};
+use super::{
+    Options,
+    health::Health,
+    stranded::{self, Stranded},
+};
 use crate::error::{Error, Reason, Result};
 
 /// Makes clients.
@@ -19,14 +23,16 @@ pub(super) struct Clients {
 }
 
 /// For all clients. Brokers that come back are found within a second.
-const COMMON: [(&str, &str); 5] = [
+const COMMON: [(&str, &str); 6] = [
     ("client.id", CLIENT_ID),
     ("reconnect.backoff.ms", "50"),
     ("reconnect.backoff.max.ms", "1000"),
     ("socket.keepalive.enable", "true"),
     // Not for a client's own sake: a consumer of a topic must never make it.
     ("allow.auto.create.topics", "false"),
+    (STATISTICS, stranded::EVERY_MS),
 ];
+pub(super) const STATISTICS: &str = "statistics.interval.ms";
 
 /// By it a bus knows its own kind among a group's members.
 pub(super) const CLIENT_ID: &str = "tidings";
@@ -61,10 +67,11 @@ impl Clients {
         config.create_with_context(context).map_err(refused)
     }
 
-    /// For clients that have nothing to tell but their log lines and errors.
+    /// Of one client: what it hears where the client has nothing to tell but its log lines and errors.
     pub(super) fn context(&self) -> Context {
         Context {
             health: self.health.clone(),
+            stranded: Stranded::default(),
         }
     }
 }
@@ -83,6 +90,7 @@ fn refused(error: KafkaError) -> Error {
 #[derive(Clone)]
 pub(super) struct Context {
     health: Health,
+    pub(super) stranded: Stranded,
 }
 
 impl Context {
@@ -121,6 +129,10 @@ impl ClientContext for Context {
             self.health.complained(reason);
         }
         self.heard(&error);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.stranded.look(statistics);
     }
 }
 

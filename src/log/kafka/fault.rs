@@ -1,10 +1,13 @@
 //! Kafka's errors as ours: which reason each has for clients of the bus.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use rdkafka::{error::KafkaError, types::RDKafkaErrorCode as Code};
 
-use crate::error::{Error, Reason, Result};
+use crate::{
+    error::{Error, Reason, Result},
+    log::Unwritten,
+};
 
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -65,4 +68,31 @@ fn reason(code: Code) -> Reason {
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     let aborted = |error| Error::new(Reason::Internal, format!("ask Kafka: {error}"));
     tokio::task::spawn_blocking(work).await.map_err(aborted)
+}
+
+/// A record that the producer gave up. Whether it may be written all the same is known of few errors.
+pub(super) fn unwritten(error: &KafkaError, topic: &str) -> Unwritten {
+    // Not `PurgeQueue`: what waits to be tried again may have been written the first time.
+    let never_written = matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::MessageSizeTooLarge
+                | Code::MessageBatchTooLarge
+                | Code::TopicAuthorizationFailed
+                | Code::ClusterAuthorizationFailed
+                | Code::UnknownTopicOrPartition
+                | Code::UnknownTopic
+                | Code::UnknownPartition
+                | Code::UnknownTopicId
+                | Code::InvalidTopic
+                | Code::InvalidRecord
+                | Code::InvalidTimestamp
+                | Code::PolicyViolation
+                | Code::UnsupportedForMessageFormat
+        )
+    );
+    Unwritten {
+        may_be_written: !never_written,
+        error: Arc::new(failed(&format!("append to topic {topic}"), error)),
+    }
 }

@@ -50,7 +50,7 @@ impl Lanes {
     }
 
     /// A seat from which a partition can be read from an offset on; waits for one.
-    pub(super) async fn take(&self, partition: &TopicPartition, from: i64) -> Result<Arc<Seat>> {
+    pub(super) async fn take(self: &Arc<Self>, partition: &TopicPartition, from: i64) -> Result<Arc<Seat>> {
         loop {
             self.cluster.check_open()?;
             let freed = self.freed.notified();
@@ -106,15 +106,27 @@ impl Lanes {
         }
     }
 
-    async fn open_lane(&self) -> Result<()> {
+    async fn open_lane(self: &Arc<Self>) -> Result<()> {
         let cluster = Arc::clone(&self.cluster);
         let lane = Arc::new(blocking(move || Lane::new(&cluster)).await??);
         let mut lanes = self.lock();
         if lanes.len() < MOST_LANES {
             lanes.push(Arc::clone(&lane));
-            self.cluster.tasks.spawn(lane.run(self.cluster.stop.clone()));
+            self.cluster.tasks.spawn(Arc::clone(self).run(lane));
         }
         Ok(())
+    }
+
+    /// Until the log closes, or the lane can read no more: those who read in it take seats elsewhere.
+    async fn run(self: Arc<Self>, lane: Arc<Lane>) {
+        lane.follow_seats(&self.cluster.stop).await;
+        {
+            // Both before somebody takes a seat in it.
+            let mut lanes = self.lock();
+            lanes.retain(|there| !Arc::ptr_eq(there, &lane));
+            lane.clear();
+        }
+        let _ = blocking(move || drop(lane)).await;
     }
 
     /// Nothing panics while it holds this lock, so a poisoned one is whole.

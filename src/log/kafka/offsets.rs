@@ -31,15 +31,12 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) struct Offsets {
     cluster: Arc<Cluster>,
-    /// Asks about partitions; belongs to no group.
-    probe: Arc<BaseConsumer<Context>>,
 }
 
 impl Offsets {
-    pub(super) fn new(cluster: &Arc<Cluster>, probe: Arc<BaseConsumer<Context>>) -> Self {
+    pub(super) fn new(cluster: &Arc<Cluster>) -> Self {
         Self {
             cluster: Arc::clone(cluster),
-            probe,
         }
     }
 
@@ -99,7 +96,7 @@ impl Offsets {
     /// Whether the cluster knows of members; those of the KIP-848 protocol it does not tell of this way.
     pub(super) async fn has_members(&self, group: &Group) -> Result<bool> {
         self.cluster.check_open()?;
-        let (probe, id) = (Arc::clone(&self.probe), self.cluster.names.group_id(group));
+        let (probe, id) = (self.cluster.catalog.probe(), self.cluster.names.group_id(group));
         let ask = move || {
             let list = probe.fetch_group_list(Some(&id), TIMEOUT)?;
             Ok(list.groups().iter().any(|group| !group.members().is_empty()))
@@ -111,7 +108,7 @@ impl Offsets {
     /// All whose id on the cluster may be that of a group of the bus. The cluster tells of no members of the KIP-848 protocol.
     pub(super) async fn groups(&self) -> Result<Vec<(Group, usize)>> {
         self.cluster.check_open()?;
-        let (probe, names) = (Arc::clone(&self.probe), Arc::clone(&self.cluster.names));
+        let (probe, names) = (self.cluster.catalog.probe(), Arc::clone(&self.cluster.names));
         let ask = move || {
             let list = probe.fetch_group_list(None, TIMEOUT)?;
             let groups = list.groups().iter();
@@ -185,7 +182,7 @@ impl Offsets {
             self.check(partition).await?;
         }
         let asked = list(&self.cluster.names, partitions, at)?;
-        let probe = Arc::clone(&self.probe);
+        let probe = self.cluster.catalog.probe();
         let ask = move || probe.offsets_for_times(asked.clone(), TIMEOUT);
         let answer = settled(ask, has_settling).await?;
         let answer = answer.map_err(|error| not_found("ask for offsets", &error))?;

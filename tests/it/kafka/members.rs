@@ -57,7 +57,7 @@ const KIP848: &[(&str, &str)] = &[("group.protocol", "consumer")];
 const RANGE: &[(&str, &str)] = &[("partition.assignment.strategy", "range")];
 
 /// What the member is assigned, in turn, until it has so many; it lets go of what is revoked.
-async fn assigned(membership: &mut Membership, count: usize) -> BTreeSet<TopicPartition> {
+pub(super) async fn assigned(membership: &mut Membership, count: usize) -> BTreeSet<TopicPartition> {
     let mut held = BTreeSet::new();
     while held.len() < count {
         match next(&mut membership.changes).await {

@@ -120,15 +120,16 @@ impl Lane {
         }
     }
 
-    /// Follows the seats until `stop`.
-    pub(super) async fn run(self: Arc<Self>, stop: CancellationToken) {
+    /// Follows the seats until `stop`, or until the consumer will never read again.
+    pub(super) async fn follow_seats(self: &Arc<Self>, stop: &CancellationToken) {
         let mut ticks = interval(TICK);
         let mut assigned = Assignment::new();
         loop {
             tokio::select! {
-                () = stop.cancelled() => break,
+                () = stop.cancelled() => return,
+                () = self.consumer.context().stranded.comes() => return,
                 () = self.changed.notified() => {
-                    let lane = Arc::clone(&self);
+                    let lane = Arc::clone(self);
                     match blocking(move || lane.follow(assigned)).await {
                         Ok(now) => assigned = now,
                         Err(_) => return,
@@ -138,11 +139,13 @@ impl Lane {
             }
             self.serve();
         }
+    }
+
+    /// Takes all seats from their readers.
+    pub(super) fn clear(&self) {
         for seat in std::mem::take(&mut *self.lock()).into_values() {
             seat.evict();
         }
-        drop(assigned);
-        let _ = blocking(move || drop(self)).await;
     }
 
     /// The consumer's own events. Records do not come this way: each partition has a queue of its own.

@@ -106,6 +106,7 @@ impl Client {
             }
             tokio::select! {
                 () = ear.called.notified() => {}
+                () = ear.stranded().comes() => return News::Stranded,
                 // Nothing is fetched: what comes are errors. `recv` loses nothing when it is cancelled.
                 received = consumer.recv() => if let Err(error) = received {
                     return News::Error(error, ear.last_reason());
@@ -151,6 +152,8 @@ pub(super) enum News {
     Rebalance(Rebalance),
     /// With librdkafka's words on it.
     Error(KafkaError, String),
+    /// It will never hear of its group again.
+    Stranded,
 }
 
 struct Member {

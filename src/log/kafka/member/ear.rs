@@ -18,7 +18,7 @@ use rdkafka::{
 use tokio::sync::Notify;
 
 use super::{
-    super::{client::Context, fault::failed},
+    super::{client::Context, fault::failed, stranded::Stranded},
     client::Client,
 };
 use crate::error::Result;
@@ -104,6 +104,10 @@ impl Ear {
         self.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn stranded(&self) -> &Stranded {
+        &self.common.stranded
+    }
+
     pub(super) fn last_reason(&self) -> String {
         self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -117,6 +121,10 @@ impl ClientContext for Ear {
     fn error(&self, error: KafkaError, reason: &str) {
         reason.clone_into(&mut self.reason.lock().unwrap_or_else(PoisonError::into_inner));
         self.common.error(error, reason);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.common.stats_raw(statistics);
     }
 }
 

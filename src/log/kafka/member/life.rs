@@ -11,6 +11,7 @@ use tokio::{
     time::timeout,
 };
 
+use self::topics::Silence;
 use super::{
     Seat, Told,
     client::{Client, News},
@@ -56,6 +57,8 @@ pub(super) struct Life {
     sight: Sight,
     asking: FuturesUnordered<BoxFuture<'static, Option<Answer>>>,
     looking: Option<BoxFuture<'static, ()>>,
+    /// When to look because the group is silent.
+    silence: Silence,
     /// What is revoked, until it is answered.
     revoked: Option<Rebalance>,
     /// `true` when the partitions are let go of, `false` when that took too long.
@@ -79,6 +82,7 @@ impl Life {
             catalog,
             asking: FuturesUnordered::new(),
             looking: None,
+            silence: Silence::begins(),
             revoked: None,
             release: None,
         }
@@ -120,6 +124,7 @@ impl Life {
                     end => end,
                 },
                 () = maybe(&mut self.looking) => self.check(),
+                () = self.silence.lasts() => self.look_at_topics(),
                 is_proven = self.proof.next(&client, &self.fence, &self.seat) => (!is_proven).then_some(End::Lost),
             };
             let end = match end {
@@ -135,7 +140,9 @@ impl Life {
     async fn hear(&mut self, news: News) -> Option<End> {
         match news {
             News::Error(error, words) => refusal::of(&self.seat, &error, &words).map(End::Failed),
+            News::Stranded => Some(End::Lost),
             News::Rebalance(rebalance) => {
+                self.silence = Silence::Broken;
                 let partitions = self.seat.partitions(&rebalance.partitions);
                 tracing::debug!(group = %self.seat.group, kind = ?rebalance.kind, ?partitions, "the group rebalances");
                 match rebalance.kind {

@@ -29,9 +29,10 @@ use crate::{
         kafka::{
             Cluster,
             client::Context,
-            fault::{blocking, failed},
+            fault::{blocking, failed, unwritten},
             headers::to_kafka,
             names::Names,
+            stranded::Stranded,
         },
         receipt::Answer,
     },
@@ -63,6 +64,7 @@ pub(super) struct Generation {
     producer: Reporting<Reports>,
     calls: Arc<Calls>,
     failure: Arc<Failure>,
+    stranded: Stranded,
     /// How many partitions librdkafka knows of.
     partitions: Mutex<HashMap<Topic, (u64, i32)>>,
 }
@@ -83,11 +85,13 @@ impl Generation {
             calls: Arc::clone(&calls),
             failure: Arc::clone(&failure),
         };
+        let stranded = reports.context.stranded.clone();
         let producer: BaseProducer<Reports> = cluster.clients.create(&SETTINGS, reports)?;
         Ok(Self {
             producer: Reporting::start(producer)?,
             calls,
             failure,
+            stranded,
             partitions: Mutex::default(),
         })
     }
@@ -123,12 +127,15 @@ impl Generation {
     }
 
     pub(super) fn has_failed(&self) -> bool {
-        self.failure.is_fatal.load(Ordering::Acquire)
+        self.failure.is_fatal.load(Ordering::Acquire) || self.stranded.is()
     }
 
     /// Ready once the producer has failed for good.
     pub(super) async fn failure(&self) {
-        self.failure.news.notified().await;
+        tokio::select! {
+            () = self.failure.news.notified() => {}
+            () = self.stranded.comes() => {}
+        }
     }
 
     /// Hands all records over. `Err`: this producer has failed for good, and none was taken.
@@ -243,6 +250,10 @@ impl ClientContext for Reports {
         }
         self.context.error(error, reason);
     }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.context.stats_raw(statistics);
+    }
 }
 
 impl ProducerContext for Reports {
@@ -265,31 +276,4 @@ impl ProducerContext for Reports {
 
 fn is_fatal(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)
-}
-
-fn unwritten(error: &KafkaError, topic: &str) -> Unwritten {
-    use RDKafkaErrorCode as Code;
-    // Not `PurgeQueue`: what waits to be tried again may have been written the first time.
-    let never_written = matches!(
-        error.rdkafka_error_code(),
-        Some(
-            Code::MessageSizeTooLarge
-                | Code::MessageBatchTooLarge
-                | Code::TopicAuthorizationFailed
-                | Code::ClusterAuthorizationFailed
-                | Code::UnknownTopicOrPartition
-                | Code::UnknownTopic
-                | Code::UnknownPartition
-                | Code::UnknownTopicId
-                | Code::InvalidTopic
-                | Code::InvalidRecord
-                | Code::InvalidTimestamp
-                | Code::PolicyViolation
-                | Code::UnsupportedForMessageFormat
-        )
-    );
-    Unwritten {
-        may_be_written: !never_written,
-        error: Arc::new(failed(&format!("append to topic {topic}"), error)),
-    }
 }

@@ -1,13 +1,45 @@
 //! What a life does about topics: it subscribes its client, has the group look when they come and go, and compares them with
 //! what is assigned.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     super::{questions, table::Place},
     End, Life,
 };
 use crate::log::Change;
+
+/// A group that has not been heard yet. Before it joins, a client asks for its topics; where the connection to do so is
+/// closed meanwhile (librdkafka closes that to a bootstrap server once it knows the brokers) it is not answered, and asks
+/// again a minute later. Any look at topics has it go on.
+pub(super) enum Silence {
+    Broken,
+    Until(Instant, Duration),
+}
+
+impl Silence {
+    const FIRST: Duration = Duration::from_secs(1);
+    /// Then the client asks by itself.
+    const LAST: Duration = Duration::from_secs(32);
+
+    pub(super) fn begins() -> Self {
+        Self::Until(Instant::now() + Self::FIRST, Self::FIRST)
+    }
+
+    /// Ready when it is worth looking at topics. Cancelled, it goes on where it was.
+    pub(super) async fn lasts(&mut self) {
+        let Self::Until(until, waited) = *self else {
+            return std::future::pending().await;
+        };
+        sleep_until(until).await;
+        *self = match waited < Self::LAST {
+            true => Self::Until(until + 2 * waited, 2 * waited),
+            false => Self::Broken,
+        };
+    }
+}
 
 impl Life {
     /// The client joins with the topics that the member wants now; one that has joined already keeps what it has of them.
@@ -19,12 +51,15 @@ impl Life {
 
     /// Topics came, went or grew: the group is told to look.
     pub(super) fn look(&mut self) -> Option<End> {
-        if self.sight.is_changed(&self.seat) {
-            self.looking = Some(Box::pin(questions::look(
-                Arc::clone(&self.seat),
-                Arc::clone(&self.client),
-            )));
+        match self.sight.is_changed(&self.seat) {
+            true => self.look_at_topics(),
+            false => self.check(),
         }
+    }
+
+    pub(super) fn look_at_topics(&mut self) -> Option<End> {
+        let looking = questions::look(Arc::clone(&self.seat), Arc::clone(&self.client));
+        self.looking = Some(Box::pin(looking));
         self.check()
     }
 
