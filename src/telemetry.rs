@@ -11,6 +11,7 @@ mod instruments;
 mod rows;
 mod snapshots;
 mod meters;
+mod told;
 mod topics;
 mod traces;
 mod calls;

@@ -25,24 +25,27 @@ enum Others {
     None,
     /// One group on another topic.
     Topic,
-    /// A hundred groups on the neighbour's topic.
+    /// One other group on the neighbour's topic.
+    Group,
+    /// A hundred groups there, each for the first time: their records are made durable beside the neighbour's events.
     Groups,
 }
 
 impl Others {
-    const ALL: [Self; 3] = [Self::None, Self::Topic, Self::Groups];
+    const ALL: [Self; 4] = [Self::None, Self::Topic, Self::Group, Self::Groups];
 
     fn name(self) -> &'static str {
         match self {
             Self::None => "quiet",
             Self::Topic => "other topic",
-            Self::Groups => "100 groups",
+            Self::Group => "other group",
+            Self::Groups => "100 new ones",
         }
     }
 }
 
 pub(crate) async fn measure(ground: &Ground) -> Result<()> {
-    let mut delays = [Vec::new(), Vec::new(), Vec::new()];
+    let mut delays = Others::ALL.map(|_| Vec::new());
     for run in 1..=RUNS {
         for (others, runs) in Others::ALL.into_iter().zip(&mut delays) {
             eprintln!("neighbours, {}, run {run} of {RUNS}", others.name());
@@ -73,6 +76,7 @@ async fn beside(ground: &Ground, others: Others, run: usize) -> Result<Vec<Durat
             let held = match others {
                 Others::None => continue,
                 Others::Topic => open_on("idle", channel.clone(), "other".to_owned()).await?,
+                Others::Group => open_on(TOPIC, channel.clone(), "other".to_owned()).await?,
                 Others::Groups => open_on(TOPIC, channel.clone(), format!("other-{number}")).await?,
             };
             drop(held);

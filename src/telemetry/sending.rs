@@ -21,6 +21,8 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::told::Told;
+
 /// What is measured, for the provider to keep and for others to read.
 #[derive(Clone, Debug)]
 pub(super) struct Reader(Arc<PrometheusExporter>);
@@ -78,20 +80,14 @@ async fn send(reader: Reader, exporter: MetricExporter, interval: Duration, stop
     let mut ticks = interval_at(Instant::now() + interval, interval);
     // A slow collector is not sent them more often afterwards.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut is_lost = false;
+    let told = Told::of("metrics");
     loop {
         let is_last = tokio::select! {
             () = stop.cancelled() => true,
             _ = ticks.tick() => false,
         };
         let sent = send_once(reader.clone(), &exporter).await;
-        // Once for each time that it is away.
-        match (&sent, is_lost) {
-            (Err(error), false) => tracing::warn!(%error, "cannot send metrics to the collector, and go on trying"),
-            (Ok(()), true) => tracing::info!("the collector takes metrics again"),
-            _ => {}
-        }
-        is_lost = sent.is_err();
+        told.hear(&sent);
         if is_last {
             break;
         }

@@ -15,7 +15,7 @@ use opentelemetry_sdk::{
     trace::{Sampler, SdkTracer, SdkTracerProvider},
 };
 
-use super::{Collector, Settings, meters::system};
+use super::{Collector, Settings, meters::system, told::Telling};
 use crate::{
     error::Result,
     event::{Event, Value},
@@ -41,7 +41,7 @@ pub(super) struct Traces {
 impl Traces {
     pub(super) fn start(collector: &Collector, settings: &Settings, resource: Resource) -> Result<Self> {
         let provider = SdkTracerProvider::builder()
-            .with_batch_exporter(collector.span_exporter()?)
+            .with_batch_exporter(Telling::new(collector.span_exporter()?))
             // What has no parent is a call that was drawn.
             .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)))
             .with_resource(resource)

@@ -67,11 +67,17 @@ async fn a_server_without_its_collector_works_and_stops() {
     drop(gone);
     let mut server = Server::start_with(&config).await;
     publish_in(&server, Some(&traceparent("00000000000000aa", "01")), order("1", "a")).await;
-    let told = "cannot send metrics to the collector";
-    server.logged(&format!("{told}, and go on trying")).await;
+    let told = ["metrics", "spans"].map(|what| format!("cannot send {what} to the collector"));
+    for told in &told {
+        server.logged(&format!("{told}, and go on trying")).await;
+    }
+    publish_in(&server, Some(&traceparent("00000000000000bb", "01")), order("2", "a")).await;
     assert!(server.stop().await.success());
     // The last try failed too, and was not told again.
-    assert_eq!(server.log().matches(told).count(), 1, "{}", server.log());
+    for told in &told {
+        assert_eq!(server.log().matches(told).count(), 1, "{}", server.log());
+    }
+    assert!(!server.log().contains("BatchSpanProcessor"), "{}", server.log());
 }
 
 #[tokio::test]
