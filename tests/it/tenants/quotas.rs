@@ -3,16 +3,19 @@
 use std::time::{Duration, Instant};
 
 use tidings::proto::tidings::v1::{
-    Open, PublishRequest, PublishStreamRequest, ReadRequest, StartReplayRequest, Waiting,
+    Open, PublishRequest, PublishStreamRequest, PublishStreamResponse, ReadRequest, StartReplayRequest, Waiting,
     publish_stream_response::Result as Outcome, publisher_service_client::PublisherServiceClient,
     replay_service_client::ReplayServiceClient, subscribe_request::Frame,
     subscriber_service_client::SubscriberServiceClient,
 };
-use tonic::{Code, Status};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt as _;
 
 use super::{config, publish};
 use crate::{
+    auth::Shown,
     harness::{
         SOON, Server,
         clients::{ORDERS, order, subscribe_through},
@@ -25,7 +28,11 @@ use crate::{
         groups::{Stream, open},
         shown,
     },
+    tls::Authority,
 };
+
+/// As `/metrics` has it.
+const EVENTS_REFUSED: &str = "tidings_quota_refusals_total{quota=\"publish_events_per_second\"}";
 
 async fn server(quota: &str) -> Server {
     Server::start_with(&config(&format!("[[auth.quotas]]\ntenants = [\"acme\"]\n{quota}"))).await
@@ -56,8 +63,7 @@ async fn who_publishes_too_much_is_told_for_how_long_and_nobody_else_is() {
         used(publish(acme.clone(), "", some(1)).await),
         of_acme("publish_events_per_second")
     );
-    let refusals = "tidings_quota_refusals_total{quota=\"publish_events_per_second\"}";
-    shows(&server, [(refusals, 1.0)]).await;
+    shows(&server, [(EVENTS_REFUSED, 1.0)]).await;
     publish(shown(&server, "beta"), "", some(10)).await.expect("another's");
     publish(shown(&server, "beta"), "", some(10)).await.expect("another's");
     eventually(SOON, "there is something again", async || {
@@ -80,17 +86,89 @@ async fn bytes_are_counted_too() {
     );
 }
 
-#[tokio::test]
-async fn a_publish_stream_is_slowed_down_in_order_and_what_would_be_too_late_fails_alone() {
-    let server = server("publish_events_per_second = 20\n").await;
-    let request = |sequence: u64, seconds: i64| PublishStreamRequest {
+/// Twenty events for a publish stream, and for how long they may wait.
+fn request(sequence: u64, seconds: i64) -> PublishStreamRequest {
+    let events = (0..20).map(|n| order(&format!("{sequence}-{n}"), "1")).collect();
+    PublishStreamRequest {
         sequence,
         publish: Some(PublishRequest {
-            events: (0..20).map(|n| order(&format!("{sequence}-{n}"), "1")).collect(),
+            events,
             ..Default::default()
         }),
         timeout: Some(prost_types::Duration { seconds, nanos: 0 }),
+    }
+}
+
+/// A publish stream, and where its requests go.
+async fn publish_stream(channel: Shown) -> (mpsc::Sender<PublishStreamRequest>, Streaming<PublishStreamResponse>) {
+    let (requests, receiver) = mpsc::channel(8);
+    let mut client = PublisherServiceClient::new(channel);
+    let stream = client.publish_stream(ReceiverStream::new(receiver)).await;
+    (requests, stream.expect("a stream").into_inner())
+}
+
+async fn result(answers: &mut Streaming<PublishStreamResponse>) -> Outcome {
+    let answer = within("an answer", answers.message()).await.expect("no error");
+    answer.expect("an answer").result.expect("a result")
+}
+
+fn is_of_quota(result: &Outcome) -> bool {
+    matches!(result, Outcome::Error(error) if error.message.contains("quota"))
+}
+
+#[tokio::test]
+async fn what_waits_for_a_quota_is_refused_when_the_server_stops() {
+    let mut server = server("publish_events_per_second = 1\n").await;
+    let (requests, mut answers) = publish_stream(shown(&server, "acme")).await;
+    requests.send(request(1, 60)).await.expect("sent");
+    assert!(matches!(result(&mut answers).await, Outcome::Response(_)));
+    requests.send(request(2, 60)).await.expect("sent");
+    // It has come, and waits.
+    shows(&server, [(EVENTS_REFUSED, 1.0)]).await;
+    let stopped = Instant::now();
+    assert!(server.stop().await.success());
+    assert!(stopped.elapsed() < Duration::from_secs(10), "{:?}", stopped.elapsed());
+    let refusal = result(&mut answers).await;
+    assert!(is_of_quota(&refusal), "{refusal:?}");
+    let end = within("the end", answers.message())
+        .await
+        .expect_err("the server stops");
+    assert_eq!(end.code(), Code::Unavailable, "{end:?}");
+}
+
+#[tokio::test]
+async fn a_quota_changes_without_a_new_start_and_for_streams_that_are_open() {
+    let authority = Authority::new();
+    let with_rate = |rate: u32| {
+        let quota = format!("[[quotas]]\ntenants = [\"acme\"]\npublish_events_per_second = {rate}\n");
+        let file = authority.written("quotas.toml", &quota);
+        format!("[auth]\nfile = \"{}\"\n{}", file.display(), config(""))
     };
+    let server = Server::start_with(&with_rate(1_000_000)).await;
+    let acme = shown(&server, "acme");
+    let (requests, mut answers) = publish_stream(acme.clone()).await;
+    for sequence in 1..=3 {
+        requests.send(request(sequence, 60)).await.expect("sent");
+        assert!(matches!(result(&mut answers).await, Outcome::Response(_)));
+    }
+    with_rate(1);
+    eventually(SOON, "the quota that there is now", async || {
+        publish(acme.clone(), "", vec![order("1", "1"), order("2", "1")])
+            .await
+            .err()
+    })
+    .await;
+    requests.send(request(4, 1)).await.expect("sent");
+    let refusal = result(&mut answers).await;
+    assert!(is_of_quota(&refusal), "{refusal:?}");
+    with_rate(1_000_000);
+    requests.send(request(5, 60)).await.expect("sent");
+    assert!(matches!(result(&mut answers).await, Outcome::Response(_)));
+}
+
+#[tokio::test]
+async fn a_publish_stream_is_slowed_down_in_order_and_what_would_be_too_late_fails_alone() {
+    let server = server("publish_events_per_second = 20\n").await;
     let requests = tokio_stream::iter([request(1, 10), request(2, 10), request(3, 10), request(4, 10)]);
     let began = Instant::now();
     let mut client = PublisherServiceClient::new(shown(&server, "acme"));
@@ -115,10 +193,7 @@ async fn a_publish_stream_is_slowed_down_in_order_and_what_would_be_too_late_fai
         results.push(answer.result.expect("a result"));
     }
     let refusal = results.pop().expect("the second");
-    assert!(
-        matches!(&refusal, Outcome::Error(error) if error.message.contains("quota")),
-        "{refusal:?}"
-    );
+    assert!(is_of_quota(&refusal), "{refusal:?}");
     assert!(matches!(results[..], [Outcome::Response(_)]), "{results:?}");
 }
 

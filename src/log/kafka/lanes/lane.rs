@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Nothing is consumed before it is durable and its transaction is over, and nothing is skipped when an offset is gone.
-const SETTINGS: [(&str, &str); 12] = [
+const SETTINGS: [(&str, &str); 13] = [
     // Without one a consumer cannot be assigned to; no group of this name ever comes to be.
     ("group.id", "tidings-readers"),
     ("isolation.level", "read_committed"),
@@ -39,7 +39,9 @@ const SETTINGS: [(&str, &str); 12] = [
     ("fetch.queue.backoff.ms", "5"),
     ("fetch.message.max.bytes", "524288"),
     ("fetch.max.bytes", "16777216"),
-    // Of each partition.
+    // Of each partition: fetched until there are so many records, or so many bytes of keys and values. Of small ones the first comes
+    // first: librdkafka has half a kilobyte beside each.
+    ("queued.min.messages", "5000"),
     ("queued.max.messages.kbytes", "1024"),
 ];
 /// For librdkafka to take a partition to an offset: nothing is asked of the cluster.
