@@ -1,13 +1,25 @@
 //! Snapshots of replicas that share a Kafka and a store.
 
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
 use futures_util::future::join_all;
 use tidings::proto::tidings::v1::{Cleanup, CreateSnapshotRequest, Snapshot, SnapshotState};
 use tonic::Code;
 
 use crate::{
-    harness::{SOON, Server, eventually, status::refused},
+    harness::{SOON, Server, clients::ORDERS, eventually, kafka::Broker, status::refused},
     state::{Store, create_topic, event, list, of_orders, publish_large, restore, show, snapshot, try_snapshot},
 };
+
+/// Of brokers that compact as soon as they can.
+const EAGER: [&str; 3] = [
+    "log.cleaner.backoff.ms=100",
+    "log.cleaner.min.cleanable.ratio=0.01",
+    "log.roll.ms=300",
+];
 
 fn request(id: &str) -> CreateSnapshotRequest {
     CreateSnapshotRequest {
@@ -107,4 +119,35 @@ async fn of_replicas_with_a_schedule_one_takes_each_snapshot() {
     let mut once = positions.clone();
     once.dedup();
     assert_eq!(positions, once, "{listed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_compaction_has_left_of_a_topic_is_all_of_its_state() {
+    let (broker, store) = (Broker::start(&EAGER).await, Store::new());
+    let server = Server::start_at_brokers(broker.address(), &store.config("")).await;
+    create_topic(&server, 1, Cleanup::Compact).await;
+    let round = |first: usize| (first..first + 10).map(|n| event(n, "patched", &format!("k{}", n % 10)));
+    for number in 0..20 {
+        server.publish(round(number * 10).collect()).await;
+    }
+    server.publish(vec![event(200, "deleted", "k9")]).await;
+    // Kafka compacts all but what it writes to, and begins a new file with a record that comes later.
+    let last = AtomicUsize::new(200);
+    eventually(2 * SOON, "compaction", async || {
+        let next = last.fetch_add(1, Ordering::Relaxed) + 1;
+        server.publish(vec![event(next, "patched", "k0")]).await;
+        (server.read_all(ORDERS).await.len() < 50).then_some(())
+    })
+    .await;
+    let newest = |n: usize| match n {
+        0 => last.load(Ordering::Relaxed),
+        n => 190 + n,
+    };
+    let expected: BTreeMap<String, String> = (0..9).map(|n| (format!("k{n}"), newest(n).to_string())).collect();
+    let restored = restore(&server).await;
+    assert_eq!(restored.ids(), expected);
+    assert_eq!(restored.last().percent, 100.0);
+    assert_eq!(snapshot(&server).await.keys, 9);
+    let from_snapshot = restore(&server).await;
+    assert_eq!((from_snapshot.ids(), from_snapshot.last().read_events), (expected, 0));
 }

@@ -270,6 +270,26 @@ async fn much_is_restored_with_little_memory() {
     );
 }
 
+/// Here it has no place there at first.
+#[tokio::test]
+async fn what_has_no_room_in_memory_goes_to_files() {
+    let store = Store::new();
+    let place = tempfile::NamedTempFile::new().expect("a file");
+    let spill = format!("spill_directory = \"{}\"\n", place.path().display());
+    let memory = "memory = \"4MiB\"\n";
+    let server = Server::start_with(&store.config(&format!("{memory}{spill}"))).await;
+    create_topic(&server, 1, Cleanup::Delete).await;
+    server.publish(vec![event(12_000, "created", "first")]).await;
+    assert_eq!(restore(&server).await.states.len(), 1, "with so little no file is made");
+    publish_large(&server, 12_000, 1_000).await;
+    let mut restoring = start_restore(&server, orders()).await.expect("begun");
+    let status = restoring.caught_up().await.expect_err("no place for files");
+    assert!(status.message().contains("temporary file"), "{status:?}");
+    server.configure(&store.config(memory));
+    let server = server.restart().await;
+    assert_eq!(restore(&server).await.states.len(), 12_001);
+}
+
 #[tokio::test]
 async fn restores_beyond_the_limit_are_refused_until_one_has_caught_up() {
     let store = Store::new();
