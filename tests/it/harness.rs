@@ -6,6 +6,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod backend;
+pub(crate) mod cable;
 pub(crate) mod clients;
 pub(crate) mod collector;
 pub(crate) mod frames;

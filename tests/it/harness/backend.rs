@@ -121,6 +121,16 @@ impl Server {
         Self::start_at(Home::new(&config, self.home.ground.clone())).await
     }
 
+    /// The same, which reaches the Kafka elsewhere.
+    pub(crate) async fn replica_at(&self, bootstrap_servers: &str) -> Self {
+        let config = fs::read_to_string(self.home.config()).expect("the configuration");
+        let ground = Ground::Kafka {
+            bootstrap_servers: bootstrap_servers.to_owned(),
+            prefix: self.prefix().to_owned(),
+        };
+        Self::start_at(Home::new(&config, ground)).await
+    }
+
     /// A topic's name as long as Kafka allows, which on Kafka has its prefix there too.
     pub(crate) fn longest_topic(&self) -> String {
         let prefix = match &self.home.ground {

@@ -246,7 +246,7 @@ async fn publish_mib(server: &Server, number: usize) -> Result<(), Status> {
     server.publisher().publish(call).await.map(|_| ())
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }

@@ -12,6 +12,7 @@ mod load;
 mod looking;
 mod replays;
 mod resets;
+mod severed;
 mod witness;
 
 use std::{

@@ -41,7 +41,7 @@ const SETTINGS: [(&str, &str); 13] = [
     ("fetch.max.bytes", "16777216"),
     // Of each partition: fetched until there are so many records, or so many bytes of keys and values. Of small ones the first comes
     // first: librdkafka has half a kilobyte beside each.
-    ("queued.min.messages", "5000"),
+    ("queued.min.messages", "10000"),
     ("queued.max.messages.kbytes", "1024"),
 ];
 /// For librdkafka to take a partition to an offset: nothing is asked of the cluster.
