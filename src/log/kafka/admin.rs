@@ -23,7 +23,7 @@ use self::config::{config, of_table, settings};
 use super::{
     Cluster,
     catalog::Known,
-    client::{Context, STATISTICS},
+    client::{Context, NO_STATISTICS},
     fault::{failed, failed_with, unavailable},
     offsets::settles,
 };
@@ -56,10 +56,8 @@ pub(super) struct Admin {
 impl Admin {
     pub(super) fn new(cluster: &Arc<Cluster>) -> Result<Self> {
         Ok(Self {
-            // Nobody would read its statistics; it asks for no topics, and such answers do not strand it.
-            client: cluster
-                .clients
-                .create(&[(STATISTICS, "0")], cluster.clients.context())?,
+            // It asks for no topics, and answers without any do not strand it.
+            client: cluster.clients.create(&[NO_STATISTICS], cluster.clients.context())?,
             cluster: Arc::clone(cluster),
         })
     }

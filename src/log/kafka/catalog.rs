@@ -31,6 +31,8 @@ use crate::{error::Result, name::Topic};
 /// How long the cluster may take to answer before it counts as away.
 const TIMEOUT: Duration = Duration::from_secs(3);
 const PERIOD: Duration = Duration::from_secs(1);
+/// For the client's own events, before it is asked.
+const SERVE: Duration = Duration::from_millis(1);
 /// While the cluster is away.
 const RETRY: Duration = Duration::from_millis(250);
 /// Asking takes at most this part of the time, however many topics there are.
@@ -188,8 +190,8 @@ impl Catalog {
         self.replace_stranded().await;
         let probe = self.probe();
         let asked = blocking(move || {
-            // Nothing is consumed: this only serves the client's events.
-            let _ = probe.poll(Duration::ZERO);
+            // Nothing is consumed: this only serves the client's events, all that came since; without a time it would be one.
+            while probe.poll(SERVE).is_some() {}
             probe.fetch_metadata(None, TIMEOUT)
         });
         let answered = match asked.await {

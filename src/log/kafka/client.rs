@@ -32,7 +32,9 @@ const COMMON: [(&str, &str); 6] = [
     ("allow.auto.create.topics", "false"),
     (STATISTICS, stranded::EVERY_MS),
 ];
-pub(super) const STATISTICS: &str = "statistics.interval.ms";
+const STATISTICS: &str = "statistics.interval.ms";
+/// For clients whose events nobody serves: they would wait there for ever.
+pub(super) const NO_STATISTICS: (&str, &str) = (STATISTICS, "0");
 
 /// By it a bus knows its own kind among a group's members.
 pub(super) const CLIENT_ID: &str = "tidings";
@@ -51,7 +53,7 @@ impl Clients {
         }
     }
 
-    /// A client of this kind. The configuration's own properties go over ours.
+    /// A client of this kind. The configuration's own properties go over ours, but nobody is told statistics who takes none.
     pub(super) fn create<C: ClientContext, T: FromClientConfigAndContext<C>>(
         &self,
         settings: &[(&str, &str)],
@@ -61,7 +63,8 @@ impl Clients {
         for (name, value) in settings.iter().copied() {
             config.set(name, value);
         }
-        for (name, value) in &self.own {
+        let takes_none = settings.contains(&NO_STATISTICS);
+        for (name, value) in (self.own.iter()).filter(|(name, _)| !(takes_none && name == STATISTICS)) {
             config.set(name, value);
         }
         config.create_with_context(context).map_err(refused)

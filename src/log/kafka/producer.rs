@@ -69,6 +69,9 @@ impl Producer {
             let usable = generations.wait_for(|generation| !generation.has_failed()).await;
             let generation = Arc::clone(&*usable.map_err(|_| fault::closed())?);
             generation.learn(&self.cluster, &records).await?;
+            if generation.has_failed() {
+                continue;
+            }
             self.cluster.check_open()?;
             match generation.send(&self.cluster, &records, room) {
                 Ok(receipt) => return Ok(receipt),

@@ -34,10 +34,14 @@ impl Silence {
             return std::future::pending().await;
         };
         sleep_until(until).await;
-        *self = match waited < Self::LAST {
+        *self = Self::after(until, waited);
+    }
+
+    fn after(until: Instant, waited: Duration) -> Self {
+        match waited < Self::LAST {
             true => Self::Until(until + 2 * waited, 2 * waited),
             false => Self::Broken,
-        };
+        }
     }
 }
 
@@ -82,5 +86,22 @@ impl Life {
         );
         self.asking
             .push(Box::pin(questions::committed(seat, client, fence, places)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_group_is_looked_at_ever_later_until_its_client_asks_by_itself() {
+        let began = Instant::now();
+        let mut looks = Vec::new();
+        let mut silence = Silence::Until(began + Silence::FIRST, Silence::FIRST);
+        while let Silence::Until(until, waited) = silence {
+            looks.push((until - began).as_secs());
+            silence = Silence::after(until, waited);
+        }
+        assert_eq!(looks, [1, 3, 7, 15, 31, 63]);
     }
 }
