@@ -9,10 +9,11 @@ mod headers;
 mod partitioner;
 mod receipt;
 mod rules;
+mod topic;
 
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use async_trait::async_trait;
@@ -23,9 +24,10 @@ use tokio::sync::watch;
 
 pub use headers::{Headers, HeadersBuilder};
 pub use receipt::{AppendTimes, Pending, Receipt};
+pub use topic::{Cleanup, TopicInfo, TopicSettings};
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, Reason, Result},
     name::{Group, Topic},
 };
 
@@ -33,8 +35,21 @@ use crate::{
 #[async_trait]
 pub trait Log: Send + Sync + 'static {
     /// Creates a topic; when it returns, records can be appended to it, and the topic survives a crash.
-    /// `TOPIC_EXISTS` if there is one. Cancelled: the topic may or may not come to be.
+    /// `TOPIC_EXISTS` if there is one, and then too records can be appended to it, though another process may have made it
+    /// this moment. Cancelled: the topic may or may not come to be.
     async fn create_topic(&self, topic: &Topic, settings: TopicSettings) -> Result<()>;
+
+    /// Creates a topic if there is none, whatever settings one has that is there. Tells whether this call made it.
+    async fn ensure_topic(&self, topic: &Topic, settings: TopicSettings) -> Result<bool> {
+        if self.partitions(topic).await?.is_some() {
+            return Ok(false);
+        }
+        match self.create_topic(topic, settings).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.reason() == Reason::TopicExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
 
     /// Replaces a topic's settings, durably. Partitions only grow: fewer is `TOPIC_INVALID`. `TOPIC_NOT_FOUND` if missing.
     async fn alter_topic(&self, topic: &Topic, settings: TopicSettings) -> Result<()>;
@@ -73,10 +88,10 @@ pub trait Log: Send + Sync + 'static {
 
     /// Reads a partition from an offset, in order, up to `until` (exclusive), or for ever: at the end it waits for more.
     ///
-    /// Yields batches of at most about 256 KiB (a larger record comes alone), never an empty one except to report progress
-    /// over holes (`Batch::next`). Reads nothing ahead while not polled, beyond one batch. Ends after an error:
-    /// `POSITION_GONE` if `from` lies before the start or behind the end, `TOPIC_NOT_FOUND`, `LOG_DAMAGED`,
-    /// `LOG_UNAVAILABLE`. Only records that are durable are ever seen.
+    /// Yields batches whose last record begins within 256 KiB, never an empty one except to report progress over holes
+    /// (`Batch::next`). Reads nothing ahead while not polled, beyond one batch. Ends after an error: `POSITION_GONE` if `from`
+    /// lies before the start or behind the end, `TOPIC_NOT_FOUND`, `LOG_DAMAGED`, `LOG_UNAVAILABLE`. Only records that are
+    /// durable are ever seen.
     fn read(&self, partition: &TopicPartition, from: i64, until: Option<i64>) -> Reader;
 
     /// Start and end of partitions, in the order asked. `TOPIC_NOT_FOUND` if one does not exist.
@@ -207,33 +222,6 @@ pub struct Bounds {
     pub start: i64,
     /// The offset that the next record will get.
     pub end: i64,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicInfo {
-    pub name: Topic,
-    pub settings: TopicSettings,
-    /// `None` where the log does not know.
-    pub created: Option<LogTime>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicSettings {
-    /// 1 to 1,000.
-    pub partitions: i32,
-    /// Records older than this may be deleted; `None` = kept for ever.
-    pub retention: Option<Duration>,
-    /// Bytes a partition keeps; `None` = no limit.
-    pub retention_bytes: Option<u64>,
-    pub cleanup: Cleanup,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cleanup {
-    /// Oldest first, as retention says.
-    Delete,
-    /// Of each key all but the newest.
-    Compact,
 }
 
 /// A record to append.

@@ -69,7 +69,8 @@ impl Inner {
     pub(super) async fn audit<T: Serialize>(&self, act: &Act<'_, T>) -> Result<()> {
         tracing::info!(target: "audit", act = act.ty, subject = act.subject, by = act.by, reason = act.reason, "done");
         let topic = Topic::new(TOPIC)?;
-        self.ensure_audit_topic(&topic).await?;
+        let settings = TopicSettings::of_the_bus(Cleanup::Delete);
+        self.log.ensure_topic(&topic, settings).await?;
         let record = self.audit_record(topic, act)?;
         let outcomes = self.log.append(vec![record]).await?.await;
         match outcomes.into_iter().next() {
@@ -114,21 +115,5 @@ impl Inner {
             value: encoded.value,
             headers: encoded.headers,
         })
-    }
-
-    async fn ensure_audit_topic(&self, topic: &Topic) -> Result<()> {
-        if self.log.partitions(topic).await?.is_some() {
-            return Ok(());
-        }
-        let settings = TopicSettings {
-            partitions: 1,
-            retention: None,
-            retention_bytes: None,
-            cleanup: Cleanup::Delete,
-        };
-        match self.log.create_topic(topic, settings).await {
-            Err(error) if error.reason() != Reason::TopicExists => Err(error),
-            _ => Ok(()),
-        }
     }
 }

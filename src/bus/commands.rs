@@ -113,19 +113,11 @@ impl Inner {
 
     async fn ensure_commands_topic(&self) -> Result<()> {
         let topic = &self.settings.commands.topic;
-        if self.log.partitions(topic).await?.is_some() {
-            return Ok(());
-        }
         let settings = TopicSettings {
-            partitions: 1,
             retention: Some(self.settings.commands.retention),
-            retention_bytes: None,
-            cleanup: Cleanup::Delete,
+            ..TopicSettings::of_the_bus(Cleanup::Delete)
         };
-        match self.log.create_topic(topic, settings).await {
-            Err(error) if error.reason() != Reason::TopicExists => Err(error),
-            _ => Ok(()),
-        }
+        self.log.ensure_topic(topic, settings).await.map(|_| ())
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     Bus, Inner,
     commands::{Instance, InstanceName, Leaving, Listener, Place},
     delivery::{Credit, CreditMode},
+    draining,
     group::{self, NewStream, Opened, PartitionProgress, Subscription},
     groups::{GroupRecord, OnGap, Undecodable},
     rules::RetryOverride,
@@ -66,6 +67,13 @@ pub enum OnConflict {
 impl Bus {
     /// Opens a stream; its first frame is `Opened`.
     pub async fn subscribe(&self, options: OpenOptions) -> Result<Subscription> {
+        tokio::select! {
+            opened = self.open(options) => opened,
+            () = self.0.draining.cancelled() => Err(draining()),
+        }
+    }
+
+    async fn open(&self, options: OpenOptions) -> Result<Subscription> {
         let bus = &self.0;
         let lease = bus.lease_of(&options)?;
         let permit = bus.stream_permit()?;
@@ -124,7 +132,7 @@ impl Inner {
             permit = self.stream_permit()?;
         }
         // No task lives any more: the server is ending.
-        Err(super::draining())
+        Err(draining())
     }
 
     /// The group's task, started if it does not run.

@@ -15,9 +15,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{sync::watch, time::timeout};
+use tokio::{sync::watch, time::sleep};
+use tokio_util::sync::CancellationToken;
 
 pub(super) use self::follow::{Followed, GONE_AFTER, follow};
+use super::draining;
 use crate::{
     error::{Error, Reason, Result},
     log::{Cleanup, Headers, Log, LogTime, NewRecord, Record, TopicPartition, TopicSettings},
@@ -53,6 +55,8 @@ pub(super) struct Table<R> {
     reached: watch::Sender<i64>,
     /// Where the row lies that was learned last.
     learned: watch::Sender<i64>,
+    /// Nothing more will be learned.
+    over: CancellationToken,
 }
 
 struct Kept<R> {
@@ -74,6 +78,7 @@ impl<R: Row> Table<R> {
             rows: Mutex::default(),
             reached: watch::Sender::new(0),
             learned: watch::Sender::new(-1),
+            over: CancellationToken::new(),
         })
     }
 
@@ -198,7 +203,8 @@ impl<R: Row> Table<R> {
 
     /// Writes rows, `None` = removes them, and tells where the last one lies.
     async fn write(&self, rows: Vec<(&str, Option<&R>)>) -> Result<i64> {
-        self.ensure_topic().await?;
+        let settings = TopicSettings::of_the_bus(Cleanup::Compact);
+        self.log.ensure_topic(&self.topic, settings).await?;
         let first = rows.first().map_or("nothing", |(key, _)| *key).to_owned();
         let new = rows.into_iter().map(|(key, row)| NewRecord {
             topic: self.topic.clone(),
@@ -232,27 +238,15 @@ impl<R: Row> Table<R> {
 
     async fn reach(&self, end: i64) -> Result<()> {
         let mut reached = self.reached.subscribe();
-        let caught_up = timeout(PATIENCE, reached.wait_for(|reached| *reached >= end)).await;
-        // The sender lives as long as `self`.
-        caught_up.map(|_| ()).map_err(|_| {
-            let text = format!("read {}: the log does not answer", R::TOPIC);
-            Error::new(Reason::LogUnavailable, text).retry_after(RETRY)
-        })
-    }
-
-    async fn ensure_topic(&self) -> Result<()> {
-        if self.log.partitions(&self.topic).await?.is_some() {
-            return Ok(());
-        }
-        let settings = TopicSettings {
-            partitions: 1,
-            retention: None,
-            retention_bytes: None,
-            cleanup: Cleanup::Compact,
-        };
-        match self.log.create_topic(&self.topic, settings).await {
-            Err(error) if error.reason() != Reason::TopicExists => Err(error),
-            _ => Ok(()),
+        tokio::select! {
+            biased;
+            // The sender lives as long as `self`.
+            _ = reached.wait_for(|reached| *reached >= end) => Ok(()),
+            () = self.over.cancelled() => Err(draining()),
+            () = sleep(PATIENCE) => {
+                let text = format!("read {}: the log does not answer", R::TOPIC);
+                Err(Error::new(Reason::LogUnavailable, text).retry_after(RETRY))
+            }
         }
     }
 

@@ -152,14 +152,10 @@ impl Inner {
         if !self.settings.auto_create || topic.is_internal() {
             return Err(Error::no_such_topic(topic));
         }
-        match self.log.create_topic(topic, self.default_topic_settings()).await {
-            Ok(()) => {
-                tracing::info!(%topic, "created topic on first use");
-                Ok(())
-            }
-            Err(error) if error.reason() == Reason::TopicExists => Ok(()),
-            Err(error) => Err(error),
+        if self.log.ensure_topic(topic, self.default_topic_settings()).await? {
+            tracing::info!(%topic, "created topic on first use");
         }
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! What only Kafka makes possible or necessary: its brokers, the suite of any log on them, replicas that share groups.
 
 mod brokers;
+mod creation;
 mod dead_letters;
 mod faults;
 mod foreign_groups;

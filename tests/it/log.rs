@@ -72,7 +72,7 @@ macro_rules! every_promise {
                 an_unknown_topic_is_refused_and_nothing_is_written,
                 a_record_that_is_too_large_is_refused_and_nothing_is_written,
                 times_never_go_back_and_offsets_are_found_by_them,
-                batches_are_bounded_and_a_large_record_comes_alone,
+                batches_are_bounded_but_for_their_last_record,
                 a_closed_log_is_unavailable,
             }
             topics {

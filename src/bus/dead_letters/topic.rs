@@ -151,7 +151,9 @@ impl Shared {
         if records.is_empty() {
             return Ok(0);
         }
-        self.ensure_topic().await?;
+        // A dead letter stays until an operator deletes the topic.
+        let settings = TopicSettings::of_the_bus(Cleanup::Delete);
+        self.log.ensure_topic(&self.topic, settings).await?;
         let mut end = 0;
         for outcome in self.log.append(records).await?.await {
             let placed = outcome.map_err(|unwritten| {
@@ -161,23 +163,6 @@ impl Shared {
             end = end.max(placed.offset + 1);
         }
         Ok(end)
-    }
-
-    /// Never compacted, without retention: a dead letter stays until an operator deletes the topic.
-    async fn ensure_topic(&self) -> Result<()> {
-        if self.log.partitions(&self.topic).await?.is_some() {
-            return Ok(());
-        }
-        let settings = TopicSettings {
-            partitions: 1,
-            retention: None,
-            retention_bytes: None,
-            cleanup: Cleanup::Delete,
-        };
-        match self.log.create_topic(&self.topic, settings).await {
-            Err(error) if error.reason() != Reason::TopicExists => Err(error),
-            _ => Ok(()),
-        }
     }
 
     pub(super) fn empty(&self) -> NewRecord {

@@ -33,6 +33,9 @@ pub(in crate::bus) trait Followed: Send + Sync {
     fn go_on_at(&self, offset: i64);
 
     fn learn_all(&self, batch: &Batch);
+
+    /// It is followed no more: whoever waits for it is told so.
+    fn end(&self);
 }
 
 /// Tables of one topic.
@@ -44,17 +47,18 @@ pub(in crate::bus) fn follow(tables: Tables, tasks: &TaskTracker, stop: &Cancell
 }
 
 async fn follow_until(tables: Tables, stop: CancellationToken) {
+    stop.run_until_cancelled(follow_on(&tables)).await;
+    tables.iter().for_each(|table| table.end());
+}
+
+async fn follow_on(tables: &Tables) {
     let Some(first) = tables.first() else { return };
     let mut metadata = first.topic().0.metadata();
     let mut denied = None;
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = read_on((&**first, &mut denied), &tables) => {}
-        }
+        let _ = read_on((&**first, &mut denied), tables).await;
         // The topic does not exist yet, or the log is away: try again when topics change, or after a while.
         tokio::select! {
-            () = stop.cancelled() => return,
             _ = metadata.changed() => {}
             () = tokio::time::sleep(RETRY) => {}
         }
@@ -109,5 +113,9 @@ impl<R: Row> Followed for Table<R> {
     fn learn_all(&self, batch: &Batch) {
         batch.records.iter().for_each(|record| self.learn(record));
         self.reached.send_replace(batch.next);
+    }
+
+    fn end(&self) {
+        self.over.cancel();
     }
 }

@@ -28,7 +28,7 @@ use super::{
     offsets::settles,
 };
 use crate::{
-    error::Result,
+    error::{Reason, Result},
     log::{
         TopicInfo, TopicSettings,
         rules::{check_growth, check_settings},
@@ -62,7 +62,7 @@ impl Admin {
         })
     }
 
-    /// Waits until the topic can be written to.
+    /// Waits until the topic can be written to, also where another process has just created it.
     pub(super) async fn create(&self, topic: &Topic, settings: &TopicSettings) -> Result<()> {
         self.cluster.check_open()?;
         check_settings(settings)?;
@@ -84,12 +84,20 @@ impl Admin {
         }
         let doing = format!("create topic {topic}");
         let answer = self.client.create_topics([&new], &options()).await;
-        told(
+        let created = told(
             &doing,
             answer.map(|answers| answers.into_iter().map(|answer| answer.map_err(|(_, code)| code))),
-        )?;
+        );
         let is_there = |known: Option<Known>| known.is_some_and(|known| known.has_leaders);
-        self.wait_until(&doing, topic, is_there).await
+        match created {
+            Ok(()) => self.wait_until(&doing, topic, is_there).await,
+            Err(error) if error.reason() == Reason::TopicExists => {
+                // One of before may have lost its leaders: that it exists is the answer all the same.
+                let _ = self.wait_until(&doing, topic, |known| known.is_some()).await;
+                Err(error)
+            }
+            failed => failed,
+        }
     }
 
     /// Partitions first: where they cannot be added, nothing is changed.

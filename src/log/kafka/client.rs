@@ -97,6 +97,11 @@ pub(super) struct Context {
 }
 
 impl Context {
+    /// Whether the cluster can be reached, as far as is known.
+    pub(super) fn is_reachable(&self) -> bool {
+        self.health.is_reachable()
+    }
+
     /// Connections that break say that the cluster may be away.
     pub(super) fn heard(&self, error: &KafkaError) {
         let gone = [

@@ -81,7 +81,7 @@ mod on_mock {
             many_callers_at_once_lose_nothing,
             an_unknown_topic_is_refused_and_nothing_is_written,
             a_record_that_is_too_large_is_refused_and_nothing_is_written,
-            batches_are_bounded_and_a_large_record_comes_alone,
+            batches_are_bounded_but_for_their_last_record,
             a_closed_log_is_unavailable,
         }
         groups {

@@ -268,3 +268,26 @@ async fn streams_outlive_half_a_minute_without_a_broker() {
     );
     fleet.finish().await;
 }
+
+/// A membership that is given up while it comes to be must still be left in words: the session of these is three times what the
+/// others are given.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_stops_just_as_it_comes_holds_nobody_up() {
+    let mut fleet = Fleet::start(Server::start_with("").await, 1).await;
+    let mut longest = Duration::ZERO;
+    for step in 0..24 {
+        fleet.add().await;
+        // The clock by which each stops a little later than the one before it.
+        for _ in 0..step {
+            fleet.progress(SOON).await;
+        }
+        let (mut server, consumer) = fleet.consuming.remove(1);
+        let started = Instant::now();
+        let status = server.stop().await;
+        assert!(status.success(), "{status}");
+        longest = longest.max(started.elapsed() + fleet.progress(SESSION).await);
+        consumer.await.expect("the consumer ended well");
+    }
+    eprintln!("stopped and taken over within {longest:?}");
+    fleet.finish().await;
+}

@@ -1,7 +1,7 @@
 //! A lane: one consumer, and a task that brings its assignment to what its seats want.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -21,6 +21,7 @@ use crate::{
         TopicPartition,
         kafka::{Cluster, client::Context, fault::blocking, names::Names},
     },
+    name::Topic,
 };
 
 /// Nothing is consumed before it is durable and its transaction is over, and nothing is skipped when an offset is gone.
@@ -46,6 +47,10 @@ const SETTINGS: [(&str, &str); 13] = [
 ];
 /// For librdkafka to take a partition to an offset: nothing is asked of the cluster.
 const SEEK: Duration = Duration::from_secs(5);
+/// For the cluster to say who leads a topic's partitions.
+const LOOK: Duration = Duration::from_secs(1);
+/// Topics that are looked at one by one; of more, all topics are.
+const MOST_LOOKS: usize = 16;
 /// How often the consumer's own events are served.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -177,6 +182,7 @@ impl Lane {
             .partition(|(seat, _)| assigned.contains_key(&seat.partition));
         self.take_on(&new);
         self.take_to(&old);
+        self.look_at(&new, &assigned);
         assigned.extend(new.into_iter().map(|(seat, _)| (seat.partition.clone(), seat)));
         assigned
     }
@@ -220,6 +226,21 @@ impl Lane {
     fn seek_all(&self, list: TopicPartitionList) -> KafkaResult<()> {
         let sought = self.consumer.seek_partitions(list, SEEK)?;
         sought.elements().iter().try_for_each(|element| element.error())
+    }
+
+    /// Has the client ask for the leaders of topics of which it had no partition: by itself it looks once a second.
+    fn look_at(&self, new: &[(Arc<Seat>, i64)], before: &Assignment) {
+        let before: HashSet<&Topic> = before.keys().map(|partition| &partition.topic).collect();
+        let topics: HashSet<&Topic> = new.iter().map(|(seat, _)| &seat.partition.topic).collect();
+        let topics: Vec<&Topic> = topics.difference(&before).copied().collect();
+        // What comes back goes to the client's own tables; where nothing does, it finds out by itself.
+        let look = |name: Option<&str>| self.consumer.fetch_metadata(name, LOOK).map(|_| ());
+        let _ = match topics.len() > MOST_LOOKS {
+            true => look(None),
+            false => topics
+                .iter()
+                .try_for_each(|topic| look(Some(&self.names.on_cluster(topic)))),
+        };
     }
 
     fn take_to(&self, seats: &[(Arc<Seat>, i64)]) {

@@ -2,13 +2,17 @@
 //!
 //! Whatever blocks is done on threads for that, and so is closing it: the last who holds it lets go, and the group is left.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use rdkafka::{
     TopicPartitionList,
-    consumer::{CommitMode, Consumer as _, StreamConsumer},
+    consumer::{CommitMode, Consumer as _, RebalanceProtocol, StreamConsumer},
     error::{KafkaError, KafkaResult},
 };
+use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -59,7 +63,7 @@ impl Client {
             settings.extend(ANY);
             settings.extend(CLASSIC.iter().filter(|_| is_classic));
             let consumer = with_late_timers(|| clients.create(&settings, Ear::new(clients.context())))?;
-            Ok(Member { consumer })
+            Ok(Member { consumer, is_classic })
         });
         Ok(Arc::new(Self {
             member: Some(Arc::new(member.await??)),
@@ -133,11 +137,23 @@ impl Drop for Client {
     fn drop(&mut self) {
         let (member, closed) = (self.member.take(), self.closed.clone());
         // Runs in a task or on a thread of the runtime.
-        self.tasks.spawn_blocking(move || {
-            drop(member);
+        self.tasks.spawn(async move {
+            if let Some(member) = member {
+                leave(member).await;
+            }
             closed.cancel();
         });
     }
+}
+
+/// Takes about 0.1 s, and longer where it has no partitions.
+async fn leave(member: Arc<Member>) {
+    let asked = Arc::clone(&member);
+    if let Ok(Some(told)) = blocking(move || asked.ask_to_leave()).await {
+        let patience = if told == 0 { FIRST } else { ANOTHER };
+        let _ = timeout(patience, member.told_again(told)).await;
+    }
+    let _ = blocking(move || drop(member)).await;
 }
 
 /// Whether the user has chosen the group protocol of KIP-848.
@@ -158,14 +174,47 @@ pub(super) enum News {
 
 struct Member {
     consumer: StreamConsumer<Ear>,
+    /// Of the protocol before KIP-848.
+    is_classic: bool,
 }
 
-impl Drop for Member {
-    /// Leaves the group. Blocks for about 0.1 s.
-    fn drop(&mut self) {
+impl Member {
+    /// librdkafka that is closed forgets to leave where it has no partitions, or is just being told which, and the group would
+    /// wait for its session to end. So it is asked to leave before. In a group that may be about to tell it what it has, it puts
+    /// that off: then this says how often it has been told already, and it must not be closed yet.
+    fn ask_to_leave(&self) -> Option<u64> {
+        self.answer_the_last();
+        let is_empty = |list: KafkaResult<TopicPartitionList>| list.is_ok_and(|list| list.count() == 0);
+        let told = self.told();
+        // One that no group has taken yet does not forget.
+        let may_forget = self.is_classic
+            && self.consumer.context().is_reachable()
+            && matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
+            && is_empty(self.consumer.assignment());
+        self.consumer.unsubscribe();
+        may_forget.then_some(told)
+    }
+
+    /// How often the group has told it what it has.
+    fn told(&self) -> u64 {
+        self.consumer.context().told.load(Ordering::SeqCst)
+    }
+
+    /// Serves what the group asks until it has told it more often.
+    async fn told_again(&self, before: u64) {
+        let called = &self.consumer.context().called;
+        while self.told() == before {
+            tokio::select! {
+                () = called.notified() => {}
+                _ = self.consumer.recv() => {}
+            }
+        }
+    }
+
+    /// What nobody has answered yet would hold up its end for ever.
+    fn answer_the_last(&self) {
         let ear = self.consumer.context();
         ear.is_closing.store(true, Ordering::SeqCst);
-        // What nobody has answered yet would hold it up for ever.
         let unanswered = ear.unanswered().take();
         if let Some(rebalance) = unanswered {
             if let Err(error) = rebalance.give(&self.consumer) {
@@ -180,4 +229,15 @@ impl Drop for Member {
     }
 }
 
+impl Drop for Member {
+    /// Leaves the group, if it has not been asked to before. Blocks for about 0.1 s.
+    fn drop(&mut self) {
+        self.answer_the_last();
+    }
+}
+
 const STEPS: usize = 8;
+/// What a group that has taken a member may take to tell it what it has.
+const FIRST: Duration = Duration::from_secs(2);
+/// For a member that was told before: it may be about to be told anew, or never.
+const ANOTHER: Duration = Duration::from_millis(250);

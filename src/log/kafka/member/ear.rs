@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -81,6 +81,8 @@ pub(super) struct Ear {
     pub(super) called: Notify,
     reason: Mutex<String>,
     pub(super) is_closing: AtomicBool,
+    /// How often the group has told what it gives.
+    pub(super) told: AtomicU64,
 }
 
 impl Ear {
@@ -92,6 +94,7 @@ impl Ear {
             called: Notify::new(),
             reason: Mutex::default(),
             is_closing: AtomicBool::new(false),
+            told: AtomicU64::new(0),
         }
     }
 
@@ -106,6 +109,11 @@ impl Ear {
 
     pub(super) fn stranded(&self) -> &Stranded {
         &self.common.stranded
+    }
+
+    /// Whether the cluster can be reached, as far as is known.
+    pub(super) fn is_reachable(&self) -> bool {
+        self.common.is_reachable()
     }
 
     pub(super) fn last_reason(&self) -> String {
@@ -132,17 +140,25 @@ impl ConsumerContext for Ear {
     /// Takes note; the answer is given later, but for the last ones.
     fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
         let is_incremental = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
-        if self.is_closing.load(Ordering::SeqCst) {
-            if let Err(error) = let_go(consumer, partitions, is_incremental) {
-                tracing::debug!(%error, "librdkafka: cannot let go");
-            }
-            return;
-        }
         let kind = match RDKafkaErrorCode::from(event) {
             RDKafkaErrorCode::AssignPartitions => Kind::Assign,
             _ if consumer.assignment_lost() => Kind::Lose,
             _ => Kind::Revoke,
         };
+        if kind == Kind::Assign {
+            self.told.fetch_add(1, Ordering::SeqCst);
+        }
+        if self.is_closing.load(Ordering::SeqCst) {
+            let answered = match kind {
+                Kind::Assign => take(consumer, partitions, is_incremental),
+                Kind::Revoke | Kind::Lose => let_go(consumer, partitions, is_incremental),
+            };
+            if let Err(error) = answered {
+                tracing::debug!(%error, "librdkafka: cannot answer the group");
+            }
+            self.called.notify_one();
+            return;
+        }
         let rebalance = Rebalance {
             kind,
             partitions: partitions.clone(),

@@ -7,7 +7,7 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 
 use crate::log::{Headers, LogTime, Record, kafka::headers};
 
-/// A batch ends here, unless one record alone is larger.
+/// A batch ends with the record that reaches this.
 const MOST_BYTES: usize = 256 << 10;
 
 pub(super) struct Building {
