@@ -47,7 +47,7 @@ const SETTINGS: [(&str, &str); 13] = [
 ];
 /// For librdkafka to take a partition to an offset: nothing is asked of the cluster.
 const SEEK: Duration = Duration::from_secs(5);
-/// For the cluster to say who leads a topic's partitions.
+/// For the cluster to say who leads the partitions of new topics, all together.
 const LOOK: Duration = Duration::from_secs(1);
 /// Topics that are looked at one by one; of more, all topics are.
 const MOST_LOOKS: usize = 16;
@@ -234,7 +234,11 @@ impl Lane {
         let topics: HashSet<&Topic> = new.iter().map(|(seat, _)| &seat.partition.topic).collect();
         let topics: Vec<&Topic> = topics.difference(&before).copied().collect();
         // What comes back goes to the client's own tables; where nothing does, it finds out by itself.
-        let look = |name: Option<&str>| self.consumer.fetch_metadata(name, LOOK).map(|_| ());
+        let until = Instant::now() + LOOK;
+        let look = |name: Option<&str>| {
+            let left = until.saturating_duration_since(Instant::now());
+            self.consumer.fetch_metadata(name, left).map(|_| ())
+        };
         let _ = match topics.len() > MOST_LOOKS {
             true => look(None),
             false => topics

@@ -9,7 +9,7 @@ use std::{
 
 use rdkafka::{
     TopicPartitionList,
-    consumer::{CommitMode, Consumer as _, RebalanceProtocol, StreamConsumer},
+    consumer::{CommitMode, Consumer as _, StreamConsumer},
     error::{KafkaError, KafkaResult},
 };
 use tokio::time::timeout;
@@ -186,10 +186,9 @@ impl Member {
         self.answer_the_last();
         let is_empty = |list: KafkaResult<TopicPartitionList>| list.is_ok_and(|list| list.count() == 0);
         let told = self.told();
-        // One that no group has taken yet does not forget.
         let may_forget = self.is_classic
             && self.consumer.context().is_reachable()
-            && matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
+            && !is_empty(self.consumer.subscription())
             && is_empty(self.consumer.assignment());
         self.consumer.unsubscribe();
         may_forget.then_some(told)
@@ -237,7 +236,7 @@ impl Drop for Member {
 }
 
 const STEPS: usize = 8;
-/// What a group that has taken a member may take to tell it what it has.
-const FIRST: Duration = Duration::from_secs(2);
+/// What a group may take to tell a new member what it has: the others join anew within a heartbeat.
+const FIRST: Duration = Duration::from_secs(1);
 /// For a member that was told before: it may be about to be told anew, or never.
 const ANOTHER: Duration = Duration::from_millis(250);

@@ -47,12 +47,16 @@ impl Rebalance {
     }
 
     pub(super) fn give(&self, consumer: &StreamConsumer<Ear>) -> KafkaResult<()> {
-        let given = match self.kind {
-            Kind::Assign => take(consumer, &self.partitions, self.is_incremental),
-            Kind::Revoke | Kind::Lose => let_go(consumer, &self.partitions, self.is_incremental),
-        };
+        let given = self.give_to(consumer);
         *consumer.context().unanswered() = None;
         given
+    }
+
+    fn give_to<C: Consumer<Ear>>(&self, consumer: &C) -> KafkaResult<()> {
+        match self.kind {
+            Kind::Assign => take(consumer, &self.partitions, self.is_incremental),
+            Kind::Revoke | Kind::Lose => let_go(consumer, &self.partitions, self.is_incremental),
+        }
     }
 }
 
@@ -148,22 +152,18 @@ impl ConsumerContext for Ear {
         if kind == Kind::Assign {
             self.told.fetch_add(1, Ordering::SeqCst);
         }
-        if self.is_closing.load(Ordering::SeqCst) {
-            let answered = match kind {
-                Kind::Assign => take(consumer, partitions, is_incremental),
-                Kind::Revoke | Kind::Lose => let_go(consumer, partitions, is_incremental),
-            };
-            if let Err(error) = answered {
-                tracing::debug!(%error, "librdkafka: cannot answer the group");
-            }
-            self.called.notify_one();
-            return;
-        }
         let rebalance = Rebalance {
             kind,
             partitions: partitions.clone(),
             is_incremental,
         };
+        if self.is_closing.load(Ordering::SeqCst) {
+            if let Err(error) = rebalance.give_to(consumer) {
+                tracing::debug!(%error, "librdkafka: cannot answer the group");
+            }
+            self.called.notify_one();
+            return;
+        }
         *self.unanswered() = Some(rebalance.clone());
         self.heard().push_back(rebalance);
         self.called.notify_one();
